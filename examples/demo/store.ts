@@ -1,0 +1,41 @@
+// What both sides of the demo share: the service, temporary files that have no name, checksums, and a count of descriptors.
+import { createHash, randomUUID } from 'node:crypto';
+import { readdirSync } from 'node:fs';
+import { type FileHandle, open, unlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type * as grpc from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+
+export interface PutRequest {
+  file: string;
+}
+
+export interface PutReply {
+  bytes: number;
+  sha256: string;
+  receipt: string;
+}
+
+const proto = fileURLToPath(new URL('../../../examples/demo/store.proto', import.meta.url));
+const definition = loadSync(proto, { longs: Number })['grpcfd.demo.Store'];
+export const storeService = definition as grpc.ServiceDefinition;
+
+/** A file that no other process can open by path: it has been unlinked. The caller closes it. */
+export async function namelessFile(content: string | Uint8Array): Promise<FileHandle> {
+  const path = join(tmpdir(), `grpcfd-demo-${randomUUID()}`);
+  const file = await open(path, 'wx+', 0o600);
+  await unlink(path);
+  await file.writeFile(content);
+  return file;
+}
+
+export function sha256(content: Uint8Array): string {
+  return createHash('sha256').update(content).digest('hex');
+}
+
+/** How many descriptors this process has open, without the one that reads the directory. */
+export function openDescriptors(): number {
+  return readdirSync('/proc/self/fd').length - 1;
+}

@@ -1,0 +1,80 @@
+// Server answers the calls of interop.proto on one socket for each security: <dir>/<security>.sock. It prints one JSON line
+// when it listens, and ends when its standard input does.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"io"
+	"log"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/edwarnicke/grpcfd"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"grpcfd-interop/internal/security"
+	"grpcfd-interop/internal/windows"
+	"grpcfd-interop/interoppb"
+)
+
+func main() {
+	directory := flag.String("dir", "", "existing directory for the sockets")
+	certs := flag.String("certs", "", "directory with the certificates")
+	plain := flag.Bool("plain", false, "serve as stock grpc-go, without the grpcfd package")
+	dynamic := flag.Bool("dynamic-windows", false, "leave the HTTP/2 windows to grpc-go, and the outcome to chance")
+	flag.Parse()
+
+	shelf := &shelf{}
+	for _, name := range security.All {
+		server, err := newServer(name, *certs, *plain, *dynamic, shelf)
+		if err != nil {
+			log.Fatal(err)
+		}
+		listener, err := net.Listen("unix", filepath.Join(*directory, name+".sock"))
+		if err != nil {
+			log.Fatal(err)
+		}
+		go func() {
+			if err := server.Serve(listener); err != nil {
+				log.Fatal(err)
+			}
+		}()
+		defer server.Stop()
+	}
+	defer shelf.clear()
+	if err := json.NewEncoder(os.Stdout).Encode(map[string]bool{"ready": true}); err != nil {
+		log.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+func newServer(name, certs string, plain, dynamic bool, shelf *shelf) (*grpc.Server, error) {
+	creds, err := transportCredentials(name, certs, plain)
+	if err != nil {
+		return nil, err
+	}
+	server := grpc.NewServer(append(windows.ServerOptions(dynamic), grpc.Creds(creds))...)
+	interoppb.RegisterExchangeServer(server, &exchange{security: name, shelf: shelf})
+	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
+	return server, nil
+}
+
+func transportCredentials(name, certs string, plain bool) (credentials.TransportCredentials, error) {
+	creds, err := security.Server(name, certs)
+	if err != nil {
+		return nil, err
+	}
+	if !plain {
+		return grpcfd.TransportCredentials(creds), nil
+	}
+	if creds == nil {
+		return insecure.NewCredentials(), nil
+	}
+	return creds, nil
+}

@@ -1,0 +1,16 @@
+#include <node_api.h>
+
+#include "environment.h"
+#include "functions.h"
+#include "socket-handle.h"
+
+NAPI_MODULE_INIT() {
+  using namespace grpcfd;
+  if (!Environment::Install(env) || !DefineDescriptorFunctions(env, exports) ||
+      !DefineUnixSocketFunctions(env, exports) || !DefineTestingFunctions(env, exports)) {
+    napi_throw_error(env, nullptr, "the addon could not be set up");
+    return nullptr;
+  }
+  napi_set_named_property(env, exports, "SocketHandle", SocketHandle::DefineClass(env));
+  return exports;
+}

@@ -1,0 +1,52 @@
+#ifndef GRPCFD_ARGUMENTS_H_
+#define GRPCFD_ARGUMENTS_H_
+
+#include <node_api.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace grpcfd {
+
+// Memory of a Uint8Array. Good until JavaScript runs again.
+struct Bytes {
+  uint8_t* data = nullptr;
+  size_t size = 0;
+};
+
+// The arguments of one call from JavaScript. Each reader returns false with a TypeError pending when the argument is of
+// the wrong kind; what a value means, and whether it is allowed, is for the caller and the kernel to say.
+class Arguments {
+ public:
+  static constexpr size_t kMaxArguments = 4;
+
+  Arguments(napi_env env, napi_callback_info info);
+
+  napi_value self() const { return self_; }
+  napi_value operator[](size_t index) const { return values_[index]; }
+
+  bool Int(size_t index, int* out) const;
+  bool Ints(size_t index, std::vector<int>* out) const;
+  bool GetBytes(size_t index, Bytes* out) const;
+  // A string without NUL characters, as every path must be.
+  bool Path(size_t index, std::string* out) const;
+
+ private:
+  bool Reject(size_t index, const char* expected) const;
+
+  napi_env env_;
+  napi_value self_ = nullptr;
+  napi_value values_[kMaxArguments] = {};
+};
+
+// Memory of `value` if it is a Uint8Array (a Buffer is one).
+bool ReadBytes(napi_env env, napi_value value, Bytes* out);
+
+// Exactly the integers of an int: NaN, fractions and 2^32 + 1 would otherwise turn into some descriptor's number.
+bool ReadInt(napi_env env, napi_value value, int* out);
+
+}  // namespace grpcfd
+
+#endif  // GRPCFD_ARGUMENTS_H_

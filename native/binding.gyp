@@ -1,0 +1,21 @@
+{
+  "targets": [
+    {
+      "target_name": "grpcfd",
+      "sources": [
+        "addon.cc",
+        "arguments.cc",
+        "descriptors.cc",
+        "environment.cc",
+        "message.cc",
+        "socket-handle.cc",
+        "system-error.cc",
+        "testing.cc",
+        "unix-address.cc",
+        "unix-sockets.cc"
+      ],
+      "cflags_cc": ["-std=c++17", "-Wall", "-Wextra", "-fvisibility=hidden"],
+      "defines": ["NAPI_VERSION=8"]
+    }
+  ]
+}

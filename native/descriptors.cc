@@ -1,0 +1,143 @@
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <string>
+#include <sys/stat.h>
+#include <vector>
+
+#include "arguments.h"
+#include "define.h"
+#include "environment.h"
+#include "functions.h"
+#include "own-fd.h"
+#include "system-error.h"
+
+namespace grpcfd {
+namespace {
+
+// Hands a new descriptor to JavaScript, or throws the errno that `fd` < 0 stands for.
+napi_value GiveDescriptor(napi_env env, int fd, const char* syscall) {
+  if (fd < 0) return ThrowSystemError(env, errno, syscall);
+  OwnFd owner(fd);
+  napi_value value = nullptr;
+  if (napi_create_int32(env, fd, &value) != napi_ok) return nullptr;
+  static_cast<void>(owner.Release());
+  return value;
+}
+
+napi_value Duplicate(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  if (!arguments.Int(0, &fd)) return nullptr;
+  return GiveDescriptor(env, fcntl(fd, F_DUPFD_CLOEXEC, 0), "fcntl");
+}
+
+napi_value Close(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  if (!arguments.Int(0, &fd)) return nullptr;
+  Environment::Of(env).Unguard(fd);
+  // EINTR and EIO come after the number has been freed: retrying would close what another thread has just opened.
+  if (close(fd) != 0 && errno == EBADF) return ThrowSystemError(env, errno, "close");
+  return nullptr;
+}
+
+napi_value CloseAll(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  std::vector<int> descriptors;
+  if (!arguments.Ints(0, &descriptors)) return nullptr;
+  for (int fd : descriptors) {
+    Environment::Of(env).Unguard(fd);
+    close(fd);
+  }
+  return nullptr;
+}
+
+napi_value Guard(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  if (arguments.Int(0, &fd)) Environment::Of(env).Guard(fd);
+  return nullptr;
+}
+
+napi_value Unguard(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  if (arguments.Int(0, &fd)) Environment::Of(env).Unguard(fd);
+  return nullptr;
+}
+
+napi_value Open(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  std::string path;
+  int flags = 0;
+  int mode = 0;
+  if (!arguments.Path(0, &path) || !arguments.Int(1, &flags) || !arguments.Int(2, &mode)) return nullptr;
+  int fd;
+  do {
+    fd = openat(AT_FDCWD, path.c_str(), flags | O_CLOEXEC, static_cast<mode_t>(mode));
+  } while (fd < 0 && errno == EINTR);
+  return GiveDescriptor(env, fd, "open");
+}
+
+napi_value Identify(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  std::vector<int> descriptors;
+  if (!arguments.Ints(0, &descriptors)) return nullptr;
+  std::vector<uint64_t> identities;
+  identities.reserve(descriptors.size() * 2);
+  for (int fd : descriptors) {
+    struct stat status;
+    if (fstat(fd, &status) != 0) return ThrowSystemError(env, errno, "fstat");
+    identities.push_back(status.st_dev);
+    identities.push_back(status.st_ino);
+  }
+  const size_t size = identities.size() * sizeof(uint64_t);
+  void* data = nullptr;
+  napi_value memory = nullptr;
+  napi_value result = nullptr;
+  if (napi_create_arraybuffer(env, size, &data, &memory) != napi_ok) return nullptr;
+  if (size > 0) memcpy(data, identities.data(), size);
+  napi_create_typedarray(env, napi_biguint64_array, identities.size(), memory, 0, &result);
+  return result;
+}
+
+napi_value StatusFlags(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  if (!arguments.Int(0, &fd)) return nullptr;
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags < 0) return ThrowSystemError(env, errno, "fcntl");
+  napi_value result = nullptr;
+  napi_create_int32(env, flags, &result);
+  return result;
+}
+
+napi_value SystemError(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int number = 0;
+  std::string syscall;
+  if (!arguments.Int(0, &number) || !arguments.Path(1, &syscall)) return nullptr;
+  return MakeSystemError(env, number, syscall.c_str());
+}
+
+}  // namespace
+
+bool DefineDescriptorFunctions(napi_env env, napi_value exports) {
+  // node:fs has no O_PATH, and its value differs between architectures.
+  napi_value o_path = nullptr;
+  return napi_create_int32(env, O_PATH, &o_path) == napi_ok &&
+         napi_set_named_property(env, exports, "O_PATH", o_path) == napi_ok &&
+         Define(env, exports,
+                {{"duplicate", Duplicate},
+                 {"close", Close},
+                 {"closeAll", CloseAll},
+                 {"guard", Guard},
+                 {"unguard", Unguard},
+                 {"open", Open},
+                 {"identify", Identify},
+                 {"statusFlags", StatusFlags},
+                 {"systemError", SystemError}});
+}
+
+}  // namespace grpcfd

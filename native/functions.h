@@ -1,0 +1,19 @@
+#ifndef GRPCFD_FUNCTIONS_H_
+#define GRPCFD_FUNCTIONS_H_
+
+#include <node_api.h>
+
+namespace grpcfd {
+
+// Functions on any descriptor: duplicate, close, closeAll, guard, unguard, open, identify, statusFlags, systemError.
+bool DefineDescriptorFunctions(napi_env env, napi_value exports);
+
+// Functions that make unix sockets or ask about them: connectUnix, bindUnix, peerCredentials, placeholder, renameFile.
+bool DefineUnixSocketFunctions(napi_env env, napi_value exports);
+
+// What only this package's own tests need, under `exports.testing`.
+bool DefineTestingFunctions(napi_env env, napi_value exports);
+
+}  // namespace grpcfd
+
+#endif  // GRPCFD_FUNCTIONS_H_

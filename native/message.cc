@@ -1,0 +1,82 @@
+#include "message.h"
+
+#include <cerrno>
+#include <cstring>
+#include <sys/socket.h>
+
+namespace grpcfd {
+namespace {
+
+// Linux 6.5; not in the headers of the systems that prebuilt binaries are made on.
+constexpr int kScmPidfd = 0x04;
+
+// Ample: the descriptors take 1,032 bytes. The rest is for what options of the socket may add before them (credentials,
+// a pidfd, a security label), which would otherwise squeeze descriptors out.
+constexpr size_t kReceiveControlBytes = 4096;
+
+void TakeDescriptors(const cmsghdr* header, std::vector<OwnFd>* out) {
+  const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+  const unsigned char* data = CMSG_DATA(header);
+  out->reserve(out->size() + count);
+  for (size_t i = 0; i < count; i++) {
+    int fd = -1;
+    memcpy(&fd, data + i * sizeof(int), sizeof(int));
+    out->emplace_back(fd);
+  }
+}
+
+}  // namespace
+
+ReceivedMessage ReceiveMessage(int socket, void* data, size_t size) {
+  alignas(cmsghdr) char control[kReceiveControlBytes];
+  iovec buffer = {data, size};
+  msghdr message = {};
+  message.msg_iov = &buffer;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+
+  ReceivedMessage received;
+  do {
+    received.bytes = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+  } while (received.bytes < 0 && errno == EINTR);
+  if (received.bytes < 0) {
+    received.bytes = -errno;
+    return received;
+  }
+  std::vector<OwnFd> unwanted;
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET) continue;
+    if (header->cmsg_type == SCM_RIGHTS) TakeDescriptors(header, &received.descriptors);
+    // A socket with SO_PASSPIDFD, inherited from its listener perhaps, gets a pidfd of the peer with every message.
+    if (header->cmsg_type == kScmPidfd) TakeDescriptors(header, &unwanted);
+  }
+  received.truncated = (message.msg_flags & MSG_CTRUNC) != 0;
+  return received;
+}
+
+ssize_t SendMessage(int socket, iovec* buffers, size_t buffer_count, const int* descriptors, size_t descriptor_count) {
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxDescriptorsPerMessage)];
+  msghdr message = {};
+  message.msg_iov = buffers;
+  message.msg_iovlen = buffer_count;
+  if (descriptor_count > kMaxDescriptorsPerMessage) return -EINVAL;
+  if (descriptor_count > 0) {
+    const size_t size = sizeof(int) * descriptor_count;
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(size);
+    memset(control, 0, message.msg_controllen);
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(size);
+    memcpy(CMSG_DATA(header), descriptors, size);
+  }
+  ssize_t sent;
+  do {
+    sent = sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  return sent < 0 ? -errno : sent;
+}
+
+}  // namespace grpcfd

@@ -1,0 +1,34 @@
+#ifndef GRPCFD_MESSAGE_H_
+#define GRPCFD_MESSAGE_H_
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "own-fd.h"
+
+namespace grpcfd {
+
+// SCM_MAX_FD of the kernel, which no header exports: with more to a message, sendmsg fails with EINVAL.
+constexpr size_t kMaxDescriptorsPerMessage = 253;
+
+struct ReceivedMessage {
+  // Bytes read, 0 at the end of the stream, or the negative errno.
+  ssize_t bytes = 0;
+  std::vector<OwnFd> descriptors;
+  // MSG_CTRUNC: the kernel dropped descriptors (or other control data), mostly because the descriptor table is full.
+  bool truncated = false;
+};
+
+// One recvmsg that never blocks. Every descriptor that arrives is owned before anything else is looked at.
+ReceivedMessage ReceiveMessage(int socket, void* data, size_t size);
+
+// One sendmsg that never blocks and never raises SIGPIPE. Returns the bytes written or the negative errno. Descriptors
+// are borrowed: on success, be it partial, the kernel holds its own references to all of them; on failure, to none.
+ssize_t SendMessage(int socket, iovec* buffers, size_t buffer_count, const int* descriptors, size_t descriptor_count);
+
+}  // namespace grpcfd
+
+#endif  // GRPCFD_MESSAGE_H_

@@ -1,0 +1,310 @@
+#include "socket-handle.h"
+
+#include <cerrno>
+#include <climits>
+#include <iterator>
+#include <new>
+#include <string>
+#include <sys/socket.h>
+#include <vector>
+
+#include "arguments.h"
+#include "environment.h"
+#include "message.h"
+#include "system-error.h"
+
+namespace grpcfd {
+namespace {
+
+// 0 for a unix stream socket, otherwise the errno that says what else it is.
+int CheckUnixStream(int fd) {
+  int value = 0;
+  socklen_t size = sizeof(value);
+  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &value, &size) != 0) return errno;
+  if (value != AF_UNIX) return EAFNOSUPPORT;
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &size) != 0) return errno;
+  return value == SOCK_STREAM ? 0 : EPROTOTYPE;
+}
+
+napi_value MakeInt(napi_env env, int64_t number) {
+  napi_value value = nullptr;
+  napi_create_int64(env, number, &value);
+  return value;
+}
+
+// { bytes, descriptors, truncated }. Descriptors pass to JavaScript only when the object is complete.
+napi_value MakeReceived(napi_env env, ReceivedMessage message) {
+  napi_value object = nullptr;
+  napi_value descriptors = nullptr;
+  napi_value truncated = nullptr;
+  const size_t count = message.descriptors.size();
+  if (napi_create_object(env, &object) != napi_ok) return nullptr;
+  if (napi_create_array_with_length(env, count, &descriptors) != napi_ok) return nullptr;
+  for (size_t i = 0; i < count; i++) {
+    if (napi_set_element(env, descriptors, i, MakeInt(env, message.descriptors[i].Get())) != napi_ok) return nullptr;
+  }
+  if (napi_get_boolean(env, message.truncated, &truncated) != napi_ok) return nullptr;
+  if (napi_set_named_property(env, object, "bytes", MakeInt(env, message.bytes)) != napi_ok) return nullptr;
+  if (napi_set_named_property(env, object, "descriptors", descriptors) != napi_ok) return nullptr;
+  if (napi_set_named_property(env, object, "truncated", truncated) != napi_ok) return nullptr;
+  for (OwnFd& descriptor : message.descriptors) static_cast<void>(descriptor.Release());
+  return object;
+}
+
+// Fills `out` from an array of Uint8Array until `limit` bytes or IOV_MAX pieces are reached; the kernel refuses more
+// pieces. Returns how many were filled, or -1 with an exception pending.
+int FillBuffers(napi_env env, napi_value array, size_t limit, iovec (&out)[IOV_MAX]) {
+  uint32_t length = 0;
+  if (napi_get_array_length(env, array, &length) != napi_ok) {
+    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "argument 0 must be an array");
+    return -1;
+  }
+  int filled = 0;
+  for (uint32_t i = 0; i < length && filled < IOV_MAX && limit > 0; i++) {
+    napi_value element = nullptr;
+    Bytes bytes;
+    if (napi_get_element(env, array, i, &element) != napi_ok || !ReadBytes(env, element, &bytes)) {
+      napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "argument 0 must be an array of Uint8Array");
+      return -1;
+    }
+    const size_t size = bytes.size < limit ? bytes.size : limit;
+    out[filled++] = {bytes.data, size};
+    limit -= size;
+  }
+  return filled;
+}
+
+}  // namespace
+
+napi_value SocketHandle::DefineClass(napi_env env) {
+  const auto method = [](const char* name, napi_callback callback) {
+    return napi_property_descriptor{name,    nullptr, callback,          nullptr, nullptr,
+                                    nullptr, napi_default_method, nullptr};
+  };
+  const napi_property_descriptor methods[] = {
+      method("watch", Watch),       method("receive", Receive), method("send", Send),
+      method("probe", Probe),       method("shutdown", Shutdown), method("listen", Listen),
+      method("accept", Accept),     method("ref", Ref),         method("unref", Unref),
+      method("close", CloseMethod),
+  };
+  napi_value constructor = nullptr;
+  napi_define_class(env, "SocketHandle", NAPI_AUTO_LENGTH, Construct, nullptr, std::size(methods), methods,
+                    &constructor);
+  return constructor;
+}
+
+// new SocketHandle(fd, onReady): takes over `fd` unless it throws.
+napi_value SocketHandle::Construct(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  if (!arguments.Int(0, &fd)) return nullptr;
+  if (const int error = CheckUnixStream(fd); error != 0) return ThrowSystemError(env, error, "getsockopt");
+
+  auto* handle = new SocketHandle(env, Environment::Of(env));
+  const auto finalize = [](napi_env, void* data, void*) { delete static_cast<SocketHandle*>(data); };
+  if (napi_wrap(env, arguments.self(), handle, finalize, nullptr, nullptr) != napi_ok) {
+    delete handle;
+    return nullptr;
+  }
+  napi_value name = nullptr;
+  if (napi_create_reference(env, arguments.self(), 1, &handle->self_) != napi_ok ||
+      napi_create_reference(env, arguments[1], 1, &handle->on_ready_) != napi_ok ||
+      napi_create_string_utf8(env, "GRPCFD_SOCKET", NAPI_AUTO_LENGTH, &name) != napi_ok ||
+      napi_async_init(env, arguments.self(), name, &handle->async_context_) != napi_ok) {
+    handle->ReleaseReferences();
+    return nullptr;
+  }
+  if (const int error = handle->Start(fd); error != 0) {
+    handle->ReleaseReferences();
+    return ThrowSystemError(env, error, "uv_poll_init");
+  }
+  return arguments.self();
+}
+
+SocketHandle::~SocketHandle() { ::operator delete(poll_); }
+
+int SocketHandle::Start(int fd) {
+  // The size is asked of the libuv in this process: it is not the same in every Node.js version that loads this binary.
+  poll_ = static_cast<uv_poll_t*>(::operator new(uv_handle_size(UV_POLL)));
+  // Makes the socket non-blocking too.
+  if (const int error = uv_poll_init(environment_.loop(), poll_, fd); error != 0) return -error;
+  uv_handle_set_data(uv_handle(), this);
+  socket_ = OwnFd(fd);
+  environment_.Add(this);
+  return 0;
+}
+
+void SocketHandle::Close() {
+  if (!socket_.IsOpen()) return;
+  uv_close(uv_handle(), OnClosed);
+  // libuv allows this as soon as uv_close has been called: the descriptor is out of the epoll set by then.
+  socket_.Reset();
+}
+
+void SocketHandle::OnClosed(uv_handle_t* handle) {
+  auto* self = static_cast<SocketHandle*>(uv_handle_get_data(handle));
+  self->environment_.Remove(self);
+  self->ReleaseReferences();
+}
+
+// Last act of an open handle: the object may be collected, and `this` deleted, any time after.
+void SocketHandle::ReleaseReferences() {
+  if (async_context_ != nullptr) napi_async_destroy(env_, std::exchange(async_context_, nullptr));
+  if (on_ready_ != nullptr) napi_delete_reference(env_, std::exchange(on_ready_, nullptr));
+  if (self_ != nullptr) napi_delete_reference(env_, std::exchange(self_, nullptr));
+}
+
+void SocketHandle::OnPoll(uv_poll_t* poll, int status, int events) {
+  auto* self = static_cast<SocketHandle*>(uv_handle_get_data(reinterpret_cast<uv_handle_t*>(poll)));
+  if (status == 0) {
+    self->Dispatch(events);
+    return;
+  }
+  // libuv answers EPOLLERR with an error of its own making and stops watching. The socket's own error is to be had from
+  // recvmsg or sendmsg, and data may still lie before it.
+  self->Dispatch(UV_READABLE | UV_WRITABLE);
+  self->Rearm();
+}
+
+void SocketHandle::Dispatch(int events) {
+  napi_handle_scope scope = nullptr;
+  if (napi_open_handle_scope(env_, &scope) != napi_ok) return;
+  napi_value receiver = nullptr;
+  napi_value callback = nullptr;
+  napi_get_reference_value(env_, self_, &receiver);
+  napi_get_reference_value(env_, on_ready_, &callback);
+  napi_value argument = MakeInt(env_, events);
+  const napi_status status =
+      napi_make_callback(env_, async_context_, receiver, callback, 1, &argument, nullptr);
+  bool pending = false;
+  // No exception is pending when a worker is being terminated: nothing is to be reported then.
+  if (status == napi_pending_exception && napi_is_exception_pending(env_, &pending) == napi_ok && pending) {
+    napi_value error = nullptr;
+    napi_get_and_clear_last_exception(env_, &error);
+    napi_fatal_exception(env_, error);
+  }
+  napi_close_handle_scope(env_, scope);
+}
+
+int SocketHandle::Rearm() {
+  if (!socket_.IsOpen()) return 0;
+  return events_ == 0 ? uv_poll_stop(poll_) : uv_poll_start(poll_, events_, OnPoll);
+}
+
+SocketHandle* SocketHandle::Unwrap(napi_env env, napi_value self, const char* syscall) {
+  void* data = nullptr;
+  if (napi_unwrap(env, self, &data) != napi_ok) {
+    napi_throw_type_error(env, "ERR_INVALID_THIS", "not a SocketHandle");
+    return nullptr;
+  }
+  auto* handle = static_cast<SocketHandle*>(data);
+  if (handle->socket_.IsOpen()) return handle;
+  ThrowSystemError(env, EBADF, syscall);
+  return nullptr;
+}
+
+napi_value SocketHandle::Watch(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int events = 0;
+  SocketHandle* handle = Unwrap(env, arguments.self(), "epoll_ctl");
+  if (handle == nullptr || !arguments.Int(0, &events)) return nullptr;
+  handle->events_ = events & (UV_READABLE | UV_WRITABLE);
+  if (const int error = handle->Rearm(); error != 0) return ThrowSystemError(env, -error, "epoll_ctl");
+  return nullptr;
+}
+
+napi_value SocketHandle::Receive(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bytes buffer;
+  int offset = 0;
+  SocketHandle* handle = Unwrap(env, arguments.self(), "recvmsg");
+  if (handle == nullptr || !arguments.GetBytes(0, &buffer) || !arguments.Int(1, &offset)) return nullptr;
+  // A read of no bytes would report the end of the stream.
+  if (offset < 0 || static_cast<size_t>(offset) >= buffer.size) return ThrowSystemError(env, EINVAL, "recvmsg");
+  ReceivedMessage message =
+      ReceiveMessage(handle->socket_.Get(), buffer.data + offset, buffer.size - static_cast<size_t>(offset));
+  if (message.descriptors.empty() && !message.truncated) return MakeInt(env, message.bytes);
+  return MakeReceived(env, std::move(message));
+}
+
+napi_value SocketHandle::Send(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  SocketHandle* handle = Unwrap(env, arguments.self(), "sendmsg");
+  int64_t limit = 0;
+  std::vector<int> descriptors;
+  if (handle == nullptr || !arguments.Ints(2, &descriptors)) return nullptr;
+  if (napi_get_value_int64(env, arguments[1], &limit) != napi_ok || limit < 0) limit = 0;
+  iovec buffers[IOV_MAX];
+  const int count = FillBuffers(env, arguments[0], static_cast<size_t>(limit), buffers);
+  if (count < 0) return nullptr;
+  // The kernel drops the descriptors of a sendmsg without bytes and reports success.
+  size_t size = 0;
+  for (int i = 0; i < count; i++) size += buffers[i].iov_len;
+  if (size == 0) return ThrowSystemError(env, EINVAL, "sendmsg");
+  return MakeInt(env, SendMessage(handle->socket_.Get(), buffers, static_cast<size_t>(count), descriptors.data(),
+                                  descriptors.size()));
+}
+
+// Would the kernel send this descriptor? Returns 0 or the negative errno. A sendmsg without bytes goes through every
+// check of its descriptors and then drops them, so that nothing reaches the peer.
+napi_value SocketHandle::Probe(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  SocketHandle* handle = Unwrap(env, arguments.self(), "sendmsg");
+  if (handle == nullptr || !arguments.Int(0, &fd)) return nullptr;
+  return MakeInt(env, SendMessage(handle->socket_.Get(), nullptr, 0, &fd, 1));
+}
+
+napi_value SocketHandle::Shutdown(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  SocketHandle* handle = Unwrap(env, arguments.self(), "shutdown");
+  if (handle == nullptr) return nullptr;
+  return MakeInt(env, shutdown(handle->socket_.Get(), SHUT_WR) == 0 ? 0 : -errno);
+}
+
+napi_value SocketHandle::Listen(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int backlog = 0;
+  SocketHandle* handle = Unwrap(env, arguments.self(), "listen");
+  if (handle == nullptr || !arguments.Int(0, &backlog)) return nullptr;
+  if (listen(handle->socket_.Get(), backlog) != 0) return ThrowSystemError(env, errno, "listen");
+  return nullptr;
+}
+
+// Returns the accepted descriptor or the negative errno.
+napi_value SocketHandle::Accept(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  SocketHandle* handle = Unwrap(env, arguments.self(), "accept4");
+  if (handle == nullptr) return nullptr;
+  int fd;
+  do {
+    fd = accept4(handle->socket_.Get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  } while (fd < 0 && errno == EINTR);
+  OwnFd accepted(fd);
+  napi_value result = MakeInt(env, accepted.IsOpen() ? accepted.Get() : -errno);
+  if (result != nullptr) static_cast<void>(accepted.Release());
+  return result;
+}
+
+napi_value SocketHandle::Ref(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  SocketHandle* handle = Unwrap(env, arguments.self(), "ref");
+  if (handle != nullptr) uv_ref(handle->uv_handle());
+  return nullptr;
+}
+
+napi_value SocketHandle::Unref(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  SocketHandle* handle = Unwrap(env, arguments.self(), "unref");
+  if (handle != nullptr) uv_unref(handle->uv_handle());
+  return nullptr;
+}
+
+napi_value SocketHandle::CloseMethod(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  void* data = nullptr;
+  if (napi_unwrap(env, arguments.self(), &data) == napi_ok) static_cast<SocketHandle*>(data)->Close();
+  return nullptr;
+}
+
+}  // namespace grpcfd

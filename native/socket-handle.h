@@ -1,0 +1,64 @@
+#ifndef GRPCFD_SOCKET_HANDLE_H_
+#define GRPCFD_SOCKET_HANDLE_H_
+
+#include <node_api.h>
+#include <uv.h>
+
+#include "own-fd.h"
+
+namespace grpcfd {
+
+class Environment;
+
+// The class `SocketHandle` of JavaScript: one unix stream socket, connected or listening, and its place in the event
+// loop. Syscalls and readiness, no policy: what to do about EAGAIN, short writes or end of file is up to TypeScript.
+// Once closed, its methods throw EBADF, so that a number which the kernel has given to somebody else is never touched.
+class SocketHandle {
+ public:
+  static napi_value DefineClass(napi_env env);
+
+  // Closes the socket at once and leaves the event loop. Idempotent.
+  void Close();
+
+ private:
+  SocketHandle(napi_env env, Environment& environment) : env_(env), environment_(environment) {}
+  ~SocketHandle();
+
+  static napi_value Construct(napi_env env, napi_callback_info info);
+  static napi_value Watch(napi_env env, napi_callback_info info);
+  static napi_value Receive(napi_env env, napi_callback_info info);
+  static napi_value Send(napi_env env, napi_callback_info info);
+  static napi_value Probe(napi_env env, napi_callback_info info);
+  static napi_value Shutdown(napi_env env, napi_callback_info info);
+  static napi_value Listen(napi_env env, napi_callback_info info);
+  static napi_value Accept(napi_env env, napi_callback_info info);
+  static napi_value Ref(napi_env env, napi_callback_info info);
+  static napi_value Unref(napi_env env, napi_callback_info info);
+  static napi_value CloseMethod(napi_env env, napi_callback_info info);
+
+  static void OnPoll(uv_poll_t* poll, int status, int events);
+  static void OnClosed(uv_handle_t* handle);
+
+  // The handle behind `self`, or nullptr with an exception pending when it is closed.
+  static SocketHandle* Unwrap(napi_env env, napi_value self, const char* syscall);
+
+  int Start(int fd);
+  int Rearm();
+  void Dispatch(int events);
+  void ReleaseReferences();
+  uv_handle_t* uv_handle() const { return reinterpret_cast<uv_handle_t*>(poll_); }
+
+  napi_env env_;
+  Environment& environment_;
+  OwnFd socket_;
+  uv_poll_t* poll_ = nullptr;
+  int events_ = 0;
+  // Strong while the handle is open: an open socket is alive even if only the event loop knows it.
+  napi_ref self_ = nullptr;
+  napi_ref on_ready_ = nullptr;
+  napi_async_context async_context_ = nullptr;
+};
+
+}  // namespace grpcfd
+
+#endif  // GRPCFD_SOCKET_HANDLE_H_

@@ -1,0 +1,41 @@
+#include "system-error.h"
+
+#include <uv.h>
+
+#include <string>
+
+namespace grpcfd {
+namespace {
+
+napi_value MakeString(napi_env env, const std::string& text) {
+  napi_value value = nullptr;
+  napi_create_string_utf8(env, text.data(), text.size(), &value);
+  return value;
+}
+
+}  // namespace
+
+napi_value MakeSystemError(napi_env env, int error_number, const char* syscall) {
+  char name[64];
+  char description[256];
+  uv_err_name_r(-error_number, name, sizeof(name));
+  uv_strerror_r(-error_number, description, sizeof(description));
+
+  napi_value error = nullptr;
+  napi_value number = nullptr;
+  napi_value code = MakeString(env, name);
+  napi_value message = MakeString(env, std::string(name) + ": " + description + ", " + syscall);
+  napi_create_int32(env, -error_number, &number);
+  if (napi_create_error(env, code, message, &error) != napi_ok) return nullptr;
+  napi_set_named_property(env, error, "errno", number);
+  napi_set_named_property(env, error, "syscall", MakeString(env, syscall));
+  return error;
+}
+
+napi_value ThrowSystemError(napi_env env, int error_number, const char* syscall) {
+  napi_value error = MakeSystemError(env, error_number, syscall);
+  if (error != nullptr) napi_throw(env, error);
+  return nullptr;
+}
+
+}  // namespace grpcfd

@@ -1,0 +1,17 @@
+#ifndef GRPCFD_SYSTEM_ERROR_H_
+#define GRPCFD_SYSTEM_ERROR_H_
+
+#include <node_api.h>
+
+namespace grpcfd {
+
+// An Error in the form that Node gives to its own: message "EMFILE: too many open files, recvmsg", `code` "EMFILE",
+// `errno` negative, `syscall` "recvmsg".
+napi_value MakeSystemError(napi_env env, int error_number, const char* syscall);
+
+// Throws one. Returns nullptr, so that a function can end with it.
+napi_value ThrowSystemError(napi_env env, int error_number, const char* syscall);
+
+}  // namespace grpcfd
+
+#endif  // GRPCFD_SYSTEM_ERROR_H_

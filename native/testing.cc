@@ -1,0 +1,94 @@
+// Functions for this package's own tests, kept apart from what the package is made of.
+#include <cerrno>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "arguments.h"
+#include "define.h"
+#include "functions.h"
+#include "own-fd.h"
+#include "system-error.h"
+
+namespace grpcfd {
+namespace {
+
+napi_value GiveTwo(napi_env env, const int (&descriptors)[2]) {
+  OwnFd first(descriptors[0]);
+  OwnFd second(descriptors[1]);
+  napi_value array = nullptr;
+  napi_value values[2] = {};
+  napi_create_int32(env, first.Get(), &values[0]);
+  napi_create_int32(env, second.Get(), &values[1]);
+  if (napi_create_array_with_length(env, 2, &array) != napi_ok) return nullptr;
+  if (napi_set_element(env, array, 0, values[0]) != napi_ok) return nullptr;
+  if (napi_set_element(env, array, 1, values[1]) != napi_ok) return nullptr;
+  static_cast<void>(first.Release());
+  static_cast<void>(second.Release());
+  return array;
+}
+
+napi_value SocketPair(napi_env env, napi_callback_info) {
+  int descriptors[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, descriptors) != 0) {
+    return ThrowSystemError(env, errno, "socketpair");
+  }
+  return GiveTwo(env, descriptors);
+}
+
+napi_value Pipe(napi_env env, napi_callback_info) {
+  int descriptors[2];
+  if (pipe2(descriptors, O_CLOEXEC | O_NONBLOCK) != 0) return ThrowSystemError(env, errno, "pipe2");
+  return GiveTwo(env, descriptors);
+}
+
+// setSendBuffer(fd, bytes): the kernel doubles it, and has a lower bound of a few KiB.
+napi_value SetSendBuffer(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  int size = 0;
+  if (!arguments.Int(0, &fd) || !arguments.Int(1, &size)) return nullptr;
+  if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) != 0) return ThrowSystemError(env, errno, "setsockopt");
+  return nullptr;
+}
+
+// setDescriptorLimit(count): the soft RLIMIT_NOFILE of this process.
+napi_value SetDescriptorLimit(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int count = 0;
+  rlimit limit = {};
+  if (!arguments.Int(0, &count)) return nullptr;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return ThrowSystemError(env, errno, "getrlimit");
+  limit.rlim_cur = static_cast<rlim_t>(count);
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) return ThrowSystemError(env, errno, "setrlimit");
+  return nullptr;
+}
+
+// An io_uring: the one kind of descriptor that the kernel refuses to send, since Linux 6.7.
+napi_value IoUring(napi_env env, napi_callback_info) {
+  // Room for struct io_uring_params, whose header not every build system has.
+  alignas(8) char parameters[120] = {};
+  const long fd = syscall(SYS_io_uring_setup, 1, parameters);
+  if (fd < 0) return ThrowSystemError(env, errno, "io_uring_setup");
+  napi_value value = nullptr;
+  napi_create_int32(env, static_cast<int>(fd), &value);
+  return value;
+}
+
+}  // namespace
+
+bool DefineTestingFunctions(napi_env env, napi_value exports) {
+  napi_value testing = nullptr;
+  return napi_create_object(env, &testing) == napi_ok &&
+         Define(env, testing,
+                {{"socketPair", SocketPair},
+                 {"pipe", Pipe},
+                 {"setSendBuffer", SetSendBuffer},
+                 {"setDescriptorLimit", SetDescriptorLimit},
+                 {"ioUring", IoUring}}) &&
+         napi_set_named_property(env, exports, "testing", testing) == napi_ok;
+}
+
+}  // namespace grpcfd

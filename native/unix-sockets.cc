@@ -1,0 +1,108 @@
+#include <cerrno>
+#include <fcntl.h>
+#include <string>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "arguments.h"
+#include "define.h"
+#include "functions.h"
+#include "own-fd.h"
+#include "system-error.h"
+#include "unix-address.h"
+
+namespace grpcfd {
+namespace {
+
+napi_value GiveSocket(napi_env env, OwnFd socket) {
+  napi_value value = nullptr;
+  if (napi_create_int32(env, socket.Get(), &value) != napi_ok) return nullptr;
+  static_cast<void>(socket.Release());
+  return value;
+}
+
+OwnFd NewSocket() { return OwnFd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)); }
+
+// Applies connect or bind to a new socket.
+napi_value MakeSocketAt(napi_env env, napi_callback_info info, int (*apply)(int, const sockaddr*, socklen_t),
+                        const char* syscall) {
+  const Arguments arguments(env, info);
+  Bytes name;
+  UnixAddress address;
+  if (!arguments.GetBytes(0, &name)) return nullptr;
+  if (const int error = address.Set(name); error != 0) return ThrowSystemError(env, error, syscall);
+  OwnFd socket = NewSocket();
+  if (!socket.IsOpen()) return ThrowSystemError(env, errno, "socket");
+  if (apply(socket.Get(), address.Get(), address.length) != 0) return ThrowSystemError(env, errno, syscall);
+  return GiveSocket(env, std::move(socket));
+}
+
+napi_value ConnectUnix(napi_env env, napi_callback_info info) {
+  return MakeSocketAt(env, info, connect, "connect");
+}
+
+napi_value BindUnix(napi_env env, napi_callback_info info) { return MakeSocketAt(env, info, bind, "bind"); }
+
+napi_value PeerCredentials(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  if (!arguments.Int(0, &fd)) return nullptr;
+  ucred credentials = {};
+  socklen_t size = sizeof(credentials);
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
+    return ThrowSystemError(env, errno, "getsockopt");
+  }
+  napi_value result = nullptr;
+  napi_value pid = nullptr;
+  napi_value uid = nullptr;
+  napi_value gid = nullptr;
+  napi_create_object(env, &result);
+  napi_create_int32(env, credentials.pid, &pid);
+  napi_create_uint32(env, credentials.uid, &uid);
+  napi_create_uint32(env, credentials.gid, &gid);
+  napi_set_named_property(env, result, "pid", pid);
+  napi_set_named_property(env, result, "uid", uid);
+  napi_set_named_property(env, result, "gid", gid);
+  return result;
+}
+
+// What travels in place of a descriptor that the kernel refuses to send. An unconnected socket is good for nothing and
+// has an inode to itself, so a receiver that looks descriptors up by inode takes it for no other file. An eventfd
+// would share its inode with all of its kind.
+napi_value Placeholder(napi_env env, napi_callback_info) {
+  OwnFd socket = NewSocket();
+  if (!socket.IsOpen()) return ThrowSystemError(env, errno, "socket");
+  return GiveSocket(env, std::move(socket));
+}
+
+// rename that fails with EEXIST where rename(2) would replace (exchange false), or that swaps two names (true).
+napi_value RenameFile(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  std::string from;
+  std::string to;
+  bool exchange = false;
+  if (!arguments.Path(0, &from) || !arguments.Path(1, &to)) return nullptr;
+  napi_get_value_bool(env, arguments[2], &exchange);
+  // The flags of renameat2, which musl has no function for.
+  constexpr unsigned kNoReplace = 1;
+  constexpr unsigned kExchange = 2;
+  const unsigned flags = exchange ? kExchange : kNoReplace;
+  if (syscall(SYS_renameat2, AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags) != 0) {
+    return ThrowSystemError(env, errno, "rename");
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+bool DefineUnixSocketFunctions(napi_env env, napi_value exports) {
+  return Define(env, exports,
+                {{"connectUnix", ConnectUnix},
+                 {"bindUnix", BindUnix},
+                 {"peerCredentials", PeerCredentials},
+                 {"placeholder", Placeholder},
+                 {"renameFile", RenameFile}});
+}
+
+}  // namespace grpcfd

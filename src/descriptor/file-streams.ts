@@ -1,0 +1,100 @@
+import { Readable, Writable } from 'node:stream';
+import { GrpcFdError } from '../errors.js';
+
+/** What a stream needs of the file under it. */
+export interface StreamableFile {
+  read(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number | null,
+  ): Promise<{ bytesRead: number }>;
+  write(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number | null,
+  ): Promise<{ bytesWritten: number }>;
+}
+
+export interface ReadStreamOptions {
+  /**
+   * Where to begin, in bytes. Default 0. Means nothing for what has no positions (pipes, sockets, terminals).
+   */
+  readonly start?: number | undefined;
+  /** The last byte to read, itself included, as in `node:fs`. Default: up to the end. */
+  readonly end?: number | undefined;
+  /** Bytes to read at a time. Default 65536. */
+  readonly highWaterMark?: number | undefined;
+}
+
+export interface WriteStreamOptions {
+  /** Where to begin, in bytes. Default 0. Means nothing for what has no positions. */
+  readonly start?: number | undefined;
+  /** Buffered bytes above which `write` returns false. Default: that of `node:stream`. */
+  readonly highWaterMark?: number | undefined;
+}
+
+const READ_SIZE = 64 * 1024;
+
+/** With `positioned`, the offset that the sender shares is neither used nor moved. */
+export function readStream(file: StreamableFile, positioned: boolean, options: ReadStreamOptions): Readable {
+  const { start = 0, end = Number.POSITIVE_INFINITY, highWaterMark = READ_SIZE } = options;
+  assertOffset('start', start);
+  if (end !== Number.POSITIVE_INFINITY) assertOffset('end', end);
+  let done = 0;
+  const readNext = async (size: number): Promise<Buffer | null> => {
+    const length = Math.min(Math.max(size, 1), end - start + 1 - done);
+    if (length <= 0) return null;
+    const buffer = Buffer.allocUnsafeSlow(length);
+    const { bytesRead } = await file.read(buffer, 0, length, positioned ? start + done : null);
+    done += bytesRead;
+    if (bytesRead === 0) return null;
+    // A short chunk may be kept for long; the whole buffer should not be kept with it.
+    return bytesRead === length ? buffer : Buffer.from(buffer.subarray(0, bytesRead));
+  };
+  return new Readable({
+    highWaterMark,
+    read(size) {
+      readNext(size).then(
+        (chunk) => this.push(chunk),
+        (error: Error) => this.destroy(error),
+      );
+    },
+  });
+}
+
+/** With `positioned`, the offset that the sender shares is neither used nor moved. */
+export function writeStream(
+  file: StreamableFile,
+  positioned: boolean,
+  options: WriteStreamOptions,
+): Writable {
+  const { start = 0, highWaterMark } = options;
+  assertOffset('start', start);
+  let position = start;
+  const writeWhole = async (chunk: Buffer): Promise<void> => {
+    let done = 0;
+    while (done < chunk.length) {
+      const length = chunk.length - done;
+      const { bytesWritten } = await file.write(chunk, done, length, positioned ? position : null);
+      done += bytesWritten;
+      position += bytesWritten;
+    }
+  };
+  return new Writable({
+    ...(highWaterMark === undefined ? {} : { highWaterMark }),
+    write(chunk: Buffer, _encoding, callback) {
+      writeWhole(chunk).then(() => callback(), callback);
+    },
+  });
+}
+
+/** A negative position means the shared offset to `node:fs`. */
+function assertOffset(name: string, value: number): void {
+  if (Number.isSafeInteger(value) && value >= 0) return;
+  throw new GrpcFdError(
+    'ERR_GRPCFD_INVALID_ARGUMENT',
+    `${name} must be an offset in bytes, not ${String(value)}`,
+  );
+}

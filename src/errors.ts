@@ -1,0 +1,129 @@
+/**
+ * The one error class of this package, and the one place where errno values and failures are mapped to
+ * gRPC status codes. Knows nothing of grpc-js: the status numbers are those of the gRPC specification
+ * (https://grpc.github.io/grpc/core/md_doc_statuscodes.html).
+ */
+
+const STATUS = {
+  CANCELLED: 1,
+  UNKNOWN: 2,
+  INVALID_ARGUMENT: 3,
+  DEADLINE_EXCEEDED: 4,
+  NOT_FOUND: 5,
+  PERMISSION_DENIED: 7,
+  RESOURCE_EXHAUSTED: 8,
+  FAILED_PRECONDITION: 9,
+  UNIMPLEMENTED: 12,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+  DATA_LOSS: 15,
+} as const;
+
+/**
+ * Why an operation of this package failed, with the gRPC status that goes with it. `docs/errors.md` has a heading for each.
+ * The status of the two `*_FAILED` reasons depends on the errno of the failed syscall.
+ */
+const REASONS = {
+  ERR_GRPCFD_INVALID_ARGUMENT: STATUS.INVALID_ARGUMENT,
+  ERR_GRPCFD_INVALID_URL: STATUS.INVALID_ARGUMENT,
+  ERR_GRPCFD_INVALID_REFERENCE: STATUS.INVALID_ARGUMENT,
+  ERR_GRPCFD_ABORTED: STATUS.CANCELLED,
+  ERR_GRPCFD_TIMEOUT: STATUS.DEADLINE_EXCEEDED,
+  ERR_GRPCFD_CALL_ENDED: STATUS.CANCELLED,
+  ERR_GRPCFD_CLOSED: STATUS.CANCELLED,
+  ERR_GRPCFD_HOLD_EXPIRED: STATUS.DEADLINE_EXCEEDED,
+  ERR_GRPCFD_CONNECTION_CLOSED: STATUS.UNAVAILABLE,
+  ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT: STATUS.FAILED_PRECONDITION,
+  ERR_GRPCFD_DESCRIPTORS_LOST: STATUS.DATA_LOSS,
+  ERR_GRPCFD_NOT_FOUND: STATUS.NOT_FOUND,
+  ERR_GRPCFD_WRONG_CONNECTION: STATUS.FAILED_PRECONDITION,
+  ERR_GRPCFD_REFERENCE_MISMATCH: STATUS.DATA_LOSS,
+  ERR_GRPCFD_TOO_MANY_RECEIVES: STATUS.RESOURCE_EXHAUSTED,
+  ERR_GRPCFD_TOO_MANY_DESCRIPTORS: STATUS.RESOURCE_EXHAUSTED,
+  ERR_GRPCFD_OPEN_FAILED: STATUS.UNKNOWN,
+  ERR_GRPCFD_SEND_FAILED: STATUS.UNKNOWN,
+  ERR_GRPCFD_RECEIVE_FAILED: STATUS.UNKNOWN,
+  ERR_GRPCFD_FILE_CLOSED: STATUS.FAILED_PRECONDITION,
+  ERR_GRPCFD_FILE_TOO_LARGE: STATUS.RESOURCE_EXHAUSTED,
+  ERR_GRPCFD_PATH_ONLY: STATUS.FAILED_PRECONDITION,
+  ERR_GRPCFD_STOCK_SERVER: STATUS.FAILED_PRECONDITION,
+  ERR_GRPCFD_ADDON_NOT_LOADED: STATUS.FAILED_PRECONDITION,
+  ERR_GRPCFD_INTERNALS_CHANGED: STATUS.UNIMPLEMENTED,
+} as const;
+
+/** A documented reason: see `docs/errors.md`. */
+export type GrpcFdErrorReason = keyof typeof REASONS;
+
+/** errno of a failed syscall to gRPC status. Anything not listed is INTERNAL: the fault is not the caller's. */
+const STATUS_OF_ERRNO: Readonly<Record<string, number>> = {
+  EBADF: STATUS.INVALID_ARGUMENT,
+  EINVAL: STATUS.INVALID_ARGUMENT,
+  ENAMETOOLONG: STATUS.INVALID_ARGUMENT,
+  ENOTDIR: STATUS.INVALID_ARGUMENT,
+  EISDIR: STATUS.INVALID_ARGUMENT,
+  ELOOP: STATUS.INVALID_ARGUMENT,
+  ENOENT: STATUS.NOT_FOUND,
+  ENXIO: STATUS.NOT_FOUND,
+  EACCES: STATUS.PERMISSION_DENIED,
+  EPERM: STATUS.PERMISSION_DENIED,
+  EMFILE: STATUS.RESOURCE_EXHAUSTED,
+  ENFILE: STATUS.RESOURCE_EXHAUSTED,
+  ENOMEM: STATUS.RESOURCE_EXHAUSTED,
+  ETOOMANYREFS: STATUS.RESOURCE_EXHAUSTED,
+  EPIPE: STATUS.UNAVAILABLE,
+  ECONNRESET: STATUS.UNAVAILABLE,
+  ECANCELED: STATUS.CANCELLED,
+};
+
+/**
+ * Brands instances so that {@link GrpcFdError} recognises errors of a second copy of this package in the same process.
+ */
+const BRAND = Symbol.for('grpcfd.GrpcFdError');
+
+/**
+ * Every failure that this package reports through gRPC. It has the shape that grpc-js takes for a status, so it can be
+ * given to a handler's callback, or thrown from {@link handler}, as it is.
+ */
+export class GrpcFdError extends Error {
+  /** gRPC status number. */
+  readonly code: number;
+  /** gRPC status text, without the reason. */
+  readonly details: string;
+  /** What went wrong, for programs: one of the documented `ERR_GRPCFD_*` strings. */
+  readonly reason: GrpcFdErrorReason;
+
+  /** @internal */
+  constructor(reason: GrpcFdErrorReason, details: string, options?: { cause?: unknown }) {
+    super(`${details} [${reason}]`, options);
+    this.reason = reason;
+    this.details = details;
+    this.code = statusOf(reason, options?.cause);
+  }
+
+  get [BRAND](): true {
+    return true;
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === 'object' && value !== null && BRAND in value;
+  }
+}
+
+Object.defineProperty(GrpcFdError.prototype, 'name', {
+  value: 'GrpcFdError',
+  configurable: true,
+  writable: true,
+});
+
+function statusOf(reason: GrpcFdErrorReason, cause: unknown): number {
+  const status = REASONS[reason];
+  if (status !== STATUS.UNKNOWN) return status;
+  const errno = errnoCode(cause);
+  return errno === undefined ? STATUS.INTERNAL : (STATUS_OF_ERRNO[errno] ?? STATUS.INTERNAL);
+}
+
+/** The `code` of a failed syscall ('EMFILE'), or undefined. */
+function errnoCode(error: unknown): string | undefined {
+  const code = (error as NodeJS.ErrnoException | null | undefined)?.code;
+  return typeof code === 'string' ? code : undefined;
+}

@@ -1,0 +1,232 @@
+import { type Clock, MAX_TIMER_MS } from './clock.js';
+import { InodeIndex } from './inode-index.js';
+import type { ExchangeLimits } from './limits.js';
+import { type Link, LinkedList } from './linked-list.js';
+import { type Arrival, type ClaimEntry, inodeKey } from './names.js';
+
+/** The syscalls on descriptors that the exchange needs. */
+export interface DescriptorOperations {
+  /** A new CLOEXEC descriptor of the same open file; throws a Node-style error (EMFILE). */
+  duplicate(fd: number): number;
+  /** Must not throw: the exchange closes only what it owns. */
+  close(fd: number): void;
+}
+
+/** A descriptor that the connection owns. */
+class Held {
+  readonly fd: number;
+  readonly dev: bigint;
+  readonly ino: bigint;
+  readonly key: string;
+  readonly sequence: number;
+  readonly generation: number;
+  lastUsedAt: number;
+  /** The call it came for. Without one it is idle: limits and hold time apply. */
+  claims: Claims | undefined;
+  /** Its place among the idle ones. */
+  idleLink: Link<Held> | undefined;
+  /** Its place among those of its inode: the idle ones, or those of its call. */
+  inodeLink: Link<Held> | undefined;
+
+  constructor(arrival: Arrival, sequence: number, generation: number, now: number) {
+    this.fd = arrival.fd;
+    this.dev = arrival.dev;
+    this.ino = arrival.ino;
+    this.key = inodeKey(arrival);
+    this.sequence = sequence;
+    this.generation = generation;
+    this.lastUsedAt = now;
+  }
+}
+
+export type { Held };
+
+/** What came for one call. */
+export class Claims {
+  readonly inOrder: Held[] = [];
+  readonly byInode = new InodeIndex<Held>();
+}
+
+/**
+ * The descriptors that one connection holds, and the limits on them. It owns each from {@link add} on, and
+ * closes it once. No operation walks over the others, and there is at most one timer, none while nothing is
+ * idle.
+ */
+export class HeldDescriptors {
+  readonly #operations: DescriptorOperations;
+  readonly #limits: ExchangeLimits;
+  readonly #clock: Clock;
+  readonly #bySequence = new Map<number, Held>();
+  /** Least recently used first, which is also the order in which hold times end. */
+  readonly #idle = new LinkedList<Held>();
+  readonly #idleByInode = new InodeIndex<Held>();
+  #generation = 0;
+  #cancelTimer: (() => void) | undefined;
+  #evicted = 0;
+  #expired = 0;
+  #superseded = 0;
+
+  constructor(operations: DescriptorOperations, limits: ExchangeLimits, clock: Clock) {
+    this.#operations = operations;
+    this.#limits = limits;
+    this.#clock = clock;
+  }
+
+  get size(): number {
+    return this.#bySequence.size;
+  }
+
+  get idle(): number {
+    return this.#idle.size;
+  }
+
+  get evicted(): number {
+    return this.#evicted;
+  }
+
+  get expired(): number {
+    return this.#expired;
+  }
+
+  get superseded(): number {
+    return this.#superseded;
+  }
+
+  /** Takes the descriptor. May leave more than `maxHeldFds` idle, until {@link evict}. */
+  add(arrival: Arrival, sequence: number): Held {
+    const held = new Held(arrival, sequence, this.#generation, this.#clock.now());
+    this.#bySequence.set(sequence, held);
+    held.idleLink = this.#idle.append(held);
+    held.inodeLink = this.#idleByInode.add(held.key, held);
+    this.#arm();
+    return held;
+  }
+
+  /** Marks what is held by now as old enough for {@link supersede}. */
+  advance(): void {
+    this.#generation++;
+  }
+
+  /**
+   * Closes the idle descriptors of an inode that came before the last {@link advance}. A peer that has only
+   * URLs cannot name them any more once a newer one is here, and a Go peer may send one file again and again.
+   */
+  supersede(key: string): void {
+    let oldest = this.#idleByInode.oldest(key);
+    while (oldest !== undefined && oldest.generation < this.#generation) {
+      this.#superseded++;
+      this.#close(oldest);
+      oldest = this.#idleByInode.oldest(key);
+    }
+  }
+
+  /** Closes the least recently used idle descriptors above `maxHeldFds`. */
+  evict(): void {
+    while (this.#idle.size > this.#limits.maxHeldFds && this.#idle.first !== undefined) {
+      this.#evicted++;
+      this.#close(this.#idle.first.value);
+    }
+  }
+
+  bySequence(sequence: number): Held | undefined {
+    return this.#bySequence.get(sequence);
+  }
+
+  /** The newest of an inode: first among those of the call, then among the idle ones. */
+  newest(key: string, claims: Claims | undefined): Held | undefined {
+    return claims?.byInode.newest(key) ?? this.#idleByInode.newest(key);
+  }
+
+  /**
+   * A duplicate, the caller's own. Counts as use. Throws what `duplicate` throws; the descriptor stays held
+   * either way.
+   */
+  duplicate(held: Held): number {
+    const fd = this.#operations.duplicate(held.fd);
+    if (held.idleLink !== undefined) {
+      held.lastUsedAt = this.#clock.now();
+      this.#idle.remove(held.idleLink);
+      held.idleLink = this.#idle.append(held);
+    }
+    return fd;
+  }
+
+  /**
+   * Moves an idle descriptor to a call. False, and nothing changes, unless it is there, idle, and of that
+   * inode.
+   */
+  claim(entry: ClaimEntry, claims: Claims): boolean {
+    const held = this.#bySequence.get(entry.sequence);
+    if (held === undefined || held.claims !== undefined) return false;
+    if (held.dev !== entry.dev || held.ino !== entry.ino) return false;
+    this.#removeFromIdle(held);
+    held.claims = claims;
+    held.inodeLink = claims.byInode.add(held.key, held);
+    claims.inOrder.push(held);
+    return true;
+  }
+
+  /** Closes what a call claimed, unless {@link closeAll} did already. */
+  release(claims: Claims): void {
+    for (const held of claims.inOrder) {
+      if (this.#bySequence.delete(held.sequence)) this.#operations.close(held.fd);
+    }
+  }
+
+  closeAll(): void {
+    const all = [...this.#bySequence.values()];
+    for (const held of all) {
+      this.#removeFromIdle(held);
+      this.#bySequence.delete(held.sequence);
+    }
+    for (const held of all) this.#operations.close(held.fd);
+  }
+
+  /** Closes an idle descriptor. */
+  #close(held: Held): void {
+    this.#removeFromIdle(held);
+    this.#bySequence.delete(held.sequence);
+    this.#operations.close(held.fd);
+  }
+
+  #removeFromIdle(held: Held): void {
+    if (held.idleLink === undefined) return;
+    this.#idle.remove(held.idleLink);
+    held.idleLink = undefined;
+    if (held.inodeLink !== undefined) this.#idleByInode.remove(held.key, held.inodeLink);
+    held.inodeLink = undefined;
+    if (this.#idle.size === 0) {
+      this.#cancelTimer?.();
+      this.#cancelTimer = undefined;
+    }
+  }
+
+  /**
+   * One timer, set for the descriptor whose hold time ends first. Use moves that end back without touching
+   * the timer, which then finds nothing to close and is set again.
+   */
+  #arm(): void {
+    const first = this.#idle.first?.value;
+    if (first === undefined || this.#cancelTimer !== undefined) return;
+    if (this.#limits.holdMs === Number.POSITIVE_INFINITY) return;
+    const remainingMs = Math.ceil(first.lastUsedAt + this.#limits.holdMs - this.#clock.now());
+    this.#cancelTimer = this.#clock.schedule(
+      () => {
+        this.#cancelTimer = undefined;
+        this.#expire();
+      },
+      Math.min(Math.max(remainingMs, 1), MAX_TIMER_MS),
+    );
+  }
+
+  #expire(): void {
+    const expiredBefore = this.#clock.now() - this.#limits.holdMs;
+    let first = this.#idle.first?.value;
+    while (first !== undefined && first.lastUsedAt <= expiredBefore) {
+      this.#expired++;
+      this.#close(first);
+      first = this.#idle.first?.value;
+    }
+    this.#arm();
+  }
+}

@@ -1,0 +1,155 @@
+import { GrpcFdError } from '../errors.js';
+import type { CallScope } from './call-scope.js';
+import { MAX_TIMER_MS } from './clock.js';
+import type { Exchange } from './exchange.js';
+import { type DescriptorName, describeName } from './names.js';
+import type { Waiter } from './waits.js';
+
+/** How long a receive waits. Without either, until it is settled by what arrives or ends. */
+export interface ReceiveOptions {
+  /** Ends the wait with `ERR_GRPCFD_ABORTED`, whose `cause` is the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Ends the wait with `ERR_GRPCFD_TIMEOUT`. Above 0, at most 2^31-1. Default: none. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/**
+ * One receive as its user sees it. It may be attached to several connections over time: a call of a client
+ * learns late which one carries it, and a retry may take another. The first result counts, and withdraws it
+ * everywhere.
+ */
+export class PendingReceive implements Waiter {
+  /**
+   * The descriptor, which is then the user's own. Nothing happens when a rejection goes unread: a receiver
+   * that was given up must not end the process when the peer hangs up.
+   */
+  readonly promise: Promise<number>;
+
+  readonly #name: DescriptorName;
+  readonly #attached = new Map<Exchange, () => void>();
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort = (): void => this.fail(aborted(this.#name, this.#signal));
+  readonly #onSettled: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #settled = false;
+  #resolve: (fd: number) => void = () => {};
+  #reject: (error: GrpcFdError) => void = () => {};
+
+  /**
+   * Options that are not valid, and a signal that is aborted already, fail it at once. `onSettled` must not
+   * throw.
+   */
+  constructor(name: DescriptorName, options: ReceiveOptions = {}, onSettled?: () => void) {
+    this.#name = name;
+    this.#signal = options.signal;
+    this.#onSettled = onSettled;
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.promise.catch(() => {});
+    this.#start(options);
+  }
+
+  get settled(): boolean {
+    return this.#settled;
+  }
+
+  /**
+   * Takes the descriptor where it is here already, and waits for it otherwise. What the exchange throws fails
+   * the receive.
+   */
+  attach(exchange: Exchange, scope?: CallScope): void {
+    if (this.#settled || this.#attached.has(exchange)) return;
+    try {
+      const fd = exchange.take(this.#name, scope);
+      if (fd !== undefined) this.arrived(fd);
+      else if (this.#name.kind === 'inode')
+        this.#attached.set(exchange, exchange.wait(this.#name, this, scope));
+    } catch (error) {
+      if (!(error instanceof GrpcFdError)) throw error;
+      this.fail(error);
+    }
+  }
+
+  /** Withdraws the wait on one connection, and keeps the receive open. */
+  detach(exchange: Exchange): void {
+    this.#attached.get(exchange)?.();
+    this.#attached.delete(exchange);
+  }
+
+  /**
+   * Called by an exchange, never after the receive settled: settling withdraws every wait, and a withdrawn
+   * one is closed there.
+   */
+  arrived(fd: number): void {
+    this.#settle();
+    this.#resolve(fd);
+  }
+
+  failed(error: GrpcFdError): void {
+    this.fail(error);
+  }
+
+  /** Ends the receive with `error`, unless it is settled. */
+  fail(error: GrpcFdError): void {
+    if (this.#settled) return;
+    this.#settle();
+    this.#reject(error);
+  }
+
+  #start({ signal, timeoutMs }: ReceiveOptions): void {
+    if (
+      timeoutMs !== undefined &&
+      !(Number.isFinite(timeoutMs) && timeoutMs > 0 && timeoutMs <= MAX_TIMER_MS)
+    ) {
+      const range = `above 0 and at most ${MAX_TIMER_MS}`;
+      this.fail(
+        new GrpcFdError(
+          'ERR_GRPCFD_INVALID_ARGUMENT',
+          `timeoutMs must be ${range}, not ${String(timeoutMs)}`,
+        ),
+      );
+      return;
+    }
+    if (signal?.aborted) {
+      this.#onAbort();
+      return;
+    }
+    signal?.addEventListener('abort', this.#onAbort, { once: true });
+    if (timeoutMs !== undefined) {
+      this.#timer = setTimeout(() => this.fail(timedOut(this.#name, timeoutMs)), timeoutMs);
+    }
+  }
+
+  #settle(): void {
+    this.#settled = true;
+    clearTimeout(this.#timer);
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    for (const withdraw of this.#attached.values()) withdraw();
+    this.#attached.clear();
+    this.#onSettled?.();
+  }
+}
+
+/** One receive on one connection. Resolves to a duplicate, the caller's own. */
+export function receive(
+  exchange: Exchange,
+  name: DescriptorName,
+  options?: ReceiveOptions,
+  scope?: CallScope,
+): Promise<number> {
+  const pending = new PendingReceive(name, options);
+  pending.attach(exchange, scope);
+  return pending.promise;
+}
+
+function aborted(name: DescriptorName, signal: AbortSignal | undefined): GrpcFdError {
+  return new GrpcFdError('ERR_GRPCFD_ABORTED', `receiving ${describeName(name)} was aborted`, {
+    cause: signal?.reason,
+  });
+}
+
+function timedOut(name: DescriptorName, timeoutMs: number): GrpcFdError {
+  return new GrpcFdError('ERR_GRPCFD_TIMEOUT', `${describeName(name)} did not arrive within ${timeoutMs} ms`);
+}

@@ -1,0 +1,128 @@
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import { GrpcFdError } from '../errors.js';
+import type { CallScope } from '../exchange/call-scope.js';
+import type { DescriptorName, InodeName } from '../exchange/names.js';
+import { type ReceiveOptions, receive } from '../exchange/pending-receive.js';
+import { type Connection, wrongConnection } from './connection.js';
+import { FDS_METADATA_KEY, type FdsMetadata, parseFdsMetadata } from './fds-metadata.js';
+import { streamOf } from './internals.js';
+import type { SharedDescriptor } from './shared-descriptor.js';
+import {
+  type FdTransceiver,
+  formatReference,
+  noDescriptorSupport,
+  Outcome,
+  type Reference,
+  Sent,
+  type SentFd,
+  Transceiver,
+  UnsupportedTransceiver,
+} from './transceiver.js';
+
+const connections = new WeakMap<object, Connection>();
+const transceivers = new WeakMap<ServerHttp2Stream, ServerCallTransceiver>();
+
+export function setConnectionOf(session: ServerHttp2Session, connection: Connection): void {
+  connections.set(session, connection);
+}
+
+/** For the 'stream' event of an HTTP/2 server: takes note of what came for the call, and keeps the key from its handler. */
+export function registerStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+  const value = headers[FDS_METADATA_KEY];
+  if (value === undefined) return;
+  delete headers[FDS_METADATA_KEY];
+  const connection = connectionOf(stream);
+  const metadata = connection === undefined ? undefined : parseFdsMetadata(value);
+  if (connection === undefined || metadata === undefined) return;
+  connection.sharedId ??= metadata.connectionId;
+  if (metadata.entries.length > 0) transceiverOf(stream, connection).claim(metadata);
+}
+
+function connectionOf(stream: ServerHttp2Stream): Connection | undefined {
+  return stream.session === undefined ? undefined : connections.get(stream.session);
+}
+
+function transceiverOf(stream: ServerHttp2Stream, connection: Connection): ServerCallTransceiver {
+  let transceiver = transceivers.get(stream);
+  if (transceiver === undefined) {
+    const scope = connection.exchange.openCall();
+    transceiver = new ServerCallTransceiver(connection, scope);
+    transceivers.set(stream, transceiver);
+    if (stream.closed || stream.destroyed) scope.end();
+    else stream.once('close', () => scope.end());
+  }
+  return transceiver;
+}
+
+/**
+ * In a handler of any kind: the transceiver of its call, or undefined if the call does not run over a connection that carries
+ * descriptors. What is received with it came for this call, or for none; its waits end with the call.
+ */
+export function tryFromCall(call: object): FdTransceiver | undefined {
+  const stream = streamOf(call);
+  if (stream === undefined) return undefined;
+  const known = transceivers.get(stream);
+  if (known !== undefined) return known;
+  const connection = connectionOf(stream);
+  return connection === undefined ? undefined : transceiverOf(stream, connection);
+}
+
+/**
+ * {@link tryFromCall} for a call that needs one.
+ *
+ * @throws GrpcFdError `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`, status FAILED_PRECONDITION
+ */
+export function fromCall(call: object): FdTransceiver {
+  const transceiver = tryFromCall(call);
+  if (transceiver === undefined) throw noDescriptorSupport();
+  return transceiver;
+}
+
+/** Like {@link fromCall}, but where there is none, one whose operations fail. */
+export function fromAnyCall(call: object): FdTransceiver {
+  return tryFromCall(call) ?? new UnsupportedTransceiver(noDescriptorSupport);
+}
+
+class ServerCallTransceiver extends Transceiver {
+  readonly #connection: Connection;
+  readonly #scope: CallScope;
+  /** What the client attached to the call, by reference. */
+  #attached: Map<string, DescriptorName> | undefined;
+
+  constructor(connection: Connection, scope: CallScope) {
+    super();
+    this.#connection = connection;
+    this.#scope = scope;
+  }
+
+  claim({ connectionId, entries }: FdsMetadata): void {
+    // Metadata that was made for another connection, as a proxy may pass it on, names nothing here.
+    if (connectionId !== this.#connection.sharedId) return;
+    this.#scope.claim(entries);
+    this.#attached ??= new Map();
+    for (const { credentialsId, index, sequence, dev, ino } of entries) {
+      this.#attached.set(formatReference(credentialsId, index), { kind: 'sequence', sequence, dev, ino });
+    }
+  }
+
+  protected send(descriptor: SharedDescriptor): SentFd {
+    if (!this.#scope.ended) return this.#connection.sendNow(descriptor);
+    const outcome = new Outcome();
+    outcome.settle(new GrpcFdError('ERR_GRPCFD_CALL_ENDED', 'the call ended before the descriptor was sent'));
+    descriptor.release();
+    return new Sent(descriptor.url, descriptor.url, outcome);
+  }
+
+  protected receive(name: InodeName | Reference, options: ReceiveOptions | undefined): Promise<number> {
+    const known = name.kind === 'inode' ? name : this.#nameOf(name);
+    if (known === undefined) return Promise.reject(wrongConnection(name as Reference));
+    return receive(this.#connection.exchange, known, options, this.#scope);
+  }
+
+  #nameOf(reference: Reference): DescriptorName | undefined {
+    return (
+      this.#attached?.get(formatReference(reference.id, reference.number)) ??
+      this.#connection.nameOf(reference)
+    );
+  }
+}

@@ -1,0 +1,29 @@
+export {
+  fdToUrl,
+  filenameToUrl,
+  fileToUrl,
+  urlToDevIno,
+} from './descriptor/inode-url.js';
+export { ReceivedFile } from './descriptor/received-file.js';
+export { GrpcFdError, type GrpcFdErrorReason } from './errors.js';
+export type { ReceiveOptions } from './exchange/pending-receive.js';
+export {
+  callCredentials,
+  callCredentialsFromOptions,
+  type FdCallCredentials,
+  fromCallCredentials,
+} from './grpc/call-credentials.js';
+export { channelCredentials } from './grpc/channel-credentials.js';
+export { handler } from './grpc/handler.js';
+export type { FdConnectionOptions, FdServerOptions } from './grpc/options.js';
+export { Server } from './grpc/server.js';
+export { fromCall, tryFromCall } from './grpc/server-call.js';
+export { serverCredentials } from './grpc/server-credentials.js';
+export type {
+  DescriptorSource,
+  FdConnection,
+  FdConnectionStats,
+  FdTransceiver,
+  SendFilenameOptions,
+  SentFd,
+} from './grpc/transceiver.js';

@@ -1,0 +1,58 @@
+/** Finds and loads the addon. The only file that knows where it lies. */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { GrpcFdError } from '../errors.js';
+import type { NativeBinding } from './types.js';
+
+const packageRoot = new URL('../../', import.meta.url);
+
+/** The functions of the addon, documented in `types.ts`. */
+export const native: NativeBinding = load();
+
+export const { duplicate, close, closeAll, guard, unguard, identify, statusFlags, systemError, O_PATH } =
+  native;
+export const { SocketHandle, peerCredentials, connectUnix, bindUnix, placeholder, renameFile } = native;
+
+/** See {@link NativeBinding.open}. `mode` matters only where `flags` create the file. */
+export function open(path: string, flags: number, mode = 0o666): number {
+  return native.open(path, flags, mode);
+}
+
+function load(): NativeBinding {
+  const platform = `${process.platform}-${process.arch}${isMusl() ? '-musl' : ''}`;
+  const candidates = [`prebuilds/${platform}/grpcfd.node`, 'native/build/Release/grpcfd.node'];
+  const require = createRequire(import.meta.url);
+  const failures: string[] = [];
+  const causes: unknown[] = [];
+  for (const candidate of candidates) {
+    try {
+      return require(fileURLToPath(new URL(candidate, packageRoot))) as NativeBinding;
+    } catch (error) {
+      causes.push(error);
+      failures.push(`  ${candidate}: ${firstLine(error)}`);
+    }
+  }
+  const details = [
+    `the native addon could not be loaded on ${platform}, Node.js ${process.version}. Tried:`,
+    ...failures,
+    `To build it here: npm run build:native in ${fileURLToPath(packageRoot)} (needs make and a C++17 compiler).`,
+  ];
+  throw new GrpcFdError('ERR_GRPCFD_ADDON_NOT_LOADED', details.join('\n'), {
+    cause: new AggregateError(causes),
+  });
+}
+
+/** A require that fails lists its require stack after the first line. */
+function firstLine(error: unknown): string {
+  return String(error instanceof Error ? error.message : error).split('\n', 1)[0] ?? '';
+}
+
+/** Which C library this process runs on. `process.report` tells as well, but takes milliseconds to do so. */
+function isMusl(): boolean {
+  try {
+    return readFileSync('/proc/self/maps', 'latin1').includes('/ld-musl-');
+  } catch {
+    return false; // Not Linux: no addon will be found, and the error above says so.
+  }
+}

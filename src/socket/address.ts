@@ -1,0 +1,16 @@
+/** An abstract name has no file: it starts with NUL, and ends with the last listener. */
+export function isAbstract(address: string): boolean {
+  return address.startsWith('\0');
+}
+
+/**
+ * The bytes of a unix address: a path, or `\0` and an abstract name. Throws ERR_INVALID_ARG_VALUE for what the kernel would
+ * silently take for something else: no name at all (it would pick one), or a path with a NUL in it (it would end there).
+ */
+export function addressBytes(address: string): Uint8Array {
+  if (address === '' || address === '\0' || (!isAbstract(address) && address.includes('\0'))) {
+    const error = new TypeError(`${JSON.stringify(address)} is not the address of a unix socket`);
+    throw Object.assign(error, { code: 'ERR_INVALID_ARG_VALUE' });
+  }
+  return Buffer.from(address);
+}

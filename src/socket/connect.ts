@@ -1,0 +1,39 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { connectUnix } from '../native/binding.js';
+import { addressBytes } from './address.js';
+import { Backoff } from './backoff.js';
+import { adoptSocket, type FdSocket, type FdSocketOptions } from './fd-socket.js';
+
+/**
+ * A unix connect is done at once or not at all: EAGAIN means that the listener's backlog is full, and nothing tells when it
+ * no longer is. A listener that accepts nothing for this long is not going to.
+ */
+const CONNECT_RETRY = { firstMs: 1, longestMs: 100, totalMs: 20_000 };
+
+export interface ConnectOptions extends Omit<FdSocketOptions, 'fd'> {
+  /** Gives up when it aborts, with its reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Connects to a path, or to `\0` and an abstract name. Rejects as a failed syscall does (ENOENT, ECONNREFUSED, EACCES,
+ * ENAMETOOLONG; EAGAIN when the listener's backlog stays full for 20 seconds).
+ */
+export async function connect(
+  address: string | { readonly path: string },
+  options: ConnectOptions = {},
+): Promise<FdSocket> {
+  const { signal, ...socketOptions } = options;
+  const name = addressBytes(typeof address === 'string' ? address : address.path);
+  const backoff = new Backoff(CONNECT_RETRY);
+  for (;;) {
+    signal?.throwIfAborted();
+    try {
+      return adoptSocket({ fd: connectUnix(name), ...socketOptions });
+    } catch (error) {
+      const delayMs = (error as NodeJS.ErrnoException).code === 'EAGAIN' ? backoff.next() : undefined;
+      if (delayMs === undefined) throw error;
+      await delay(delayMs, undefined, signal && { signal }).catch(() => signal?.throwIfAborted());
+    }
+  }
+}

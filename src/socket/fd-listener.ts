@@ -1,0 +1,80 @@
+import { EventEmitter } from 'node:events';
+import { close } from '../native/binding.js';
+import { adoptSocket, type FdSocket, type FdSocketOptions } from './fd-socket.js';
+import { UnixListener, type UnixListenOptions } from './unix-listener.js';
+
+export interface ListenOptions extends UnixListenOptions, Omit<FdSocketOptions, 'fd'> {}
+
+export interface FdListenerEvents {
+  /** A socket with nothing read from it yet. */
+  connection: [socket: FdSocket];
+  /** A connection could not be accepted (EMFILE, say); it is tried again. Unheard, it becomes a process warning. */
+  error: [error: Error];
+  close: [];
+}
+
+/** Listens on a unix socket, and makes an {@link FdSocket} of each connection. Made by {@link listen}. */
+export class FdListener extends EventEmitter<FdListenerEvents> {
+  readonly #listener: UnixListener;
+
+  /** @internal */
+  constructor(options: ListenOptions) {
+    super();
+    const { allowHalfOpen, highWaterMark } = options;
+    this.#listener = UnixListener.listen(options, {
+      onConnection: (fd) => {
+        // Nobody would ever read from it, nor close it.
+        if (this.listenerCount('connection') === 0) close(fd);
+        else this.emit('connection', adoptSocket({ fd, allowHalfOpen, highWaterMark }));
+      },
+      onError: (error) => {
+        // Not worth a crash, which is what an unheard 'error' is.
+        if (this.listenerCount('error') === 0) process.emitWarning(error);
+        else this.emit('error', error);
+      },
+    });
+  }
+
+  /** The path or abstract name, as it was given. */
+  get address(): string {
+    return this.#listener.address;
+  }
+
+  /**
+   * Stops listening, and removes the socket file unless it is somebody else's by now. Connections stay open: they are their
+   * holders' to close.
+   */
+  async close(): Promise<void> {
+    if (this.#listener.closed) return;
+    this.#listener.close();
+    this.emit('close');
+  }
+
+  /** Keeps the process alive while this listens (the default). */
+  ref(): this {
+    this.#listener.ref();
+    return this;
+  }
+
+  unref(): this {
+    this.#listener.unref();
+    return this;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/**
+ * Listens on a unix socket: see {@link UnixListenOptions}. A socket file that nobody listens on is replaced; for anything else
+ * at that path this rejects with EADDRINUSE.
+ */
+export async function listen(
+  options: ListenOptions,
+  onConnection?: (socket: FdSocket) => void,
+): Promise<FdListener> {
+  const listener = new FdListener(options);
+  if (onConnection) listener.on('connection', onConnection);
+  return listener;
+}

@@ -1,0 +1,141 @@
+import { Duplex } from 'node:stream';
+import { close, closeAll, duplicate } from '../native/binding.js';
+import type { PeerCredentials } from '../native/types.js';
+import { UnixStream } from './unix-stream.js';
+
+export interface FdSocketOptions {
+  /** A connected unix stream socket. The new object owns it, unless its constructor throws. */
+  readonly fd: number;
+  /** Keep the writable side open when the peer has ended. Default: true. */
+  readonly allowHalfOpen?: boolean | undefined;
+  /** Bytes to buffer in each direction before back-pressure sets in. Default: 64 KiB. */
+  readonly highWaterMark?: number | undefined;
+}
+
+export interface FdSocketStats {
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly descriptorsReceived: number;
+  /** Taken by the kernel. */
+  readonly descriptorsSent: number;
+  /** Waiting for bytes to ride on. */
+  readonly pendingDescriptors: number;
+}
+
+/**
+ * Of the event `'fds'`. Descriptors arrived: the listener owns them and must close them; without a listener they are closed.
+ * With `truncated`, the kernel dropped some of those that were sent (MSG_CTRUNC), mostly because the descriptor table of this
+ * process is full; `fds` may be empty then. They come no later than the bytes that were written after them, and only while
+ * the stream is being read.
+ */
+export type FdsListener = (fds: number[], truncated: boolean) => void;
+
+type AnyListener = Parameters<Duplex['on']>[1];
+
+/** What `UnixStream` reads at a time. Node's own default of 16 KiB (before version 22) would stop it after each read. */
+const DEFAULT_HIGH_WATER_MARK = 64 * 1024;
+
+/** A stream over a connected unix socket that carries file descriptors with its bytes. */
+export class FdSocket extends Duplex {
+  readonly #stream: UnixStream;
+
+  /** Throws ENOTSOCK, EAFNOSUPPORT or EPROTOTYPE for what is not a unix stream socket; `fd` is then still the caller's. */
+  constructor({ fd, allowHalfOpen = true, highWaterMark = DEFAULT_HIGH_WATER_MARK }: FdSocketOptions) {
+    super({ allowHalfOpen, highWaterMark });
+    this.#stream = new UnixStream(fd, {
+      onDescriptors: (fds, truncated) => {
+        if (!this.emit('fds', fds, truncated)) closeAll(fds);
+      },
+      onData: (chunk) => {
+        if (!this.push(chunk)) this.#stream.readStop();
+      },
+      onEnd: () => this.push(null),
+      onError: (error) => this.destroy(error),
+    });
+  }
+
+  /** Who was at the other end when the two were connected. */
+  get peer(): PeerCredentials {
+    return this.#stream.peer;
+  }
+
+  /**
+   * Has a descriptor travel with the next bytes that are written, or with bytes that are still being written. `fd` is
+   * duplicated before this returns, and the caller's own to close; when it cannot be (EBADF, EMFILE), this throws.
+   *
+   * Resolves when the kernel took it. Rejects if it never will: the socket is closed or ended before any byte is written
+   * after it, or the kernel refuses to send what it is. Ignoring the promise is safe.
+   */
+  sendFd(fd: number): Promise<void> {
+    const duplicated = duplicate(fd);
+    const sent = new Promise<void>((resolve, reject) => {
+      this.#stream.queueDescriptor({
+        fd: duplicated,
+        settled: (error) => (error ? reject(error) : resolve()),
+      });
+    });
+    sent.catch(() => {});
+    return sent;
+  }
+
+  stats(): FdSocketStats {
+    const { bytesRead, bytesWritten, descriptorsReceived, descriptorsSent, pendingDescriptors } =
+      this.#stream;
+    return { bytesRead, bytesWritten, descriptorsReceived, descriptorsSent, pendingDescriptors };
+  }
+
+  /** Keeps the process alive while this is open (the default). */
+  ref(): this {
+    this.#stream.ref();
+    return this;
+  }
+
+  unref(): this {
+    this.#stream.unref();
+    return this;
+  }
+
+  override on(event: 'fds', listener: FdsListener): this;
+  override on(event: string | symbol, listener: AnyListener): this;
+  override on(event: string | symbol, listener: AnyListener): this {
+    return super.on(event, listener);
+  }
+
+  override once(event: 'fds', listener: FdsListener): this;
+  override once(event: string | symbol, listener: AnyListener): this;
+  override once(event: string | symbol, listener: AnyListener): this {
+    return super.once(event, listener);
+  }
+
+  override _read(): void {
+    this.#stream.readStart();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+    if (this.#stream.write([chunk], callback)) callback();
+  }
+
+  override _writev(chunks: { chunk: Buffer }[], callback: (error?: Error | null) => void): void {
+    const buffers = chunks.map(({ chunk }) => chunk);
+    if (this.#stream.write(buffers, callback)) callback();
+  }
+
+  override _final(callback: (error?: Error | null) => void): void {
+    this.#stream.shutdown(callback);
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#stream.close();
+    callback(error);
+  }
+}
+
+/** An {@link FdSocket} that closes the descriptor if it cannot be made: `fd` is taken over in any case. */
+export function adoptSocket(options: FdSocketOptions): FdSocket {
+  try {
+    return new FdSocket(options);
+  } catch (error) {
+    close(options.fd);
+    throw error;
+  }
+}

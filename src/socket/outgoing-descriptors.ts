@@ -1,0 +1,97 @@
+import { closeAll, guard, placeholder } from '../native/binding.js';
+
+/**
+ * At most this many descriptors to one `sendmsg`. The kernel takes 253, but the Go package has a buffer for 64 and drops
+ * the rest without a word.
+ */
+export const MAX_DESCRIPTORS_PER_MESSAGE = 64;
+
+/** A descriptor on its way out. The queue owns `fd`, closes it exactly once, and then calls `settled` exactly once. */
+export interface OutgoingDescriptor {
+  readonly fd: number;
+  /**
+   * null: the kernel took the descriptor. Called from within `write`, `queueDescriptor`, `shutdown`, `close` or an event of
+   * the socket, as the case may be: it must not throw, and must not write.
+   */
+  settled(error: Error | null): void;
+}
+
+interface Entry {
+  readonly fd: number;
+  /** Absent for a placeholder. */
+  readonly owner?: OutgoingDescriptor;
+}
+
+const NONE: readonly number[] = [];
+
+/** Descriptors that wait for bytes to ride on, in order. */
+export class OutgoingDescriptors {
+  #queue: Entry[] = [];
+  #sent = 0;
+
+  get length(): number {
+    return this.#queue.length;
+  }
+
+  /** How many the kernel took. Placeholders do not count. */
+  get sent(): number {
+    return this.#sent;
+  }
+
+  push(owner: OutgoingDescriptor): void {
+    guard(owner.fd);
+    this.#queue.push({ fd: owner.fd, owner });
+  }
+
+  /** What the next message carries. */
+  nextBatch(): readonly number[] {
+    if (this.#queue.length === 0) return NONE;
+    return this.#queue.slice(0, MAX_DESCRIPTORS_PER_MESSAGE).map(({ fd }) => fd);
+  }
+
+  /** The kernel took the first `count`. */
+  markSent(count: number): void {
+    if (count === 0) return;
+    const entries = this.#queue.splice(0, count);
+    closeAll(entries.map(({ fd }) => fd));
+    for (const { owner } of entries) if (owner) this.#sent++;
+    for (const { owner } of entries) owner?.settled(null);
+  }
+
+  /**
+   * Among the first `count`, settles those that `check` has an error for, and puts placeholders where they were, so that
+   * both ends go on counting the same. False: no descriptor is at fault, or not even a placeholder may be sent. Throws when
+   * no placeholder can be made.
+   */
+  replaceRefused(count: number, check: (fd: number) => Error | null): boolean {
+    const refused: [owner: OutgoingDescriptor, error: Error][] = [];
+    try {
+      for (const [index, entry] of this.#queue.slice(0, count).entries()) {
+        const error = check(entry.fd);
+        if (!error) continue;
+        if (!entry.owner) return false;
+        refused.push([entry.owner, error]);
+        // Closed first: where the descriptor table is full, this makes room for the placeholder.
+        closeAll([entry.fd]);
+        this.#queue[index] = GONE;
+        const fd = placeholder();
+        guard(fd);
+        this.#queue[index] = { fd };
+      }
+      return refused.length > 0;
+    } finally {
+      for (const [owner, error] of refused) owner.settled(error);
+    }
+  }
+
+  /** Closes and settles all that is left. */
+  rejectAll(error: Error): void {
+    const entries = this.#queue;
+    this.#queue = [];
+    closeAll(entries.map(({ fd }) => fd));
+    for (const { owner } of entries) owner?.settled(error);
+  }
+}
+
+/** Where a placeholder should be and could not be made: the connection fails, and nothing is left to close here. */
+const GONE: Entry = { fd: -1 };

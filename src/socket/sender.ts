@@ -1,0 +1,123 @@
+import { constants } from 'node:os';
+import { systemError } from '../native/binding.js';
+import type { SocketHandle } from '../native/types.js';
+import { Backoff } from './backoff.js';
+import { OutgoingDescriptors } from './outgoing-descriptors.js';
+
+const { EAGAIN, ECONNRESET, ENOBUFS, ENOMEM, ENOTCONN, EPIPE, ETOOMANYREFS } = constants.errno as Record<
+  keyof typeof constants.errno | 'ETOOMANYREFS',
+  number
+>;
+
+/** Not the fault of any descriptor, nor of this connection: memory, or the limit on this user's descriptors in flight. */
+const TRANSIENT: ReadonlySet<number> = new Set([ETOOMANYREFS, ENOBUFS, ENOMEM]);
+
+/** The peer is gone: no descriptor is to blame. */
+const PEER_GONE: ReadonlySet<number> = new Set([EPIPE, ECONNRESET, ENOTCONN]);
+
+/**
+ * How long a transient failure is sat out before the connection fails. Descriptors in flight become fewer as soon as any
+ * process of this user receives some, which is a matter of milliseconds; ten seconds pass only when a receiver is stuck.
+ */
+const TRANSIENT_RETRY = { firstMs: 1, longestMs: 250, totalMs: 10_000 };
+
+export type SendProgress =
+  | { readonly state: 'done' }
+  /** To be continued when the socket is writable. */
+  | { readonly state: 'blocked' }
+  | { readonly state: 'later'; readonly delayMs: number }
+  /** Some bytes may have gone, so nothing may be sent on this connection any more. */
+  | { readonly state: 'failed'; readonly error: NodeJS.ErrnoException };
+
+const DONE: SendProgress = { state: 'done' };
+const BLOCKED: SendProgress = { state: 'blocked' };
+
+/** The sending half of a socket: one write at a time, and the descriptors that ride on its bytes. */
+export class Sender {
+  readonly descriptors = new OutgoingDescriptors();
+  readonly #handle: SocketHandle;
+  readonly #backoff = new Backoff(TRANSIENT_RETRY);
+  #buffers: readonly Uint8Array[] = [];
+  #remaining = 0;
+  #bytesWritten = 0;
+
+  constructor(handle: SocketHandle) {
+    this.#handle = handle;
+  }
+
+  get bytesWritten(): number {
+    return this.#bytesWritten;
+  }
+
+  begin(buffers: readonly Uint8Array[]): void {
+    this.#buffers = buffers;
+    this.#remaining = 0;
+    for (const { length } of buffers) this.#remaining += length;
+  }
+
+  /** Nothing more is sent of the current write. */
+  abandon(): void {
+    this.#buffers = [];
+    this.#remaining = 0;
+  }
+
+  /** Sends as much of the current write as the kernel takes now. */
+  flush(): SendProgress {
+    while (this.#remaining > 0) {
+      const batch = this.descriptors.nextBatch();
+      // A message that leaves descriptors behind takes one byte only, so that the next ones have bytes to ride on.
+      const limit = this.descriptors.length > batch.length ? 1 : this.#remaining;
+      const result = this.#handle.send(this.#buffers, limit, batch);
+      if (result >= 0) {
+        this.#backoff.reset();
+        this.#advance(result);
+        this.descriptors.markSent(batch.length);
+        continue;
+      }
+      if (result === -EAGAIN) return BLOCKED;
+      const progress = this.#afterFailure(-result, batch.length);
+      if (progress) return progress;
+    }
+    return DONE;
+  }
+
+  /** What to do about a failed message, or undefined: try again at once. */
+  #afterFailure(errno: number, batchLength: number): SendProgress | undefined {
+    if (TRANSIENT.has(errno)) {
+      const delayMs = this.#backoff.next();
+      if (delayMs !== undefined) return { state: 'later', delayMs };
+    } else if (batchLength > 0 && !PEER_GONE.has(errno)) {
+      try {
+        if (this.descriptors.replaceRefused(batchLength, (fd) => this.#whyRefused(fd))) return undefined;
+      } catch (error) {
+        return { state: 'failed', error: error as NodeJS.ErrnoException };
+      }
+    }
+    return { state: 'failed', error: systemError(errno, 'sendmsg') };
+  }
+
+  #whyRefused(fd: number): Error | null {
+    const errno = -this.#handle.probe(fd);
+    return errno === 0 || TRANSIENT.has(errno) || PEER_GONE.has(errno) ? null : systemError(errno, 'sendmsg');
+  }
+
+  #advance(bytes: number): void {
+    this.#bytesWritten += bytes;
+    this.#remaining -= bytes;
+    if (this.#remaining === 0) {
+      this.#buffers = [];
+      return;
+    }
+    let index = 0;
+    let offset = bytes;
+    for (const { length } of this.#buffers) {
+      if (offset < length) break;
+      offset -= length;
+      index++;
+    }
+    const rest = this.#buffers.slice(index);
+    const first = rest[0];
+    if (first && offset > 0) rest[0] = first.subarray(offset);
+    this.#buffers = rest;
+  }
+}

@@ -1,0 +1,284 @@
+import assert from 'node:assert/strict';
+import { constants } from 'node:os';
+import { peerCredentials, SocketHandle, systemError } from '../native/binding.js';
+import { type SocketHandle as Handle, type PeerCredentials, READABLE, WRITABLE } from '../native/types.js';
+import type { OutgoingDescriptor } from './outgoing-descriptors.js';
+import { type ReadBuffer, reusedReadBuffer, slabReadBuffer } from './read-buffer.js';
+import { Sender, type SendProgress } from './sender.js';
+
+const { EAGAIN, ECANCELED, EPIPE } = constants.errno;
+
+/** Reads in one turn of the event loop. A fast peer is served again in the next turn, after everybody else. */
+const READS_PER_TURN = 16;
+
+/** What happens on a {@link UnixStream}. None of these is called after `close()`. */
+export interface UnixStreamListener {
+  /**
+   * Descriptors arrived; they are the listener's to close. Called before `onData` of the bytes that they came with.
+   * `truncated`: the kernel dropped some, and which is not known (MSG_CTRUNC); `fds` may be empty then.
+   */
+  onDescriptors(fds: number[], truncated: boolean): void;
+  onData(chunk: Buffer): void;
+  /** The peer will send no more. */
+  onEnd(): void;
+  /** Reading failed, and has stopped. Writing may still work. */
+  onError(error: NodeJS.ErrnoException): void;
+}
+
+export interface UnixStreamOptions {
+  /** The listener is done with a chunk when `onData` returns, so that the next one may overwrite it. Default: false. */
+  readonly reuseReadBuffer?: boolean;
+}
+
+type Callback = (error: Error | null) => void;
+
+/** Bytes and descriptors over one connected unix stream socket. No streams, no buffering: back-pressure is the caller's. */
+export class UnixStream {
+  /** Who connected, or who listened, at the time of the connect. */
+  readonly peer: PeerCredentials;
+  readonly #listener: UnixStreamListener;
+  readonly #readBuffer: ReadBuffer;
+  readonly #handle: Handle;
+  readonly #sender: Sender;
+  #reading = false;
+  #readEnded = false;
+  #awaitsWritable = false;
+  #watched = 0;
+  #wantsRef = true;
+  #hasRef = true;
+  #writeCallback: Callback | undefined;
+  #shutdownCallback: Callback | undefined;
+  #retryTimer: NodeJS.Timeout | undefined;
+  /** Why nothing can be written any more. */
+  #writeError: Error | undefined;
+  #closed = false;
+  #bytesRead = 0;
+  #descriptorsReceived = 0;
+
+  /**
+   * Takes over `fd` and makes it non-blocking. When this throws (not a unix stream socket), `fd` is still the caller's.
+   * Nothing is read until `readStart()`.
+   */
+  constructor(fd: number, listener: UnixStreamListener, options: UnixStreamOptions = {}) {
+    this.peer = peerCredentials(fd);
+    this.#listener = listener;
+    this.#readBuffer = options.reuseReadBuffer ? reusedReadBuffer() : slabReadBuffer();
+    this.#handle = new SocketHandle(fd, (events) => this.#onReady(events));
+    this.#sender = new Sender(this.#handle);
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get bytesRead(): number {
+    return this.#bytesRead;
+  }
+
+  get bytesWritten(): number {
+    return this.#sender.bytesWritten;
+  }
+
+  get descriptorsReceived(): number {
+    return this.#descriptorsReceived;
+  }
+
+  get descriptorsSent(): number {
+    return this.#sender.descriptors.sent;
+  }
+
+  /** Queued, and not yet taken by the kernel. */
+  get pendingDescriptors(): number {
+    return this.#sender.descriptors.length;
+  }
+
+  /**
+   * Has a descriptor ride on the next bytes to be written, or on the rest of a write in progress. n bytes carry at most 64 n
+   * descriptors; what is left rides on the write after. Takes over `descriptor.fd` in any case.
+   */
+  queueDescriptor(descriptor: OutgoingDescriptor): void {
+    this.#sender.descriptors.push(descriptor);
+    if (this.#writeError) this.#sender.descriptors.rejectAll(this.#writeError);
+  }
+
+  /**
+   * Tries to write at once. True: all is written, and `callback` will not be called. False: `callback` is called later, once.
+   * One write at a time. The memory must not change before the write is done.
+   */
+  write(buffers: readonly Uint8Array[], callback: Callback): boolean {
+    assert(!this.#writeCallback, 'a write is still in progress');
+    if (this.#writeError) {
+      process.nextTick(callback, this.#writeError);
+      return false;
+    }
+    this.#writeCallback = callback;
+    this.#sender.begin(buffers);
+    const progress = this.#sender.flush();
+    if (this.#closed) return false;
+    if (progress.state === 'done') {
+      this.#writeCallback = undefined;
+      return true;
+    }
+    if (progress.state === 'failed') {
+      process.nextTick(() => this.#finishWrite(progress.error));
+    } else {
+      this.#await(progress);
+    }
+    return false;
+  }
+
+  readStart(): void {
+    this.#reading = true;
+    this.#updateWatch();
+  }
+
+  readStop(): void {
+    this.#reading = false;
+    this.#updateWatch();
+  }
+
+  /**
+   * Tells the peer that no more bytes will come, after the write in progress. Descriptors that still wait for bytes then
+   * will never travel: they settle with ECANCELED. Calls back with an error if a write has failed or fails: the peer must
+   * not take what it got for all there is.
+   */
+  shutdown(callback: Callback): void {
+    if (this.#writeError) {
+      process.nextTick(callback, this.#writeError);
+      return;
+    }
+    assert(!this.#shutdownCallback, 'a shutdown is still in progress');
+    this.#shutdownCallback = callback;
+    if (!this.#writeCallback) this.#finishShutdown();
+  }
+
+  /**
+   * Closes the socket at once, whatever is in progress. Idempotent. Queued descriptors are closed and settled, a write or
+   * shutdown in progress is called back, all with ECANCELED.
+   */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#reading = false;
+    this.#awaitsWritable = false;
+    clearTimeout(this.#retryTimer);
+    this.#handle.close();
+    const error = systemError(ECANCELED, 'sendmsg');
+    this.#writeError ??= error;
+    for (const callback of [this.#writeCallback, this.#shutdownCallback]) {
+      if (callback) process.nextTick(callback, error);
+    }
+    this.#writeCallback = undefined;
+    this.#shutdownCallback = undefined;
+    this.#sender.abandon();
+    this.#sender.descriptors.rejectAll(error);
+  }
+
+  ref(): void {
+    this.#wantsRef = true;
+    this.#updateWatch();
+  }
+
+  /** The process may exit while this is idle. A write in progress still keeps it alive, as with the sockets of Node.js. */
+  unref(): void {
+    this.#wantsRef = false;
+    this.#updateWatch();
+  }
+
+  hasRef(): boolean {
+    return this.#wantsRef;
+  }
+
+  #onReady(events: number): void {
+    if (events & READABLE) this.#read();
+    if (events & WRITABLE && this.#awaitsWritable) this.#continueWrite();
+  }
+
+  #read(): void {
+    const buffer = this.#readBuffer;
+    for (let reads = 0; reads < READS_PER_TURN && this.#reading && !this.#readEnded; reads++) {
+      const room = buffer.memory.length - buffer.offset;
+      const result = this.#handle.receive(buffer.memory, buffer.offset);
+      if (typeof result !== 'number') {
+        // The chunk is taken first: it is in the shared buffer, which is anybody's once the listener has been called.
+        const chunk = result.bytes > 0 ? buffer.take(result.bytes) : undefined;
+        this.#bytesRead += result.bytes;
+        this.#descriptorsReceived += result.descriptors.length;
+        this.#listener.onDescriptors(result.descriptors, result.truncated);
+        if (chunk && !this.#closed) this.#listener.onData(chunk);
+        continue;
+      }
+      if (result > 0) {
+        this.#bytesRead += result;
+        this.#listener.onData(buffer.take(result));
+        // Only descriptors cut a read short while there is more, and then the event loop calls again.
+        if (result < room) return;
+        continue;
+      }
+      if (result === -EAGAIN) return;
+      this.#readEnded = true;
+      this.#updateWatch();
+      if (result === 0) this.#listener.onEnd();
+      else this.#listener.onError(systemError(-result, 'recvmsg'));
+    }
+  }
+
+  #continueWrite(): void {
+    this.#awaitsWritable = false;
+    const progress = this.#sender.flush();
+    if (this.#closed) return;
+    if (progress.state === 'done') this.#finishWrite(null);
+    else if (progress.state === 'failed') this.#finishWrite(progress.error);
+    else this.#await(progress);
+  }
+
+  #await(progress: Extract<SendProgress, { state: 'blocked' | 'later' }>): void {
+    if (progress.state === 'blocked') this.#awaitsWritable = true;
+    else this.#retryTimer = setTimeout(() => this.#continueWrite(), progress.delayMs);
+    this.#updateWatch();
+  }
+
+  #finishWrite(error: Error | null): void {
+    const callback = this.#writeCallback;
+    if (!callback) return;
+    this.#writeCallback = undefined;
+    if (error) this.#failWrites(error);
+    this.#updateWatch();
+    callback(error);
+    if (this.#shutdownCallback && !this.#writeCallback) this.#finishShutdown();
+  }
+
+  #finishShutdown(): void {
+    const callback = this.#shutdownCallback;
+    if (!callback) return;
+    this.#shutdownCallback = undefined;
+    if (this.#writeError) {
+      process.nextTick(callback, this.#writeError);
+      return;
+    }
+    const result = this.#handle.shutdown();
+    process.nextTick(callback, result < 0 ? systemError(-result, 'shutdown') : null);
+    this.#failWrites(systemError(EPIPE, 'sendmsg'), systemError(ECANCELED, 'sendmsg'));
+  }
+
+  #failWrites(error: Error, forDescriptors = error): void {
+    this.#writeError ??= error;
+    this.#sender.abandon();
+    this.#sender.descriptors.rejectAll(forDescriptors);
+  }
+
+  #updateWatch(): void {
+    if (this.#closed) return;
+    const events = (this.#reading && !this.#readEnded ? READABLE : 0) | (this.#awaitsWritable ? WRITABLE : 0);
+    if (events !== this.#watched) {
+      this.#watched = events;
+      this.#handle.watch(events);
+    }
+    const ref = this.#wantsRef || this.#awaitsWritable;
+    if (ref !== this.#hasRef) {
+      this.#hasRef = ref;
+      if (ref) this.#handle.ref();
+      else this.#handle.unref();
+    }
+  }
+}

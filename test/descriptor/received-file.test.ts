@@ -1,0 +1,403 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import {
+  constants,
+  fstatSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  rmSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buffer as collect, text } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { fdToUrl } from '#src/descriptor/inode-url.js';
+import { openFile } from '#src/descriptor/open-file.js';
+import { ReceivedFile } from '#src/descriptor/received-file.js';
+import { close, duplicate, native, O_PATH } from '#src/native/binding.js';
+import { trackDescriptors } from '../support/fd-table.js';
+
+const { O_RDONLY, O_RDWR, O_NOFOLLOW } = constants;
+
+/** What an open descriptor refers to, or undefined. */
+function target(fd: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return undefined;
+  }
+}
+
+describe('ReceivedFile', () => {
+  trackDescriptors();
+
+  let directory: string;
+  let path: string;
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'grpcfd-'));
+    path = join(directory, 'file');
+    writeFileSync(path, 'first line\nsecond line\n');
+  });
+
+  afterEach(() => {
+    rmSync(directory, { recursive: true });
+  });
+
+  const receive = (flags = O_RDWR, name = path): ReceivedFile => new ReceivedFile(openFile(name, flags));
+
+  describe('knows', () => {
+    test('its URL, kind and stats', async () => {
+      await using file = receive();
+      assert.equal(file.url, fdToUrl(file.fd));
+      assert.equal(file.kind, 'file');
+      assert.equal(file.pathOnly, false);
+      assert.equal(file.closed, false);
+      const stats = await file.stat();
+      assert.equal(stats.size, 23n);
+      assert.equal(stats.ino, fstatSync(file.fd, { bigint: true }).ino);
+    });
+
+    const kinds: [kind: string, open: () => number | Promise<number>][] = [
+      ['directory', () => openFile(directory, O_RDONLY)],
+      ['character-device', () => openFile('/dev/null', O_RDONLY)],
+      ['symlink', () => openFile('/proc/self/exe', O_PATH | O_NOFOLLOW)],
+      ['pipe', () => openEnd(native.testing.pipe())],
+      ['socket', () => openEnd(native.testing.socketPair())],
+      ['other', () => duplicate(anonymousInode())],
+    ];
+    for (const [kind, open] of kinds) {
+      test(`a ${kind}`, async () => {
+        await using file = new ReceivedFile(await open());
+        assert.equal(file.kind, kind);
+      });
+    }
+  });
+
+  test('reads and writes at positions, and without one at the shared offset', async () => {
+    await using file = receive();
+    const sender = duplicate(file.fd);
+    try {
+      const buffer = Buffer.alloc(16, '.');
+      assert.deepEqual(await file.read(buffer, 2, 4, 6), { bytesRead: 4, buffer });
+      assert.equal(buffer.toString(), '..line..........');
+      assert.equal((await file.write(Buffer.from('FIRST'), 0, 5, 0)).bytesWritten, 5);
+      assert.equal(await file.readFile('utf8'), 'FIRST line\nsecond line\n');
+      assert.equal((await collect(file.createReadStream())).length, 23);
+      assert.equal(readSync(sender, Buffer.alloc(11)), 11, 'the offset is still 0');
+      const rest = Buffer.alloc(100);
+      const { bytesRead } = await file.read(rest);
+      assert.equal(rest.toString('utf8', 0, bytesRead), 'second line\n');
+    } finally {
+      close(sender);
+    }
+  });
+
+  describe('readFile', () => {
+    test('reads what is longer than one read, and bytes as they are', async () => {
+      const content = Buffer.alloc(1_000_003, 'grpcfd');
+      content[500_000] = 0xff;
+      writeFileSync(path, content);
+      await using file = receive();
+      assert.ok((await file.readFile()).equals(content));
+      assert.equal(await file.readFile({ encoding: 'hex' }), content.toString('hex'));
+    });
+
+    test('reads what has no size, and what is empty or unlinked', async () => {
+      await using version = receive(O_RDONLY, '/proc/version');
+      assert.equal(await version.readFile('utf8'), readFileSync('/proc/version', 'utf8'));
+      await using file = receive();
+      unlinkSync(path);
+      assert.equal(await file.readFile('latin1'), 'first line\nsecond line\n');
+      truncateSync(`/proc/self/fd/${file.fd}`);
+      assert.deepEqual(await file.readFile(), Buffer.alloc(0));
+    });
+
+    test('stops above maxBytes, however much there is', async () => {
+      await using file = receive();
+      assert.equal((await file.readFile({ maxBytes: 23 })).length, 23);
+      await assert.rejects(file.readFile({ maxBytes: 22 }), {
+        reason: 'ERR_GRPCFD_FILE_TOO_LARGE',
+        code: 8,
+        details: /more than 22 bytes/,
+      });
+      await using endless = receive(O_RDONLY, '/dev/zero');
+      await assert.rejects(endless.readFile({ maxBytes: 1_000_000 }), {
+        reason: 'ERR_GRPCFD_FILE_TOO_LARGE',
+      });
+    });
+  });
+
+  describe('streams', () => {
+    test('read a range, in pieces', async () => {
+      await using file = receive();
+      assert.equal(await text(file.createReadStream({ start: 6, end: 9 })), 'line');
+      assert.equal(await text(file.createReadStream({ start: 11, highWaterMark: 5 })), 'second line\n');
+      assert.equal(await text(file.createReadStream({ start: 23 })), '');
+      assert.equal(await text(file.createReadStream({ start: 11, highWaterMark: 0 })), 'second line\n');
+      assert.equal(file.closed, false);
+    });
+
+    test('copy a file that is longer than their buffers', async () => {
+      const content = Buffer.alloc(700_001, 'abcdefg');
+      writeFileSync(path, content);
+      const copyPath = join(directory, 'copy');
+      await using file = receive();
+      await using copy = new ReceivedFile(openSync(copyPath, 'w+'));
+      await pipeline(file.createReadStream(), copy.createWriteStream({ start: 3 }));
+      assert.ok(readFileSync(copyPath).equals(Buffer.concat([Buffer.alloc(3), content])));
+      assert.equal(readSync(copy.fd, Buffer.alloc(1)), 1, 'the offset is still 0');
+    });
+
+    test('read a pipe as it comes', async () => {
+      const [readEnd, writeEnd] = blockingPipe();
+      await using reader = new ReceivedFile(readEnd);
+      const writer = new ReceivedFile(writeEnd);
+      const reading = text(reader.createReadStream());
+      const writing = writer.createWriteStream();
+      writing.write('through ');
+      await new Promise((resolve) => writing.end('a pipe', () => resolve(undefined)));
+      await writer.close();
+      assert.equal(await reading, 'through a pipe');
+    });
+
+    for (const bad of [-1, 0.5, Number.NaN, '0' as unknown as number]) {
+      test(`refuse an offset of ${String(bad)} (${typeof bad})`, async () => {
+        await using file = receive();
+        const expected = { reason: 'ERR_GRPCFD_INVALID_ARGUMENT' };
+        assert.throws(() => file.createReadStream({ start: bad }), expected);
+        assert.throws(() => file.createReadStream({ end: bad }), expected);
+        assert.throws(() => file.createWriteStream({ start: bad }), expected);
+      });
+    }
+
+    test('fail once their file is closed', async () => {
+      const file = receive();
+      const reading = file.createReadStream();
+      const writing = file.createWriteStream();
+      await file.close();
+      await assert.rejects(text(reading), { reason: 'ERR_GRPCFD_FILE_CLOSED' });
+      await assert.rejects(pipeline(['x'], writing), { reason: 'ERR_GRPCFD_FILE_CLOSED' });
+    });
+  });
+
+  test('failed syscalls keep their own form', async () => {
+    await using readOnly = receive(O_RDONLY);
+    await assert.rejects(readOnly.write(Buffer.from('x'), 0, 1, 0), { code: 'EBADF', syscall: 'write' });
+    await using folder = receive(O_RDONLY, directory);
+    await assert.rejects(folder.readFile(), { code: 'EISDIR', syscall: 'read' });
+  });
+
+  describe('of an O_PATH descriptor', () => {
+    test('has stats but no content', async () => {
+      await using file = receive(O_PATH);
+      assert.equal(file.pathOnly, true);
+      assert.equal(file.kind, 'file');
+      assert.equal((await file.stat()).size, 23n);
+      const expected = {
+        reason: 'ERR_GRPCFD_PATH_ONLY',
+        code: 9,
+        details: new RegExp(`reopen\\(flags\\).*/proc/self/fd/${file.fd}$`),
+      };
+      await assert.rejects(file.read(Buffer.alloc(1)), expected);
+      await assert.rejects(file.write(Buffer.alloc(1)), expected);
+      await assert.rejects(file.readFile(), expected);
+      assert.throws(() => file.createReadStream(), expected);
+      assert.throws(() => file.createWriteStream(), expected);
+    });
+
+    test('is reopened through /proc, unlinked or not, with an offset of its own', async () => {
+      await using file = receive(O_PATH);
+      unlinkSync(path);
+      await using reopened = file.reopen(O_RDONLY);
+      assert.notEqual(reopened.fd, file.fd);
+      assert.equal(reopened.url, file.url);
+      assert.equal(reopened.pathOnly, false);
+      assert.equal(await reopened.readFile('utf8'), 'first line\nsecond line\n');
+      await using again = reopened.reopen(O_RDONLY);
+      await reopened.read(Buffer.alloc(11));
+      const { bytesRead } = await again.read(Buffer.alloc(100));
+      assert.equal(bytesRead, 23);
+    });
+
+    test('of a socket can not be reopened, and the error says why', async () => {
+      const name = join(directory, 'socket');
+      const server = createServer();
+      await new Promise<void>((resolve) => server.listen(name, resolve));
+      {
+        await using file = receive(O_PATH, name);
+        assert.equal(file.kind, 'socket');
+        assert.throws(() => file.reopen(O_RDWR), {
+          reason: 'ERR_GRPCFD_OPEN_FAILED',
+          details: /ENXIO/,
+          code: 5,
+        });
+      }
+      await new Promise((resolve) => server.close(resolve));
+    });
+  });
+
+  test('reopening a pipe that nobody writes to does not block', async () => {
+    const [readEnd, writeEnd] = native.testing.pipe();
+    close(writeEnd);
+    await using file = new ReceivedFile(readEnd);
+    await using reopened = file.reopen(O_RDONLY);
+    assert.equal(reopened.kind, 'pipe');
+  });
+
+  describe('close', () => {
+    test('closes once, and everything fails from then on', async () => {
+      const file = receive();
+      const { fd } = file;
+      const closing = file.close();
+      assert.equal(file.closed, true);
+      assert.equal(file.close(), closing);
+      await closing;
+      assert.equal(target(fd), undefined);
+      const expected = { reason: 'ERR_GRPCFD_FILE_CLOSED', code: 9, details: /was closed or released/ };
+      assert.throws(() => file.fd, expected);
+      assert.throws(() => file.release(), expected);
+      assert.throws(() => file.reopen(O_RDONLY), expected);
+      await assert.rejects(file.stat(), expected);
+      await assert.rejects(file.read(Buffer.alloc(1)), expected);
+      await assert.rejects(file.write(Buffer.alloc(1)), expected);
+      await assert.rejects(file.readFile(), expected);
+      assert.match(file.url, /^inode:/);
+      assert.equal(file.kind, 'file');
+    });
+
+    test('waits for a read in flight, so that the number is not given to another file under it', async () => {
+      const [readEnd, writeEnd] = blockingPipe();
+      const file = new ReceivedFile(readEnd);
+      const content = Buffer.alloc(5);
+      let closed = false;
+      const reading = file.read(content);
+      const closing = file.close().then(() => {
+        closed = true;
+      });
+      await assert.rejects(file.stat(), { reason: 'ERR_GRPCFD_FILE_CLOSED' });
+      assert.match(target(readEnd) ?? '', /^pipe:/);
+      assert.equal(closed, false);
+      const writer = new ReceivedFile(writeEnd);
+      await writer.write(Buffer.from('later'));
+      assert.equal((await reading).bytesRead, 5);
+      await closing;
+      assert.equal(content.toString(), 'later');
+      assert.equal(target(readEnd), undefined);
+      await writer.close();
+    });
+
+    test('of many files with reads in flight never reads another file', async () => {
+      const paths = Array.from({ length: 20 }, (_, index) => join(directory, `${index}`));
+      for (const name of paths) writeFileSync(name, name.repeat(1000));
+      for (let round = 0; round < 20; round++) {
+        await Promise.all(
+          paths.map(async (name) => {
+            await using file = receive(O_RDONLY, name);
+            const reads = [file.readFile('utf8'), file.readFile('utf8')];
+            file[Symbol.dispose]();
+            for (const read of reads) assert.equal(await read, name.repeat(1000));
+          }),
+        );
+      }
+    });
+
+    test('"using" closes at once where nothing is in flight', () => {
+      let fd: number;
+      {
+        using file = receive();
+        fd = file.fd;
+        assert.ok(target(fd));
+      }
+      assert.equal(target(fd), undefined);
+    });
+  });
+
+  describe('release', () => {
+    test('gives the number away for good', async () => {
+      const file = receive();
+      const { fd } = file;
+      assert.equal(file.release(), fd);
+      assert.equal(file.closed, true);
+      await file.close();
+      file[Symbol.dispose]();
+      assert.equal(target(fd), path);
+      close(fd);
+    });
+
+    test('gives a duplicate while an operation is in flight', async () => {
+      const file = receive();
+      const { fd } = file;
+      const reading = file.readFile('utf8');
+      const released = file.release();
+      assert.notEqual(released, fd);
+      assert.equal(target(released), path);
+      close(released);
+      assert.equal(await reading, 'first line\nsecond line\n');
+      await file.close();
+      assert.equal(target(fd), undefined);
+    });
+  });
+
+  test('what can not be looked at is not taken', () => {
+    assert.throws(() => new ReceivedFile(2 ** 30), { code: 'EBADF' });
+  });
+
+  test('collected unclosed, it is closed with a warning, once; closed or released ones are not', async () => {
+    const program = new URL('./fixtures/collect-unclosed.js', import.meta.url);
+    const child = spawn(process.execPath, ['--expose-gc', program.pathname, path], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const exited = new Promise((resolve) => child.once('exit', resolve));
+    const report = JSON.parse(await text(child.stdout));
+    assert.equal(await exited, 0);
+    assert.deepEqual(report.codes, ['GRPCFD_UNCLOSED']);
+    assert.match(report.message, /inode:\/\/\d+\/\d+\) was collected/);
+    assert.equal(report.unclosedIsOpen, false);
+    assert.equal(report.releasedIsOpen, true);
+  });
+
+  test('a worker that ends leaves none open', async () => {
+    const { Worker } = await import('node:worker_threads');
+    const program = new URL('./fixtures/worker-with-files.js', import.meta.url);
+    const worker = new Worker(program, { workerData: path });
+    const fds = await new Promise<{ owned: number; released: number }>((resolve, reject) => {
+      worker.once('message', resolve);
+      worker.once('error', reject);
+    });
+    assert.equal(target(fds.owned), path);
+    await worker.terminate();
+    assert.equal(target(fds.owned), undefined);
+    assert.equal(target(fds.released), path);
+    close(fds.released);
+  });
+});
+
+function openEnd([kept, other]: [number, number]): number {
+  close(other);
+  return kept;
+}
+
+/** Reopened, because the flags of the pipe for tests are not to be changed, and it does not block. */
+function blockingPipe(): [readEnd: number, writeEnd: number] {
+  const [readEnd, writeEnd] = native.testing.pipe();
+  const blocking = openFile(`/proc/self/fd/${readEnd}`, O_RDONLY);
+  close(readEnd);
+  return [blocking, writeEnd];
+}
+
+/** The event loop of this process has an epoll descriptor. */
+function anonymousInode(): number {
+  for (let fd = 3; fd < 100; fd++) {
+    if (target(fd) === 'anon_inode:[eventpoll]') return fd;
+  }
+  return assert.fail('no epoll descriptor is open');
+}

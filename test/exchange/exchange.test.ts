@@ -1,0 +1,407 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Exchange } from '#src/exchange/exchange.js';
+import { type ExchangeLimits, resolveLimits } from '#src/exchange/limits.js';
+import type { DescriptorName } from '#src/exchange/names.js';
+import { FakeClock, FakeTable, inode, RecordingWaiter, sequence, someError } from './fakes.js';
+
+function setUp(limits: Partial<ExchangeLimits> = {}) {
+  const table = new FakeTable();
+  const clock = new FakeClock();
+  const exchange = new Exchange(table, resolveLimits(limits), clock);
+  const arrive = (...files: [file: string, ino: number][]): void => {
+    exchange.arrive(files.map(([file, ino]) => table.arrival(file, ino)));
+  };
+  const take = (...args: Parameters<Exchange['take']>): string | undefined => {
+    const fd = exchange.take(...args);
+    if (fd === undefined) return undefined;
+    const file = table.files.get(fd);
+    table.close(fd);
+    return file;
+  };
+  return { table, clock, exchange, arrive, take };
+}
+
+const reason = (expected: string, details = /./) => ({ name: 'GrpcFdError', reason: expected, details });
+
+describe('take by inode', () => {
+  test('gives a duplicate and keeps what is held, as often as it is asked', () => {
+    const { table, exchange, arrive } = setUp();
+    arrive(['a', 1]);
+    const first = exchange.take(inode(1));
+    const second = exchange.take(inode(1));
+    assert.notEqual(first, second);
+    assert.deepEqual(table.openFiles, ['a', 'a', 'a']);
+    assert.equal(exchange.stats().heldFds, 1);
+  });
+
+  test('is undefined for what is not here', () => {
+    const { arrive, take } = setUp();
+    arrive(['a', 1]);
+    assert.equal(take(inode(2)), undefined);
+    assert.equal(take({ kind: 'inode', dev: 8n, ino: 1n }), undefined);
+  });
+
+  test('gives the newest of an inode', () => {
+    const { exchange, arrive, take } = setUp();
+    exchange.exactPeer = true;
+    arrive(['old', 1], ['other', 2]);
+    arrive(['new', 1]);
+    assert.equal(take(inode(1)), 'new');
+    assert.equal(take(sequence(1, 1)), 'old');
+  });
+
+  test('tells 64-bit inodes apart that doubles do not', () => {
+    const { table, exchange } = setUp();
+    const ino = 2n ** 53n;
+    exchange.arrive([
+      { fd: table.open('a'), dev: 1n, ino },
+      { fd: table.open('b'), dev: 1n, ino: ino + 1n },
+    ]);
+    const fd = exchange.take({ kind: 'inode', dev: 1n, ino });
+    assert.equal(table.files.get(fd ?? 0), 'a');
+  });
+
+  test('reports a failing duplicate with its cause, and keeps what is held', () => {
+    const { table, exchange, arrive, take } = setUp();
+    arrive(['a', 1]);
+    table.failures = 1;
+    assert.throws(() => exchange.take(inode(1)), {
+      ...reason('ERR_GRPCFD_RECEIVE_FAILED', /EMFILE/),
+      code: 8,
+    });
+    assert.equal(take(inode(1)), 'a');
+  });
+});
+
+describe('take by sequence number', () => {
+  test('counts from 1 in the order of arrival, over all arrivals', () => {
+    const { take, arrive, exchange } = setUp();
+    exchange.exactPeer = true;
+    arrive(['a', 1], ['b', 1]);
+    arrive(['c', 1]);
+    assert.deepEqual(
+      [1, 2, 3].map((number) => take(sequence(number, 1))),
+      ['a', 'b', 'c'],
+    );
+  });
+
+  test('needs no inode', () => {
+    const { take, arrive } = setUp();
+    arrive(['a', 1]);
+    assert.equal(take({ kind: 'sequence', sequence: 1 }), 'a');
+  });
+
+  const refused: [name: string, DescriptorName, reason: string, details: RegExp][] = [
+    ['did not arrive', sequence(3, 1), 'ERR_GRPCFD_NOT_FOUND', /did not arrive: only 2 came/],
+    ['is 0', sequence(0, 1), 'ERR_GRPCFD_NOT_FOUND', /not held any more/],
+    ['is no integer', sequence(1.5, 1), 'ERR_GRPCFD_NOT_FOUND', /./],
+    ['is another inode', sequence(1, 2), 'ERR_GRPCFD_REFERENCE_MISMATCH', /inode:\/\/7\/2.*inode:\/\/7\/1/],
+    [
+      'is another device',
+      { kind: 'sequence', sequence: 1, dev: 8n },
+      'ERR_GRPCFD_REFERENCE_MISMATCH',
+      /inode:\/\/8\/1.*inode:\/\/7\/1/,
+    ],
+  ];
+  for (const [name, ref, expected, details] of refused) {
+    test(`fails at once for a number that ${name}`, () => {
+      const { exchange, arrive } = setUp();
+      arrive(['a', 1], ['b', 2]);
+      assert.throws(() => exchange.take(ref), reason(expected, details));
+    });
+  }
+});
+
+describe('waits', () => {
+  test('one arrival serves every waiter of its inode, each with a duplicate of its own', () => {
+    const { table, exchange, arrive } = setUp();
+    const scope = exchange.openCall();
+    const waiters = [new RecordingWaiter(), new RecordingWaiter(), new RecordingWaiter()];
+    const other = new RecordingWaiter();
+    waiters.forEach((waiter, index) => {
+      exchange.wait(inode(1), waiter, index === 1 ? scope : undefined);
+    });
+    exchange.wait(inode(2), other);
+    assert.equal(exchange.stats().pendingReceives, 4);
+    arrive(['a', 1]);
+    const fds = waiters.flatMap(({ fds }) => fds);
+    assert.equal(new Set(fds).size, 3);
+    assert.deepEqual(
+      fds.map((fd) => table.files.get(fd)),
+      ['a', 'a', 'a'],
+    );
+    assert.equal(other.settlements, 0);
+    assert.equal(exchange.stats().pendingReceives, 1);
+    arrive(['again', 1]);
+    assert.ok(waiters.every(({ settlements }) => settlements === 1));
+  });
+
+  test('a failing duplicate fails that waiter only', () => {
+    const { table, exchange, arrive, take } = setUp();
+    const [first, second] = [new RecordingWaiter(), new RecordingWaiter()];
+    exchange.wait(inode(1), first);
+    exchange.wait(inode(1), second);
+    table.failures = 1;
+    arrive(['a', 1]);
+    assert.equal(first.reason, 'ERR_GRPCFD_RECEIVE_FAILED');
+    assert.equal(second.fds.length, 1);
+    assert.equal(take(inode(1)), 'a');
+  });
+
+  test('a withdrawn one is not called, and makes room', () => {
+    const { exchange, arrive } = setUp({ maxPendingReceives: 1 });
+    const waiter = new RecordingWaiter();
+    const withdraw = exchange.wait(inode(1), waiter);
+    assert.throws(
+      () => exchange.wait(inode(2), waiter),
+      reason('ERR_GRPCFD_TOO_MANY_RECEIVES', /1 receivers/),
+    );
+    withdraw();
+    withdraw();
+    assert.equal(exchange.stats().pendingReceives, 0);
+    exchange.wait(inode(2), new RecordingWaiter());
+    arrive(['a', 1]);
+    exchange.close(someError());
+    assert.equal(waiter.settlements, 0);
+  });
+
+  test('one that is withdrawn while its descriptor is on the way gets none, and none leaks', () => {
+    const { table, exchange, arrive } = setUp();
+    const second = new RecordingWaiter();
+    let withdrawSecond = (): void => {};
+    exchange.wait(inode(1), new RecordingWaiter(() => withdrawSecond()));
+    withdrawSecond = exchange.wait(inode(1), second);
+    arrive(['a', 1]);
+    assert.equal(second.settlements, 0);
+    assert.deepEqual(table.openFiles, ['a', 'a']);
+  });
+
+  test('one that is withdrawn while others fail is not called', () => {
+    const { exchange } = setUp();
+    const second = new RecordingWaiter();
+    let withdrawSecond = (): void => {};
+    exchange.wait(inode(1), new RecordingWaiter(() => withdrawSecond()));
+    withdrawSecond = exchange.wait(inode(1), second);
+    exchange.close(someError());
+    assert.equal(second.settlements, 0);
+  });
+
+  test('a waiter may close the exchange, and take and wait again', () => {
+    const { table, exchange, arrive, take } = setUp();
+    const error = someError();
+    const again = new RecordingWaiter();
+    const later = new RecordingWaiter();
+    const order: (string | undefined)[] = [];
+    exchange.wait(
+      inode(1),
+      new RecordingWaiter(() => {
+        order.push(take(inode(2)));
+        exchange.wait(inode(1), again);
+        exchange.close(error);
+      }),
+    );
+    exchange.wait(inode(2), later);
+    arrive(['a', 1], ['b', 2]);
+    assert.deepEqual(order, ['b']);
+    assert.deepEqual(again.errors, [error]);
+    assert.deepEqual(
+      later.fds.map((fd) => table.files.get(fd)),
+      ['b'],
+    );
+    assert.equal(table.files.size, 2, 'only what the two waiters own is open');
+  });
+});
+
+describe('lost descriptors', () => {
+  test('fail every wait, now and later', () => {
+    const { exchange } = setUp();
+    const waiter = new RecordingWaiter();
+    exchange.wait(inode(1), waiter);
+    exchange.lose();
+    assert.equal(waiter.reason, 'ERR_GRPCFD_DESCRIPTORS_LOST');
+    assert.throws(() => exchange.wait(inode(1), waiter), reason('ERR_GRPCFD_DESCRIPTORS_LOST', /MSG_CTRUNC/));
+    assert.equal(waiter.settlements, 1);
+  });
+
+  test('break the numbers behind them for good, and neither those before nor inodes', () => {
+    const { exchange, arrive, take } = setUp();
+    arrive(['a', 1]);
+    exchange.lose();
+    arrive(['b', 2]);
+    exchange.lose();
+    assert.equal(take(sequence(1, 1)), 'a');
+    assert.throws(() => take(sequence(2, 2)), reason('ERR_GRPCFD_DESCRIPTORS_LOST'));
+    assert.equal(take(inode(2)), 'b');
+    const scope = exchange.openCall();
+    scope.claim([sequence(1, 1), sequence(2, 2)]);
+    assert.deepEqual(scope.received(), [sequence(1, 1)]);
+    assert.equal(take(inode(2), scope), 'b');
+  });
+});
+
+describe('limits', () => {
+  test('above maxHeldFds the least recently used goes', () => {
+    const { exchange, arrive, take } = setUp({ maxHeldFds: 2 });
+    arrive(['a', 1], ['b', 2]);
+    assert.equal(take(inode(1)), 'a');
+    arrive(['c', 3]);
+    assert.equal(take(inode(2)), undefined);
+    assert.throws(() => take(sequence(2, 2)), reason('ERR_GRPCFD_NOT_FOUND', /not held any more/));
+    assert.equal(take(inode(1)), 'a');
+    assert.deepEqual(
+      { ...exchange.stats(), pendingReceives: 0 },
+      {
+        heldFds: 2,
+        claimedFds: 0,
+        pendingReceives: 0,
+        receivedFds: 3,
+        evictedFds: 1,
+        expiredFds: 0,
+        supersededFds: 0,
+      },
+    );
+  });
+
+  test('a waiter is served even by what the limit closes at once', () => {
+    const { table, exchange, arrive } = setUp({ maxHeldFds: 1 });
+    const waiter = new RecordingWaiter();
+    exchange.wait(inode(1), waiter);
+    arrive(['a', 1], ['b', 2], ['c', 3]);
+    assert.deepEqual(
+      waiter.fds.map((fd) => table.files.get(fd)),
+      ['a'],
+    );
+    assert.equal(exchange.stats().heldFds, 1);
+    assert.equal(table.files.size, 2);
+  });
+
+  test('what was not used for holdMs goes, with one timer and none while nothing is held', () => {
+    const { table, clock, exchange, arrive, take } = setUp({ holdMs: 1000 });
+    assert.equal(clock.timers, 0);
+    arrive(['a', 1], ['b', 2]);
+    assert.equal(clock.timers, 1);
+    clock.advance(600);
+    arrive(['c', 3]);
+    assert.equal(take(inode(1)), 'a');
+    clock.advance(399);
+    assert.deepEqual(table.openFiles, ['a', 'b', 'c']);
+    clock.advance(1);
+    assert.deepEqual(table.openFiles, ['a', 'c']);
+    assert.equal(clock.timers, 1);
+    clock.advance(600);
+    assert.deepEqual(table.openFiles, []);
+    assert.equal(clock.timers, 0);
+    assert.equal(exchange.stats().expiredFds, 3);
+  });
+
+  test('Infinity switches each of them off', () => {
+    const { clock, exchange, arrive } = setUp({
+      maxHeldFds: Number.POSITIVE_INFINITY,
+      holdMs: Number.POSITIVE_INFINITY,
+    });
+    for (let ino = 1; ino <= 2000; ino++) arrive(['a', ino]);
+    assert.equal(clock.timers, 0);
+    assert.equal(exchange.stats().heldFds, 2000);
+  });
+
+  test('a holdMs longer than a timer takes is kept all the same', () => {
+    const { clock, exchange, arrive } = setUp({ holdMs: 2 ** 32 });
+    arrive(['a', 1]);
+    clock.advance(2 ** 32 - 1);
+    assert.equal(exchange.stats().heldFds, 1);
+    clock.advance(1);
+    assert.equal(exchange.stats().heldFds, 0);
+  });
+
+  for (const value of [0, -1, 1.5, Number.NaN, Number.NEGATIVE_INFINITY, '5' as unknown as number]) {
+    test(`a limit of ${String(value)} (${typeof value}) is refused`, () => {
+      assert.throws(() => resolveLimits({ maxHeldFds: value }), {
+        ...reason('ERR_GRPCFD_INVALID_ARGUMENT', /^maxHeldFds must be/),
+        code: 3,
+      });
+    });
+  }
+
+  test('a limit that is left out, or undefined, is the default', () => {
+    assert.deepEqual(resolveLimits({ maxHeldFds: 5, holdMs: undefined }), {
+      maxHeldFds: 5,
+      maxFdsPerCall: 1024,
+      holdMs: 150_000,
+      maxPendingReceives: 1024,
+    });
+  });
+});
+
+describe('a second descriptor of an inode', () => {
+  test('replaces those from before the last call, while the peer is not known to be exact', () => {
+    const { table, exchange, arrive, take } = setUp();
+    for (let call = 1; call <= 50; call++) {
+      arrive([`refresh ${call}`, 1]);
+      exchange.openCall().end();
+    }
+    assert.deepEqual(table.openFiles, ['refresh 50']);
+    assert.equal(exchange.stats().supersededFds, 49);
+    assert.equal(take(inode(1)), 'refresh 50');
+  });
+
+  test('replaces those from before the last take by URL', () => {
+    const { table, arrive, take } = setUp();
+    for (let reply = 1; reply <= 50; reply++) {
+      arrive([`reply ${reply}`, 1]);
+      assert.equal(take(inode(1)), `reply ${reply}`);
+    }
+    assert.deepEqual(table.openFiles, ['reply 50']);
+  });
+
+  test('keeps both ends of a pipe that come before the first call shows an exact peer', () => {
+    const { exchange, arrive, take } = setUp();
+    arrive(['read end', 1]);
+    arrive(['write end', 1]);
+    exchange.exactPeer = true;
+    const scope = exchange.openCall();
+    scope.claim([sequence(1, 1), sequence(2, 1)]);
+    assert.equal(take(sequence(1, 1), scope), 'read end');
+    assert.equal(take(sequence(2, 1), scope), 'write end');
+  });
+
+  test('replaces nothing of an exact peer', () => {
+    const { exchange, arrive, take } = setUp();
+    exchange.exactPeer = true;
+    arrive(['read end', 1]);
+    exchange.openCall().end();
+    arrive(['write end', 1]);
+    assert.equal(take(sequence(1, 1)), 'read end');
+  });
+});
+
+describe('close', () => {
+  test('closes all that is held, claimed or not, fails all waits, and stays', () => {
+    const { table, clock, exchange, arrive } = setUp();
+    const scope = exchange.openCall();
+    const waiters = [new RecordingWaiter(), new RecordingWaiter()];
+    arrive(['a', 1], ['b', 2]);
+    scope.claim([sequence(1, 1)]);
+    for (const waiter of waiters) exchange.wait(inode(3), waiter, scope);
+    const error = someError();
+    assert.equal(exchange.closed, false);
+    exchange.close(error);
+    exchange.close(someError());
+    assert.equal(exchange.closed, true);
+    assert.deepEqual(table.openFiles, []);
+    assert.equal(clock.timers, 0);
+    assert.deepEqual(
+      waiters.flatMap(({ errors }) => errors),
+      [error, error],
+    );
+    assert.throws(() => exchange.take(inode(1)), error);
+    assert.throws(() => exchange.take(sequence(1, 1), scope), error);
+    assert.throws(() => exchange.wait(inode(1), new RecordingWaiter()), error);
+    exchange.lose();
+    scope.end();
+    exchange.openCall().end();
+    arrive(['late', 4]);
+    assert.deepEqual(table.openFiles, []);
+    assert.equal(clock.timers, 0);
+  });
+});

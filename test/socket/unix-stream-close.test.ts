@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { native } from '#src/native/binding.js';
+import { UnixStream } from '#src/socket/unix-stream.js';
+import { defer, trackDescriptors } from '../support/fd-table.js';
+import { Endpoint, streamPair } from '../support/stream-pair.js';
+
+trackDescriptors();
+
+test('closing settles everything that is in progress, and gives the peer its end of file', async () => {
+  const [a, b] = native.testing.socketPair();
+  native.testing.setSendBuffer(a, 1);
+  const sender = new Endpoint(a);
+  const written = sender.write(Buffer.alloc(100_000));
+  const shut = sender.shutdown();
+  const queued = [sender.queue(0), sender.queue(0)];
+  sender.close();
+  assert.equal(sender.stream.closed, true);
+  assert.equal(sender.stream.pendingDescriptors, 0);
+  await assert.rejects(written, { code: 'ECANCELED' });
+  await assert.rejects(shut, { code: 'ECANCELED' });
+  for (const sent of queued) await assert.rejects(sent, { code: 'ECANCELED' });
+  const receiver = new Endpoint(b);
+  defer(() => receiver.close());
+  receiver.stream.readStart();
+  await receiver.until(() => receiver.ended);
+});
+
+test('a closed stream refuses everything, quietly', async () => {
+  const [a] = streamPair();
+  a.close();
+  a.close();
+  a.stream.readStart();
+  a.stream.readStop();
+  a.stream.ref();
+  a.stream.unref();
+  await assert.rejects(a.queue(0), { code: 'ECANCELED' });
+  await assert.rejects(a.write('x'), { code: 'ECANCELED' });
+  await assert.rejects(a.shutdown(), { code: 'ECANCELED' });
+});
+
+for (const moment of ['onDescriptors', 'onData', 'onEnd'] as const) {
+  test(`closing in ${moment} is the last that is heard`, async () => {
+    const [a, b] = native.testing.socketPair();
+    const peer = new Endpoint(a);
+    for (let index = 0; index < 3; index++) {
+      peer.queue(0);
+      await peer.write('x');
+    }
+    peer.close();
+    const log: string[] = [];
+    await new Promise<void>((resolve) => {
+      const hear = (what: string) => {
+        log.push(what);
+        if (what === moment) {
+          stream.close();
+          setImmediate(resolve);
+        }
+      };
+      const stream = new UnixStream(b, {
+        onDescriptors: (fds) => {
+          native.closeAll(fds);
+          hear('onDescriptors');
+        },
+        onData: () => hear('onData'),
+        onEnd: () => hear('onEnd'),
+        onError: () => hear('onError'),
+      });
+      stream.readStart();
+    });
+    const all = ['onDescriptors', 'onData', 'onDescriptors', 'onData', 'onDescriptors', 'onData', 'onEnd'];
+    assert.deepEqual(log, all.slice(0, all.indexOf(moment) + 1));
+  });
+}
+
+test('closing when a descriptor settles, in the middle of a write', async () => {
+  const [a] = streamPair();
+  for (let index = 0; index < 100; index++) a.queue(0);
+  a.stream.queueDescriptor({ fd: native.duplicate(0), settled: () => a.close() });
+  const sent = a.queue(0);
+  const closing = a.queue(0);
+  await assert.rejects(a.write('a long enough write'), { code: 'ECANCELED' });
+  await Promise.allSettled([sent, closing]);
+  assert.equal(a.stream.closed, true);
+});
+
+test('closing in the callback of a write, and in that of a shutdown', async () => {
+  const [a, b] = streamPair();
+  await a.write('x');
+  await a.shutdown();
+  a.close();
+  await b.until(() => b.ended);
+  b.close();
+});
+
+test('a listener that throws is an uncaught exception, and the stream goes on', async () => {
+  const [a, b] = native.testing.socketPair();
+  const sender = new Endpoint(a);
+  defer(() => sender.close());
+  const heard: string[] = [];
+  const uncaught = new Promise<Error>((resolve) => {
+    process.setUncaughtExceptionCaptureCallback(resolve);
+  });
+  defer(() => process.setUncaughtExceptionCaptureCallback(null));
+  const again = new Promise<void>((resolve) => {
+    const stream = new UnixStream(b, {
+      onDescriptors: () => {},
+      onData: (chunk) => {
+        heard.push(chunk.toString());
+        if (heard.length === 1) throw new Error('from the listener');
+        resolve();
+      },
+      onEnd: () => {},
+      onError: () => {},
+    });
+    defer(() => stream.close());
+    stream.readStart();
+  });
+  await sender.write('one');
+  assert.equal((await uncaught).message, 'from the listener');
+  await sender.write('two');
+  await again;
+  assert.deepEqual(heard, ['one', 'two']);
+});
+
+test('a stream that nothing refers to any more stays open, as an open socket does', async () => {
+  const [a, b] = native.testing.socketPair();
+  const received = new Promise<string>((resolve) => {
+    const stream = new UnixStream(b, {
+      onDescriptors: () => {},
+      onData: (chunk) => {
+        stream.close();
+        resolve(chunk.toString());
+      },
+      onEnd: () => {},
+      onError: () => {},
+    });
+    stream.readStart();
+  });
+  const sender = new Endpoint(a);
+  defer(() => sender.close());
+  for (let index = 0; index < 3; index++) {
+    globalThis.gc?.();
+    await new Promise(setImmediate);
+  }
+  await sender.write('still there');
+  assert.equal(await received, 'still there');
+});

@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { test } from 'node:test';
+import { closeAll, native, SocketHandle } from '#src/native/binding.js';
+import { defer, trackDescriptors } from '../support/fd-table.js';
+import { endpoint, streamPair } from '../support/stream-pair.js';
+import { contentOf, fileWith } from '../support/temporary.js';
+
+trackDescriptors();
+
+/** n bytes carry at most 64 n descriptors; as few messages as that takes. */
+const cases = [
+  { count: 1, bytes: 1, batches: [1] },
+  { count: 9, bytes: 1, batches: [9] },
+  { count: 10, bytes: 9, batches: [10] },
+  { count: 64, bytes: 1, batches: [64] },
+  { count: 64, bytes: 9, batches: [64] },
+  { count: 65, bytes: 1, batches: [64] },
+  { count: 65, bytes: 9, batches: [64, 1] },
+  { count: 200, bytes: 1, batches: [64] },
+  { count: 200, bytes: 3, batches: [64, 64, 64] },
+  { count: 200, bytes: 9, batches: [64, 64, 64, 8] },
+];
+
+for (const { count, bytes, batches } of cases) {
+  test(`${count} descriptors before ${bytes} bytes: ${batches.join(' + ')}, the rest with the next write`, async () => {
+    const [a, b] = streamPair();
+    const files = Array.from({ length: count }, (_, index) => fileWith(`file ${index}`));
+    const sent = files.map((fd) => a.queue(fd));
+    closeAll(files);
+
+    const first = 'abcdefghi'.slice(0, bytes);
+    await a.write(first);
+    const carried = batches.reduce((sum, batch) => sum + batch, 0);
+    assert.equal(a.stream.pendingDescriptors, count - carried);
+    assert.equal(a.stream.descriptorsSent, carried);
+    await b.until(() => b.bytes.length === bytes);
+    assert.deepEqual(b.batches, batches);
+
+    await a.write('the next write');
+    await Promise.all(sent);
+    await b.until(() => b.bytes.length === bytes + 14);
+    assert.equal(b.bytes.toString(), `${first}the next write`);
+    assert.deepEqual(
+      b.takeFds().map(contentOf),
+      Array.from({ length: count }, (_, index) => `file ${index}`),
+    );
+    assert.equal(b.stream.descriptorsReceived, count);
+  });
+}
+
+test('descriptors are announced before the bytes they came with', async () => {
+  const [a, b] = streamPair();
+  a.queue(0);
+  await a.write('x');
+  await b.until(() => b.bytes.length === 1);
+  assert.deepEqual(b.log, ['fds 1', 'data 1']);
+});
+
+test('a write of no bytes sends nothing, and the descriptors wait', async () => {
+  const [a, b] = streamPair();
+  const sent = a.queue(0);
+  await a.write();
+  await a.write('');
+  assert.equal(a.stream.pendingDescriptors, 1);
+  await a.write('', 'x', '');
+  await sent;
+  await b.until(() => b.fds.length === 1);
+});
+
+test('the caller may close its descriptor, and its number may be reused, right after queueing', async () => {
+  const [a, b] = streamPair();
+  const original = fileWith('the right one');
+  a.queue(original);
+  closeSync(original);
+  const usurper = openSync('/dev/zero', 'r');
+  defer(() => closeSync(usurper));
+  assert.equal(usurper, original);
+  await a.write('x');
+  await b.until(() => b.fds.length === 1);
+  assert.deepEqual(b.takeFds().map(contentOf), ['the right one']);
+});
+
+test('every descriptor is close-on-exec from birth', async () => {
+  const [a, b] = streamPair();
+  a.queue(0);
+  await a.write('x');
+  await b.until(() => b.fds.length === 1);
+  const opened = native.open('/dev/null', 0, 0);
+  const placeholder = native.placeholder();
+  defer(() => closeAll([opened, placeholder]));
+  for (const fd of [opened, placeholder, ...b.fds]) {
+    const flags = /^flags:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1] ?? '';
+    assert.ok(Number.parseInt(flags, 8) & 0o2000000, `${fd} has flags ${flags}`);
+  }
+});
+
+test('every kind of descriptor arrives as the same open file', async () => {
+  const [a, b] = streamPair();
+  const kinds = [
+    ...native.testing.pipe(),
+    ...native.testing.socketPair(),
+    openSync('/dev/null', 'r'),
+    native.open('/', native.O_PATH, 0),
+    fileWith(''),
+  ];
+  for (const fd of kinds) a.queue(fd);
+  await a.write('x');
+  await b.until(() => b.fds.length === kinds.length);
+  assert.deepEqual(native.identify(b.fds), native.identify(kinds));
+  assert.equal(native.statusFlags(b.fds[5] ?? -1) & native.O_PATH, native.O_PATH);
+  closeAll(kinds);
+});
+
+test('253 descriptors in one message are received, as another program may send them', async () => {
+  const [a, b] = native.testing.socketPair();
+  const receiver = endpoint(b);
+  const sender = new SocketHandle(a, () => {});
+  defer(() => sender.close());
+  const fds = new Array<number>(253).fill(0);
+  assert.equal(sender.send([Buffer.from('x')], 1, fds), 1);
+  await receiver.until(() => receiver.bytes.length === 1);
+  assert.equal(receiver.fds.length, 253);
+  assert.equal(receiver.truncated, false);
+  const { ino } = fstatSync(0);
+  for (const fd of receiver.fds) assert.equal(fstatSync(fd).ino, ino);
+  assert.throws(() => sender.send([Buffer.alloc(0)], 1, [0]), { code: 'EINVAL', syscall: 'sendmsg' });
+  assert.equal(sender.send([Buffer.from('x')], 1, new Array<number>(254).fill(0)), -22);
+});
+
+test('a reader that does not know about descriptors gets the bytes', async () => {
+  const [a, b] = native.testing.socketPair();
+  const sender = endpoint(a);
+  const plain = new Socket({ fd: b });
+  defer(() => plain.destroy());
+  const sent = sender.queue(0);
+  await sender.write('hello');
+  await sent;
+  const [chunk] = (await once(plain, 'data')) as [Buffer];
+  assert.equal(chunk.toString(), 'hello');
+});

@@ -1,0 +1,62 @@
+/** A hook that fails every test of a file after which this process holds other descriptors than before. */
+import assert from 'node:assert/strict';
+import { readdirSync, readlinkSync } from 'node:fs';
+import { afterEach, beforeEach } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** Descriptor number to what it refers to, as in `/proc/self/fd`. */
+export type DescriptorTable = ReadonlyMap<number, string>;
+
+export function descriptorTable(): DescriptorTable {
+  const table = new Map<number, string>();
+  for (const name of readdirSync('/proc/self/fd')) {
+    try {
+      table.set(Number(name), readlinkSync(`/proc/self/fd/${name}`));
+    } catch {
+      // The descriptor that listed the directory.
+    }
+  }
+  return table;
+}
+
+/** Waits until the table is as it was, because much is closed in later turns of the event loop, and fails if it never is. */
+export async function assertSameDescriptors(before: DescriptorTable, patienceMs = 2_000): Promise<void> {
+  const deadline = Date.now() + patienceMs;
+  for (;;) {
+    const difference = compare(before, descriptorTable());
+    if (difference === '') return;
+    if (Date.now() > deadline) assert.fail(difference);
+    globalThis.gc?.();
+    await delay(2);
+  }
+}
+
+/** Call this at the top of a test file, or in a suite. What a test has to tidy up goes to {@link defer}. */
+export function trackDescriptors(): void {
+  let before: DescriptorTable;
+  beforeEach(() => {
+    before = descriptorTable();
+  });
+  afterEach(async () => {
+    for (const cleanUp of deferred.splice(0).reverse()) await cleanUp();
+    await assertSameDescriptors(before);
+  });
+}
+
+const deferred: (() => unknown)[] = [];
+
+/** Runs at the end of the test, last one first, and before the comparison: `t.after` would run after it. */
+export function defer(cleanUp: () => unknown): void {
+  deferred.push(cleanUp);
+}
+
+function compare(before: DescriptorTable, after: DescriptorTable): string {
+  const lines: string[] = [];
+  for (const [fd, target] of after) {
+    if (before.get(fd) !== target) lines.push(`leaked: ${fd} -> ${target}`);
+  }
+  for (const [fd, target] of before) {
+    if (!after.has(fd)) lines.push(`closed, and not the test's to close: ${fd} -> ${target}`);
+  }
+  return lines.join('\n');
+}
