@@ -17,18 +17,26 @@ export class Attachment implements OutcomeSink {
   #failure: Error | undefined;
   #released = false;
 
-  /** Takes over the reference to `descriptor`. */
+  /** Takes `descriptor` over. */
   constructor(index: number, descriptor: SharedDescriptor) {
     this.index = index;
     this.descriptor = descriptor;
   }
 
-  /** Queues it on the connection of an attempt. */
-  sendOn(connection: Connection, credentialsId: string): FdsEntry {
+  /** Queues it on the connection of an attempt. Undefined where it was let go of, or cannot be duplicated (EMFILE). */
+  sendOn(connection: Connection, credentialsId: string): FdsEntry | undefined {
+    // The credentials may have been closed between the start of the call and this attempt.
+    if (this.#released) return undefined;
     const { dev, ino } = this.descriptor;
     this.#queued++;
-    const sequence = connection.queue(this.descriptor, this);
-    return { credentialsId, index: this.index, sequence, dev, ino };
+    try {
+      const sequence = connection.queue(this.descriptor, this);
+      return { credentialsId, index: this.index, sequence, dev, ino };
+    } catch (error) {
+      // It must not be thrown into the session.request() that starts the stream: that would cost the whole connection.
+      this.settle(error as GrpcFdError);
+      return undefined;
+    }
   }
 
   /** @internal What became of it on one connection. */

@@ -194,8 +194,8 @@ class ClientCallTransceiver extends Transceiver implements CallUseOwner, Connect
     let ref = formatReference(this.id, attachment.index);
     // A call that runs already gets it now; one that may still be tried again also keeps it for that.
     for (const connection of this.#connectionsInUse()) {
-      const { sequence } = attachment.sendOn(connection, this.id);
-      ref = formatReference(connection.id, sequence);
+      const entry = attachment.sendOn(connection, this.id);
+      if (entry !== undefined) ref = formatReference(connection.id, entry.sequence);
     }
     const carriers = [...this.#uses].filter((use) => use.add(attachment)).length;
     if (carriers > 0) this.#carriers.set(attachment, carriers);

@@ -48,7 +48,12 @@ export class CallUse implements CallObserver {
   bind(connection: Connection): FdsEntry[] {
     this.#connection = connection;
     this.#owner.callBound(this, connection);
-    return Array.from(this.#attachments, (attachment) => attachment.sendOn(connection, this.#owner.id));
+    const entries: FdsEntry[] = [];
+    for (const attachment of this.#attachments) {
+      const entry = attachment.sendOn(connection, this.#owner.id);
+      if (entry !== undefined) entries.push(entry);
+    }
+    return entries;
   }
 
   unsupported(error: GrpcFdError): void {

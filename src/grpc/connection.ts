@@ -62,27 +62,38 @@ export class Connection extends Transceiver implements FdConnection {
     const limits = resolveLimits(options);
     this.holdMs = limits.holdMs;
     this.exchange = new Exchange(native, limits);
-    // An inode that comes again must not cost the older descriptor its place before it is known whether the peer names
-    // descriptors exactly; limits and hold time bound what is held.
-    this.exchange.exactPeer = true;
-    this.#stream = new UnixStream(
-      fd,
-      {
-        onDescriptors: (fds, truncated) => this.#received(fds, truncated),
-        onData: (chunk) => this.socket.received(chunk),
-        onEnd: () => this.socket.ended(),
-        onError: (error) => this.socket.failed(error),
-      },
-      { reuseReadBuffer: true },
-    );
+    // A server learns from the first call's metadata whether its client names descriptors exactly. A client has nothing to
+    // learn it from, and must not give up what a server may have named.
+    this.exchange.exactPeer = role === 'client';
+    try {
+      this.#stream = new UnixStream(
+        fd,
+        {
+          onDescriptors: (fds, truncated) => this.#received(fds, truncated),
+          onData: (chunk) => this.socket.received(chunk),
+          onEnd: () => this.socket.ended(),
+          onError: (error) => this.socket.failed(error),
+        },
+        { reuseReadBuffer: true },
+      );
+    } catch (error) {
+      native.close(fd);
+      throw error;
+    }
     try {
       const { pid, uid, gid } = this.#stream.peer;
       this.socket = new StreamSocket(this.#stream, `unix:pid=${pid},uid=${uid},gid=${gid}`, () =>
         this.#closing(),
       );
-      options.onConnection?.(this);
     } catch (error) {
       this.#stream.close();
+      throw error;
+    }
+    try {
+      options.onConnection?.(this);
+    } catch (error) {
+      // Settles what onConnection began, too.
+      this.socket.destroy();
       throw error;
     }
   }
@@ -110,13 +121,14 @@ export class Connection extends Transceiver implements FdConnection {
   }
 
   /**
-   * Queues a descriptor, on a reference of its own: it leaves with the next write. Returns its place among all that
-   * were sent on this connection.
+   * Queues a duplicate of a descriptor: it leaves with the next write. Returns its place among all that were sent on this
+   * connection.
+   *
+   * @throws GrpcFdError `ERR_GRPCFD_SEND_FAILED` (EMFILE): it got no place, and `outcome` will not be told.
    */
   queue(descriptor: SharedDescriptor, outcome: OutcomeSink): number {
-    const outgoing = new Outgoing(descriptor.retain(), outcome);
-    if (this.isOpen) this.#stream.queueDescriptor(outgoing);
-    else outgoing.settled(connectionClosed());
+    if (this.isOpen) this.#stream.queueDescriptor(new Outgoing(descriptor.duplicate(), outcome));
+    else outcome.settle(connectionClosed());
     return this.#outgoing.next();
   }
 
@@ -140,8 +152,12 @@ export class Connection extends Transceiver implements FdConnection {
   /** Queues `descriptor`, whose reference it takes over. */
   sendNow(descriptor: SharedDescriptor): SentFd {
     const outcome = new Outcome();
-    const sequence = this.queue(descriptor, outcome);
-    descriptor.release();
+    let sequence: number;
+    try {
+      sequence = this.queue(descriptor, outcome);
+    } finally {
+      descriptor.release();
+    }
     const ref = this.sharedId === undefined ? descriptor.url : formatReference(this.sharedId, sequence);
     return new Sent(descriptor.url, ref, outcome);
   }
@@ -176,19 +192,15 @@ export class Connection extends Transceiver implements FdConnection {
 }
 
 class Outgoing implements OutgoingDescriptor {
-  readonly #descriptor: SharedDescriptor;
+  readonly fd: number;
   readonly #outcome: OutcomeSink;
 
-  constructor(descriptor: SharedDescriptor, outcome: OutcomeSink) {
-    this.#descriptor = descriptor;
+  constructor(fd: number, outcome: OutcomeSink) {
+    this.fd = fd;
     this.#outcome = outcome;
-    this.fd = native.duplicate(descriptor.fd);
   }
 
-  readonly fd: number;
-
   settled(error: Error | null): void {
-    this.#descriptor.release();
     this.#outcome.settle(
       error === null || error instanceof GrpcFdError
         ? error

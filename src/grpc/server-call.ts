@@ -35,6 +35,7 @@ export function registerStream(stream: ServerHttp2Stream, headers: IncomingHttpH
   const metadata = connection === undefined ? undefined : parseFdsMetadata(value);
   if (connection === undefined || metadata === undefined) return;
   connection.sharedId ??= metadata.connectionId;
+  connection.exchange.exactPeer = true;
   if (metadata.entries.length > 0) transceiverOf(stream, connection).claim(metadata);
 }
 

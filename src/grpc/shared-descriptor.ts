@@ -1,46 +1,51 @@
+import assert from 'node:assert/strict';
+import { devInoToUrl, fdToDevIno } from '../descriptor/inode-url.js';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
 
 /**
- * A descriptor of ours that waits to be sent, perhaps on several connections: a call may be tried more than once.
- * Whoever made it holds one reference; it is closed when the last reference is released.
+ * A descriptor of ours that waits to be sent, perhaps on several connections: a call may be tried more than once. Each of them
+ * is given a duplicate; this one is whose who made it, who releases it once.
  */
 export class SharedDescriptor {
   readonly dev: bigint;
   readonly ino: bigint;
   readonly #fd: number;
-  #references = 1;
+  #released = false;
 
   /** Takes `fd` over, and closes it if it throws. */
   constructor(fd: number) {
     this.#fd = fd;
     try {
-      const [dev, ino] = native.identify([fd]);
-      this.dev = dev ?? 0n;
-      this.ino = ino ?? 0n;
+      const { dev, ino } = fdToDevIno(fd);
+      this.dev = dev;
+      this.ino = ino;
     } catch (error) {
       native.close(fd);
       throw error;
     }
   }
 
-  /** Only while a reference is held. */
-  get fd(): number {
-    return this.#fd;
-  }
-
   get url(): string {
-    return `inode://${this.dev}/${this.ino}`;
+    return devInoToUrl(this);
   }
 
-  retain(): this {
-    this.#references++;
-    return this;
+  /**
+   * The caller's own.
+   *
+   * @throws GrpcFdError `ERR_GRPCFD_SEND_FAILED` with the failed syscall as its cause
+   */
+  duplicate(): number {
+    // The number may be another file's by now.
+    assert(!this.#released, 'a released descriptor is not to be sent');
+    return duplicateForSending(this.#fd);
   }
 
+  /** Closes it. */
   release(): void {
-    this.#references--;
-    if (this.#references === 0) native.close(this.#fd);
+    assert(!this.#released, 'a descriptor is released once');
+    this.#released = true;
+    native.close(this.#fd);
   }
 }
 
@@ -56,28 +61,14 @@ export function duplicateToSend(fd: number): SharedDescriptor {
       `a file descriptor is a non-negative integer, not ${String(fd)}`,
     );
   }
-  return attempt(`file descriptor ${fd} cannot be sent`, 'ERR_GRPCFD_SEND_FAILED', () =>
-    native.duplicate(fd),
-  );
+  return new SharedDescriptor(duplicateForSending(fd));
 }
 
-/**
- * A descriptor opened at `path`.
- *
- * @throws GrpcFdError `ERR_GRPCFD_OPEN_FAILED` with the failed syscall as its cause
- */
-export function openToSend(path: string, flags: number): SharedDescriptor {
-  return attempt(`${path} cannot be opened`, 'ERR_GRPCFD_OPEN_FAILED', () => native.open(path, flags, 0o666));
-}
-
-function attempt(
-  what: string,
-  reason: 'ERR_GRPCFD_SEND_FAILED' | 'ERR_GRPCFD_OPEN_FAILED',
-  make: () => number,
-): SharedDescriptor {
+function duplicateForSending(fd: number): number {
   try {
-    return new SharedDescriptor(make());
+    return native.duplicate(fd);
   } catch (cause) {
-    throw new GrpcFdError(reason, `${what}: ${(cause as Error).message}`, { cause });
+    const text = `file descriptor ${fd} cannot be sent: ${(cause as Error).message}`;
+    throw new GrpcFdError('ERR_GRPCFD_SEND_FAILED', text, { cause });
   }
 }

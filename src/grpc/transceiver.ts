@@ -1,12 +1,13 @@
 import { constants } from 'node:fs';
 import { urlToDevIno } from '../descriptor/inode-url.js';
+import { openFile } from '../descriptor/open-file.js';
 import { ReceivedFile } from '../descriptor/received-file.js';
 import { GrpcFdError } from '../errors.js';
 import type { ExchangeStats } from '../exchange/exchange.js';
 import type { InodeName } from '../exchange/names.js';
 import type { ReceiveOptions } from '../exchange/pending-receive.js';
 import { O_PATH } from '../native/binding.js';
-import { duplicateToSend, openToSend, type SharedDescriptor } from './shared-descriptor.js';
+import { duplicateToSend, SharedDescriptor } from './shared-descriptor.js';
 
 /** What names a descriptor to receive: an `inode://` URL, a `ref`, or the two numbers of its inode. */
 export type DescriptorSource = string | URL | { readonly dev: bigint; readonly ino: bigint };
@@ -139,16 +140,26 @@ export abstract class Transceiver implements FdTransceiver {
   }
 
   sendFilename(path: string, options: SendFilenameOptions = {}): SentFd {
-    return this.send(openToSend(path, openFlags(options.flags)));
+    return this.send(new SharedDescriptor(openFile(path, openFlags(options.flags))));
   }
 
-  async recvFd(source: DescriptorSource, options?: ReceiveOptions): Promise<number> {
+  recvFd(source: DescriptorSource, options?: ReceiveOptions): Promise<number> {
+    return quiet(this.#receive(source, options));
+  }
+
+  recvFile(source: DescriptorSource, options?: ReceiveOptions): Promise<ReceivedFile> {
+    return quiet(this.#receive(source, options).then((fd) => new ReceivedFile(fd)));
+  }
+
+  async #receive(source: DescriptorSource, options: ReceiveOptions | undefined): Promise<number> {
     return this.receive(parseSource(source), options);
   }
+}
 
-  async recvFile(source: DescriptorSource, options?: ReceiveOptions): Promise<ReceivedFile> {
-    return new ReceivedFile(await this.recvFd(source, options));
-  }
+/** A peer that hangs up must not end the process because a receive that it rejects has not been awaited yet. */
+function quiet<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
 }
 
 const FLAGS: Readonly<Record<string, number>> = {

@@ -1,0 +1,104 @@
+// The programs of the README. A test runs this file, and checks that the README shows the parts between the markers.
+import { closeSync, mkdtempSync, rmSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import * as grpc from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import * as grpcfd from 'grpcfd';
+import { connect, listen } from 'grpcfd/socket';
+
+const directory = mkdtempSync(join(tmpdir(), 'grpcfd-readme-'));
+const address = `unix:${join(directory, 'store.sock')}`;
+const definition = loadSync(fileURLToPath(new URL('../../examples/demo/store.proto', import.meta.url)));
+
+interface StoreClient extends grpc.Client {
+  put(
+    request: { file: string },
+    options: grpc.CallOptions,
+    callback: (error: grpc.ServiceError | null, reply: { bytes: string }) => void,
+  ): grpc.ClientUnaryCall;
+}
+interface StoreConstructor {
+  new (...args: ConstructorParameters<typeof grpc.Client>): StoreClient;
+  readonly service: grpc.ServiceDefinition;
+}
+const { Store } = (
+  grpc.loadPackageDefinition(definition) as unknown as { grpcfd: { demo: { Store: StoreConstructor } } }
+).grpcfd.demo;
+
+type PutCall = grpc.ServerUnaryCall<{ file: string }, { bytes: number }>;
+
+async function main(): Promise<void> {
+  const bound = promiseWithResolvers();
+  const onBound = (error: Error | null) => (error ? bound.reject(error) : bound.resolve());
+
+  // readme: server
+  const server = new grpcfd.Server(); // a grpc.Server
+  server.addService(Store.service, {
+    put: grpcfd.handler(async (call: PutCall, fds) => {
+      await using file = await fds.recvFile(call.request.file); // closed when the handler is done
+      return { bytes: (await file.readFile()).length }; // a rejection becomes the call's status
+    }),
+  });
+  server.bindAsync(address, grpcfd.serverCredentials(), onBound);
+  // readme: end
+
+  await bound.promise;
+  const file = await open('/proc/self/status');
+  const replied = promiseWithResolvers();
+  const callback = (error: grpc.ServiceError | null, reply: { bytes: string }) => {
+    console.log('put:', error ?? `the server read ${reply.bytes} bytes`);
+    replied.resolve();
+  };
+
+  // readme: client
+  const client = new Store(address, grpcfd.channelCredentials());
+  const fds = grpcfd.callCredentials(); // for one call; wraps your own CallCredentials, if any
+  const { ref } = fds.sendFile(file); // a duplicate is sent: yours stays yours
+  client.put({ file: ref }, fds.options({ deadline: Date.now() + 5_000 }), callback);
+  // readme: end
+
+  await replied.promise;
+  await file.close();
+  fds.close();
+  client.close();
+  await new Promise((resolve) => server.tryShutdown(resolve));
+
+  const path = join(directory, 'raw.sock');
+  const used = promiseWithResolvers();
+  const use = (fd: number) => {
+    console.log(`raw: received descriptor ${fd}`);
+    closeSync(fd);
+    used.resolve();
+  };
+
+  // readme: socket
+  const listener = await listen({ path });
+  listener.on('connection', (socket) => {
+    socket.on('fds', (received) => received.forEach(use)); // yours to close
+    socket.resume();
+  });
+  const socket = await connect(path);
+  socket.sendFd(1); // a duplicate of standard output, which rides on what is written next
+  socket.end('standard output');
+  // readme: end
+
+  await used.promise;
+  await listener.close();
+}
+
+/** Promise.withResolvers, which Node 20 lacks. */
+function promiseWithResolvers() {
+  let resolve: () => void = () => {};
+  let reject: (error: Error) => void = () => {};
+  const promise = new Promise<void>((onValue, onError) => {
+    resolve = onValue;
+    reject = onError;
+  });
+  return { promise, resolve, reject };
+}
+
+await main();
+rmSync(directory, { recursive: true });
