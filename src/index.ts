@@ -16,14 +16,16 @@ export {
 export { channelCredentials } from './grpc/channel-credentials.js';
 export { handler } from './grpc/handler.js';
 export type { FdConnectionOptions, FdServerOptions } from './grpc/options.js';
+export type { SentFd } from './grpc/sent.js';
 export { Server } from './grpc/server.js';
 export { fromCall, tryFromCall } from './grpc/server-call.js';
 export { serverCredentials } from './grpc/server-credentials.js';
+export type { DescriptorSource } from './grpc/source.js';
 export type {
-  DescriptorSource,
   FdConnection,
   FdConnectionStats,
+  FdServerCall,
   FdTransceiver,
+  Sendable,
   SendFilenameOptions,
-  SentFd,
 } from './grpc/transceiver.js';

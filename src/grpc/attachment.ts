@@ -1,8 +1,8 @@
 import type { GrpcFdError } from '../errors.js';
 import type { Connection } from './connection.js';
 import type { FdsEntry } from './fds-metadata.js';
+import { Outcome, type OutcomeSink } from './sent.js';
 import type { SharedDescriptor } from './shared-descriptor.js';
-import { Outcome, type OutcomeSink } from './transceiver.js';
 
 /**
  * A descriptor attached to the calls of an FdCallCredentials. It is kept until no attempt of any call that started with it

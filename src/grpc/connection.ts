@@ -10,18 +10,10 @@ import type { OutgoingDescriptor } from '../socket/outgoing-descriptors.js';
 import { UnixStream } from '../socket/unix-stream.js';
 import { StreamSocket } from './internals.js';
 import type { FdConnectionOptions } from './options.js';
+import { Outcome, type OutcomeSink, Sent, type SentFd } from './sent.js';
 import type { SharedDescriptor } from './shared-descriptor.js';
-import {
-  type FdConnection,
-  type FdConnectionStats,
-  formatReference,
-  Outcome,
-  type OutcomeSink,
-  type Reference,
-  Sent,
-  type SentFd,
-  Transceiver,
-} from './transceiver.js';
+import { formatReference, type Reference } from './source.js';
+import { type FdConnection, type FdConnectionStats, Transceiver } from './transceiver.js';
 
 /** Told when a connection is about to close, while its exchange is still open. */
 export interface ConnectionUser {

@@ -1,6 +1,7 @@
+import { Duplex } from 'node:stream';
 import type * as grpc from '@grpc/grpc-js';
 import { fromAnyCall } from './server-call.js';
-import type { FdTransceiver } from './transceiver.js';
+import type { FdServerCall } from './transceiver.js';
 
 /** The reply of an asynchronous handler. */
 type Reply<Response> = Response | Promise<Response>;
@@ -14,32 +15,33 @@ type Reply<Response> = Response | Promise<Response>;
  * or receives fails with `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`.
  */
 export function handler<Request, Response>(
-  fn: (call: grpc.ServerUnaryCall<Request, Response>, fds: FdTransceiver) => Reply<Response>,
+  fn: (call: grpc.ServerUnaryCall<Request, Response>, fds: FdServerCall) => Reply<Response>,
 ): grpc.handleUnaryCall<Request, Response>;
 /** For a client-streaming method. */
 export function handler<Request, Response>(
-  fn: (call: grpc.ServerReadableStream<Request, Response>, fds: FdTransceiver) => Reply<Response>,
+  fn: (call: grpc.ServerReadableStream<Request, Response>, fds: FdServerCall) => Reply<Response>,
 ): grpc.handleClientStreamingCall<Request, Response>;
 /** For a server-streaming method. The call is ended when the function has finished, unless it did that itself. */
 export function handler<Request, Response>(
-  fn: (call: grpc.ServerWritableStream<Request, Response>, fds: FdTransceiver) => Reply<void>,
+  fn: (call: grpc.ServerWritableStream<Request, Response>, fds: FdServerCall) => Reply<void>,
 ): grpc.handleServerStreamingCall<Request, Response>;
 /** For a bidirectional method. The call is ended when the function has finished, unless it did that itself. */
 export function handler<Request, Response>(
-  fn: (call: grpc.ServerDuplexStream<Request, Response>, fds: FdTransceiver) => Reply<void>,
+  fn: (call: grpc.ServerDuplexStream<Request, Response>, fds: FdServerCall) => Reply<void>,
 ): grpc.handleBidiStreamingCall<Request, Response>;
-export function handler(fn: (call: never, fds: FdTransceiver) => unknown): unknown {
+export function handler(fn: (call: never, fds: FdServerCall) => unknown): unknown {
   return (call: never, callback?: grpc.sendUnaryData<unknown>) => {
     void run(fn, call, callback);
   };
 }
 
 async function run(
-  fn: (call: never, fds: FdTransceiver) => unknown,
+  fn: (call: never, fds: FdServerCall) => unknown,
   call: never,
   callback: grpc.sendUnaryData<unknown> | undefined,
 ): Promise<void> {
   const stream = call as grpc.ServerDuplexStream<unknown, unknown>;
+  if (stream instanceof Duplex) keepWritable(stream);
   let reply: unknown;
   try {
     reply = await fn(call, fromAnyCall(call));
@@ -51,4 +53,15 @@ async function run(
   }
   if (callback !== undefined) callback(null, reply);
   else if (!stream.writableEnded) stream.end();
+}
+
+/**
+ * `for await` over a Duplex destroys it after its last message, or when the loop is left. A bidirectional call would then never
+ * send another reply, nor its status.
+ */
+function keepWritable(stream: Duplex): void {
+  Object.defineProperty(stream, Symbol.asyncIterator, {
+    value: () => stream.iterator({ destroyOnReturn: false }),
+    configurable: true,
+  });
 }

@@ -112,7 +112,7 @@ export class StreamSocket extends net.Socket {
       out.address = peerName;
       return 0;
     };
-    super({ handle, manualStart: true, allowHalfOpen: true } as net.SocketConstructorOpts);
+    super({ handle, manualStart: true } as net.SocketConstructorOpts);
     this.#stream = stream;
     this.#jsStream = handle;
     // http2 and tls expect a socket that reads already. Nothing is delivered before the next turn of the loop.

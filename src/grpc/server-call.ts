@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import { ReceivedFile } from '../descriptor/received-file.js';
 import { GrpcFdError } from '../errors.js';
 import type { CallScope } from '../exchange/call-scope.js';
 import type { DescriptorName, InodeName } from '../exchange/names.js';
@@ -6,15 +7,12 @@ import { type ReceiveOptions, receive } from '../exchange/pending-receive.js';
 import { type Connection, wrongConnection } from './connection.js';
 import { FDS_METADATA_KEY, type FdsMetadata, parseFdsMetadata } from './fds-metadata.js';
 import { streamOf } from './internals.js';
+import { Outcome, Sent, type SentFd } from './sent.js';
 import type { SharedDescriptor } from './shared-descriptor.js';
+import { formatReference, type Reference } from './source.js';
 import {
-  type FdTransceiver,
-  formatReference,
+  type FdServerCall,
   noDescriptorSupport,
-  Outcome,
-  type Reference,
-  Sent,
-  type SentFd,
   Transceiver,
   UnsupportedTransceiver,
 } from './transceiver.js';
@@ -59,7 +57,7 @@ function transceiverOf(stream: ServerHttp2Stream, connection: Connection): Serve
  * In a handler of any kind: the transceiver of its call, or undefined if the call does not run over a connection that carries
  * descriptors. What is received with it came for this call, or for none; its waits end with the call.
  */
-export function tryFromCall(call: object): FdTransceiver | undefined {
+export function tryFromCall(call: object): FdServerCall | undefined {
   const stream = streamOf(call);
   if (stream === undefined) return undefined;
   const known = transceivers.get(stream);
@@ -73,18 +71,18 @@ export function tryFromCall(call: object): FdTransceiver | undefined {
  *
  * @throws GrpcFdError `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`, status FAILED_PRECONDITION
  */
-export function fromCall(call: object): FdTransceiver {
+export function fromCall(call: object): FdServerCall {
   const transceiver = tryFromCall(call);
   if (transceiver === undefined) throw noDescriptorSupport();
   return transceiver;
 }
 
 /** Like {@link fromCall}, but where there is none, one whose operations fail. */
-export function fromAnyCall(call: object): FdTransceiver {
+export function fromAnyCall(call: object): FdServerCall {
   return tryFromCall(call) ?? new UnsupportedTransceiver(noDescriptorSupport);
 }
 
-class ServerCallTransceiver extends Transceiver {
+class ServerCallTransceiver extends Transceiver implements FdServerCall {
   readonly #connection: Connection;
   readonly #scope: CallScope;
   /** What the client attached to the call, by reference. */
@@ -103,6 +101,12 @@ class ServerCallTransceiver extends Transceiver {
     this.#attached ??= new Map();
     for (const { credentialsId, index, sequence, dev, ino } of entries) {
       this.#attached.set(formatReference(credentialsId, index), { kind: 'sequence', sequence, dev, ino });
+    }
+  }
+
+  async *received(): AsyncIterableIterator<ReceivedFile> {
+    for (const name of this.#attached?.values() ?? []) {
+      yield new ReceivedFile(await receive(this.#connection.exchange, name, undefined, this.#scope));
     }
   }
 

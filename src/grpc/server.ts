@@ -58,7 +58,9 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): voi
     if (connection === undefined) return;
     setConnectionOf(session, connection);
     // Sequence numbers are of no use any more on a connection that lost descriptors: the channel is sent to a new one.
-    connection.onDescriptorsLost = () => session.close();
+    // In a later turn: the bytes that the rest came with may start a call, which a session that closes already would drop
+    // without a word.
+    connection.onDescriptorsLost = () => setImmediate(() => session.close());
   });
 
   // Before grpc-js looks at the call, so that also one that it refuses is known to the books.

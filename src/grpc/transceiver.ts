@@ -1,5 +1,4 @@
 import { constants } from 'node:fs';
-import { urlToDevIno } from '../descriptor/inode-url.js';
 import { openFile } from '../descriptor/open-file.js';
 import { ReceivedFile } from '../descriptor/received-file.js';
 import { GrpcFdError } from '../errors.js';
@@ -7,26 +6,9 @@ import type { ExchangeStats } from '../exchange/exchange.js';
 import type { InodeName } from '../exchange/names.js';
 import type { ReceiveOptions } from '../exchange/pending-receive.js';
 import { O_PATH } from '../native/binding.js';
+import { Outcome, Sent, type SentFd } from './sent.js';
 import { duplicateToSend, SharedDescriptor } from './shared-descriptor.js';
-
-/** What names a descriptor to receive: an `inode://` URL, a `ref`, or the two numbers of its inode. */
-export type DescriptorSource = string | URL | { readonly dev: bigint; readonly ino: bigint };
-
-/** A descriptor that has been given away to be sent. What the caller sent stays the caller's, who may close it at once. */
-export interface SentFd {
-  /** `inode://<dev>/<ino>`: the name to put in the message for any peer. */
-  readonly url: string;
-  /**
-   * The exact name to put in the message when this package is at both ends: it never is another file, even where files
-   * share an inode. Where the peer is known not to understand it, the same as `url`.
-   */
-  readonly ref: string;
-  /**
-   * Settles when the kernel took the descriptor, or with the reason why it never will. An unread rejection never ends the
-   * process.
-   */
-  readonly sent: Promise<void>;
-}
+import { type DescriptorSource, parseSource, type Reference } from './source.js';
 
 /** How `sendFilename` opens. */
 export interface SendFilenameOptions {
@@ -62,6 +44,35 @@ export interface FdTransceiver {
   recvFd(source: DescriptorSource, options?: ReceiveOptions): Promise<number>;
   /** {@link recvFd}, as a {@link ReceivedFile} that owns the descriptor. */
   recvFile(source: DescriptorSource, options?: ReceiveOptions): Promise<ReceivedFile>;
+  /**
+   * Sends several, and gives the fields of a message that name them: `{ path, ...fds.refs({ input, output }) }`. Owner and errors as
+   * with {@link sendFd}; where one cannot be sent, those before it go all the same, and nobody asks for them.
+   */
+  refs<Field extends string>(files: Readonly<Record<Field, Sendable>>): Record<Field, string>;
+  /** {@link refs} with URLs, for a peer that is the Go package. */
+  urls<Field extends string>(files: Readonly<Record<Field, Sendable>>): Record<Field, string>;
+  /**
+   * Receives what the named fields of a message name. All or nothing: where one fails, the others are closed.
+   */
+  recvFiles<Field extends string>(
+    message: Readonly<Record<Field, DescriptorSource>>,
+    fields: readonly Field[],
+    options?: ReceiveOptions,
+  ): Promise<Record<Field, ReceivedFile>>;
+  /** Receives from another transceiver and sends on, in one step: for a handler that passes a descriptor to its own backend. */
+  forward(from: FdTransceiver, source: DescriptorSource, options?: ReceiveOptions): Promise<SentFd>;
+}
+
+/** What can be sent: the number of a descriptor, or what has one as its `fd`. It stays the caller's. */
+export type Sendable = number | { readonly fd: number };
+
+/** The transceiver of a call, in its handler. */
+export interface FdServerCall extends FdTransceiver {
+  /**
+   * What the client attached to the call, in its order, each the caller's to close; none from a peer that is not this package. Ends
+   * the iteration with an error where one of them did not arrive.
+   */
+  received(): AsyncIterableIterator<ReceivedFile>;
 }
 
 /** Counters of a connection. */
@@ -83,43 +94,6 @@ export interface FdConnection extends FdTransceiver {
   /** Resolves when the connection has closed; never rejects. */
   readonly closed: Promise<void>;
   stats(): FdConnectionStats;
-}
-
-/** The exact name of a descriptor, as it stands in a message: `fd:<id>:<number>`. */
-export interface Reference {
-  readonly kind: 'reference';
-  /** Of credentials, for what was attached before a call started; of a connection, for all else. */
-  readonly id: string;
-  /** The index among what was attached, from 0; or the place among all that were sent on the connection, from 1. */
-  readonly number: number;
-}
-
-const REFERENCE = /^fd:([A-Za-z0-9_-]{1,64}):(\d{1,15})$/;
-
-export function formatReference(id: string, number: number): string {
-  return `fd:${id}:${number}`;
-}
-
-/** @throws GrpcFdError `ERR_GRPCFD_INVALID_URL`, `ERR_GRPCFD_INVALID_REFERENCE`, `ERR_GRPCFD_INVALID_ARGUMENT` */
-export function parseSource(source: DescriptorSource): InodeName | Reference {
-  if (typeof source === 'string' && source.startsWith('fd:')) {
-    const match = REFERENCE.exec(source);
-    if (match?.[1] === undefined || match[2] === undefined) {
-      throw new GrpcFdError(
-        'ERR_GRPCFD_INVALID_REFERENCE',
-        `${JSON.stringify(source)} is not a reference fd:<id>:<number>`,
-      );
-    }
-    return { kind: 'reference', id: match[1], number: Number(match[2]) };
-  }
-  if (typeof source === 'string' || source instanceof URL) return { kind: 'inode', ...urlToDevIno(source) };
-  if (typeof source?.dev === 'bigint' && typeof source.ino === 'bigint') {
-    return { kind: 'inode', dev: source.dev, ino: source.ino };
-  }
-  throw new GrpcFdError(
-    'ERR_GRPCFD_INVALID_ARGUMENT',
-    'a descriptor is received by an inode:// URL, a ref, or { dev, ino } as bigints',
-  );
 }
 
 /** What all transceivers share: how descriptors are opened, duplicated and named. */
@@ -151,6 +125,49 @@ export abstract class Transceiver implements FdTransceiver {
     return quiet(this.#receive(source, options).then((fd) => new ReceivedFile(fd)));
   }
 
+  refs<Field extends string>(files: Readonly<Record<Field, Sendable>>): Record<Field, string> {
+    return mapValues(files, (file) => this.#sendAny(file).ref);
+  }
+
+  urls<Field extends string>(files: Readonly<Record<Field, Sendable>>): Record<Field, string> {
+    return mapValues(files, (file) => this.#sendAny(file).url);
+  }
+
+  recvFiles<Field extends string>(
+    message: Readonly<Record<Field, DescriptorSource>>,
+    fields: readonly Field[],
+    options?: ReceiveOptions,
+  ): Promise<Record<Field, ReceivedFile>> {
+    return quiet(this.#receiveAll(message, fields, options));
+  }
+
+  async forward(from: FdTransceiver, source: DescriptorSource, options?: ReceiveOptions): Promise<SentFd> {
+    await using file = await from.recvFile(source, options);
+    return this.sendFile(file);
+  }
+
+  #sendAny(file: Sendable): SentFd {
+    return typeof file === 'number' ? this.sendFd(file) : this.sendFile(file);
+  }
+
+  async #receiveAll<Field extends string>(
+    message: Readonly<Record<Field, DescriptorSource>>,
+    fields: readonly Field[],
+    options: ReceiveOptions | undefined,
+  ): Promise<Record<Field, ReceivedFile>> {
+    const results = await Promise.allSettled(fields.map((field) => this.recvFile(message[field], options)));
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed === undefined) {
+      const entries = results.map((result, index) => [
+        fields[index],
+        (result as Fulfilled<ReceivedFile>).value,
+      ]);
+      return Object.fromEntries(entries) as Record<Field, ReceivedFile>;
+    }
+    for (const result of results) if (result.status === 'fulfilled') await result.value.close();
+    throw failed.reason;
+  }
+
   async #receive(source: DescriptorSource, options: ReceiveOptions | undefined): Promise<number> {
     return this.receive(parseSource(source), options);
   }
@@ -160,6 +177,16 @@ export abstract class Transceiver implements FdTransceiver {
 function quiet<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
+}
+
+type Fulfilled<T> = PromiseFulfilledResult<T>;
+
+function mapValues<Key extends string, A, B>(
+  object: Readonly<Record<Key, A>>,
+  map: (value: A) => B,
+): Record<Key, B> {
+  const entries = Object.entries<A>(object).map(([key, value]) => [key, map(value)]);
+  return Object.fromEntries(entries) as Record<Key, B>;
 }
 
 const FLAGS: Readonly<Record<string, number>> = {
@@ -181,61 +208,8 @@ function openFlags(flags: number | string | undefined): number {
   );
 }
 
-/** Is told what became of a descriptor on one connection: null when the kernel took it. */
-export interface OutcomeSink {
-  settle(error: Error | null): void;
-}
-
-/** How a {@link SentFd} learns what became of its descriptor. The first outcome counts. */
-export class Outcome implements OutcomeSink {
-  #result: Error | null | undefined;
-  #promise: Promise<void> | undefined;
-  #resolve: (() => void) | undefined;
-  #reject: ((error: Error) => void) | undefined;
-
-  get promise(): Promise<void> {
-    if (this.#promise === undefined) {
-      this.#promise = new Promise((resolve, reject) => {
-        this.#resolve = resolve;
-        this.#reject = reject;
-      });
-      this.#promise.catch(() => {});
-      this.#tell();
-    }
-    return this.#promise;
-  }
-
-  settle(error: Error | null): void {
-    if (this.#result !== undefined) return;
-    this.#result = error;
-    this.#tell();
-  }
-
-  #tell(): void {
-    if (this.#result === null) this.#resolve?.();
-    else if (this.#result !== undefined) this.#reject?.(this.#result);
-  }
-}
-
-/** A {@link SentFd} whose promise is only made when it is asked for. */
-export class Sent implements SentFd {
-  readonly url: string;
-  readonly ref: string;
-  readonly #outcome: Outcome;
-
-  constructor(url: string, ref: string, outcome: Outcome) {
-    this.url = url;
-    this.ref = ref;
-    this.#outcome = outcome;
-  }
-
-  get sent(): Promise<void> {
-    return this.#outcome.promise;
-  }
-}
-
 /** For calls on connections that cannot carry descriptors: the call goes on, what is sent or received fails. */
-export class UnsupportedTransceiver extends Transceiver {
+export class UnsupportedTransceiver extends Transceiver implements FdServerCall {
   readonly #error: () => GrpcFdError;
 
   constructor(error: () => GrpcFdError) {
@@ -253,6 +227,9 @@ export class UnsupportedTransceiver extends Transceiver {
   protected receive(): Promise<number> {
     return Promise.reject(this.#error());
   }
+
+  /** Nothing came, and nothing was expected to. */
+  async *received(): AsyncIterableIterator<ReceivedFile> {}
 }
 
 export function noDescriptorSupport(): GrpcFdError {

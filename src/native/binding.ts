@@ -10,9 +10,19 @@ const packageRoot = new URL('../../', import.meta.url);
 /** The functions of the addon, documented in `types.ts`. */
 export const native: NativeBinding = load();
 
-export const { duplicate, close, closeAll, guard, unguard, identify, statusFlags, systemError, O_PATH } =
-  native;
-export const { SocketHandle, peerCredentials, connectUnix, bindUnix, placeholder, renameFile } = native;
+export const {
+  duplicate,
+  duplicateGuarded,
+  close,
+  closeAll,
+  guard,
+  unguard,
+  identify,
+  statusFlags,
+  tryLock,
+} = native;
+export const { SocketHandle, peerCredentials, connectUnix, bindUnix, placeholder } = native;
+export const { systemError, O_PATH, ETOOMANYREFS } = native;
 
 /** See {@link NativeBinding.open}. `mode` matters only where `flags` create the file. */
 export function open(path: string, flags: number, mode = 0o666): number {

@@ -10,7 +10,7 @@ export interface PeerCredentials {
 /** What {@link SocketHandle.receive} returns when descriptors came, or were lost, with the bytes. */
 export interface Received {
   readonly bytes: number;
-  /** Owned by the caller. */
+  /** Owned by the caller, and guarded. */
   readonly descriptors: number[];
   /** MSG_CTRUNC: the kernel had descriptors to deliver and could not, mostly because the descriptor table was full. */
   readonly truncated: boolean;
@@ -39,7 +39,7 @@ export interface SocketHandle {
   /** SHUT_WR. 0 or a negative errno. */
   shutdown(): number;
   listen(backlog: number): void;
-  /** A connected descriptor, owned by the caller, or a negative errno. */
+  /** A connected descriptor, owned by the caller and guarded, or a negative errno. */
   accept(): number;
   ref(): void;
   unref(): void;
@@ -48,7 +48,10 @@ export interface SocketHandle {
 }
 
 export interface NativeBinding {
-  /** Takes over `fd`, a unix stream socket, and makes it non-blocking. When this throws, `fd` is still the caller's. */
+  /**
+   * Takes over `fd`, a unix stream socket, unguards it, and makes it non-blocking. When this throws, `fd` is still the
+   * caller's, as it was.
+   */
   readonly SocketHandle: new (
     fd: number,
     onReady: (events: number) => void,
@@ -56,6 +59,8 @@ export interface NativeBinding {
 
   /** A second descriptor of the same open file, close-on-exec, owned by the caller. `fd` is only borrowed. */
   duplicate(fd: number): number;
+  /** The same, guarded. */
+  duplicateGuarded(fd: number): number;
   /** Closes and unguards `fd`. Throws EBADF only: after any other error the descriptor is gone as well. */
   close(fd: number): void;
   /** Closes and unguards all of them, whatever is wrong with some. */
@@ -69,24 +74,26 @@ export interface NativeBinding {
   unguard(fd: number): void;
   /** `open(2)` with O_CLOEXEC. Not `fs.openSync`: Node closes what a worker opened with that behind its back. */
   open(path: string, flags: number, mode: number): number;
+  /** Takes the exclusive `flock` of an open file if it is free. It is given back when the file is closed. */
+  tryLock(fd: number): boolean;
   /** `[dev, ino, dev, ino…]` of descriptors of any kind, O_PATH included. */
   identify(fds: readonly number[]): BigUint64Array;
   /** F_GETFL: access mode and file status flags. */
   statusFlags(fd: number): number;
   /** O_PATH, which `fs.constants` lacks. */
   readonly O_PATH: number;
+  /** Too many descriptors in flight. `os.constants.errno` lacks it. */
+  readonly ETOOMANYREFS: number;
   /** An error as a failed syscall throws it. `errno` is positive. */
   systemError(errno: number, syscall: string): NodeJS.ErrnoException;
 
   peerCredentials(fd: number): PeerCredentials;
-  /** A connected, non-blocking socket. `name` is a path, or an abstract name that starts with NUL. EAGAIN: backlog full. */
+  /** A connected, non-blocking socket, guarded. `name` is a path, or an abstract name that starts with NUL. EAGAIN: backlog full. */
   connectUnix(name: Uint8Array): number;
-  /** A socket bound to that name, not yet listening. */
+  /** A socket bound to that name, not yet listening, guarded. */
   bindUnix(name: Uint8Array): number;
-  /** A descriptor that is good for nothing, to travel in place of one that cannot be sent. */
+  /** A descriptor that is good for nothing, to travel in place of one that cannot be sent. Guarded. */
   placeholder(): number;
-  /** Renames without ever replacing (EEXIST), or swaps the two names. */
-  renameFile(from: string, to: string, exchange: boolean): void;
 
   /** For this package's own tests. */
   readonly testing: {

@@ -14,3 +14,10 @@ export function addressBytes(address: string): Uint8Array {
   }
   return Buffer.from(address);
 }
+
+/** Says in a failed syscall's error which address it was about, as the errors of node:net do. */
+export function withAddress(error: unknown, address: string): unknown {
+  if (!(error instanceof Error)) return error;
+  error.message += ` ${isAbstract(address) ? `@${address.slice(1)}` : address}`;
+  return Object.assign(error, { address });
+}

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { connectUnix } from '../native/binding.js';
-import { addressBytes } from './address.js';
+import { addressBytes, withAddress } from './address.js';
 import { Backoff } from './backoff.js';
 import { adoptSocket, type FdSocket, type FdSocketOptions } from './fd-socket.js';
 
@@ -24,16 +24,25 @@ export async function connect(
   options: ConnectOptions = {},
 ): Promise<FdSocket> {
   const { signal, ...socketOptions } = options;
-  const name = addressBytes(typeof address === 'string' ? address : address.path);
+  const fd = await connectPatiently(typeof address === 'string' ? address : address.path, signal);
+  return adoptSocket({ fd, ...socketOptions });
+}
+
+async function connectPatiently(address: string, signal: AbortSignal | undefined): Promise<number> {
+  const name = addressBytes(address);
   const backoff = new Backoff(CONNECT_RETRY);
   for (;;) {
     signal?.throwIfAborted();
     try {
-      return adoptSocket({ fd: connectUnix(name), ...socketOptions });
+      return connectUnix(name);
     } catch (error) {
-      const delayMs = (error as NodeJS.ErrnoException).code === 'EAGAIN' ? backoff.next() : undefined;
-      if (delayMs === undefined) throw error;
+      const delayMs = isBacklogFull(error) ? backoff.next() : undefined;
+      if (delayMs === undefined) throw withAddress(error, address);
       await delay(delayMs, undefined, signal && { signal }).catch(() => signal?.throwIfAborted());
     }
   }
+}
+
+function isBacklogFull(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'EAGAIN';
 }

@@ -1,5 +1,5 @@
 import { Duplex } from 'node:stream';
-import { close, closeAll, duplicate } from '../native/binding.js';
+import { close, closeAll, duplicateGuarded, unguard } from '../native/binding.js';
 import type { PeerCredentials } from '../native/types.js';
 import { UnixStream } from './unix-stream.js';
 
@@ -44,6 +44,7 @@ export class FdSocket extends Duplex {
     super({ allowHalfOpen, highWaterMark });
     this.#stream = new UnixStream(fd, {
       onDescriptors: (fds, truncated) => {
+        for (const fd of fds) unguard(fd);
         if (!this.emit('fds', fds, truncated)) closeAll(fds);
       },
       onData: (chunk) => {
@@ -67,7 +68,7 @@ export class FdSocket extends Duplex {
    * after it, or the kernel refuses to send what it is. Ignoring the promise is safe.
    */
   sendFd(fd: number): Promise<void> {
-    const duplicated = duplicate(fd);
+    const duplicated = duplicateGuarded(fd);
     const sent = new Promise<void>((resolve, reject) => {
       this.#stream.queueDescriptor({
         fd: duplicated,

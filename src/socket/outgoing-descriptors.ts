@@ -74,9 +74,7 @@ export class OutgoingDescriptors {
         // Closed first: where the descriptor table is full, this makes room for the placeholder.
         closeAll([entry.fd]);
         this.#queue[index] = GONE;
-        const fd = placeholder();
-        guard(fd);
-        this.#queue[index] = { fd };
+        this.#queue[index] = { fd: placeholder() };
       }
       return refused.length > 0;
     } finally {

@@ -1,13 +1,10 @@
 import { constants } from 'node:os';
-import { systemError } from '../native/binding.js';
+import { ETOOMANYREFS, systemError } from '../native/binding.js';
 import type { SocketHandle } from '../native/types.js';
 import { Backoff } from './backoff.js';
 import { OutgoingDescriptors } from './outgoing-descriptors.js';
 
-const { EAGAIN, ECONNRESET, ENOBUFS, ENOMEM, ENOTCONN, EPIPE, ETOOMANYREFS } = constants.errno as Record<
-  keyof typeof constants.errno | 'ETOOMANYREFS',
-  number
->;
+const { EAGAIN, ECONNRESET, ENOBUFS, ENOMEM, ENOTCONN, EPIPE } = constants.errno;
 
 /** Not the fault of any descriptor, nor of this connection: memory, or the limit on this user's descriptors in flight. */
 const TRANSIENT: ReadonlySet<number> = new Set([ETOOMANYREFS, ENOBUFS, ENOMEM]);

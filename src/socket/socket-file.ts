@@ -1,15 +1,29 @@
 /** The name of a listening socket in the file system: how it appears, in one step, and how it goes. */
 import { randomBytes } from 'node:crypto';
-import { type BigIntStats, chmodSync, lchownSync, linkSync, lstatSync, unlinkSync } from 'node:fs';
+import {
+  type BigIntStats,
+  chmodSync,
+  closeSync,
+  lchownSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  unlinkSync,
+} from 'node:fs';
 import { constants } from 'node:os';
-import { basename, dirname, join } from 'node:path';
-import { bindUnix, close, connectUnix, renameFile, systemError } from '../native/binding.js';
-import { addressBytes } from './address.js';
+import { basename, dirname, join, resolve } from 'node:path';
+import { bindUnix, close, connectUnix, systemError, tryLock } from '../native/binding.js';
+import { addressBytes, withAddress } from './address.js';
 
-const { EADDRINUSE } = constants.errno;
+const { EADDRINUSE, ENAMETOOLONG } = constants.errno;
 
 /** The size of sun_path: a longer path cannot be bound. */
 const MAX_PATH_BYTES = 108;
+
+/** The lock is held for some microseconds. Who holds it for longer than all these tries is not one of us. */
+const LOCK_TRIES = 100;
+const LOCK_RETRY_MS = 10;
 
 export interface SocketFileOptions {
   readonly mode?: number | undefined;
@@ -18,23 +32,26 @@ export interface SocketFileOptions {
 }
 
 /**
- * Binds a socket under a name of its own beside `path`, so that it can get its owner and mode, and start to listen, before
- * anybody can find it. `publish` then gives it its right name. (The address that the kernel reports for the socket, as in
- * `ss -x`, stays the first name.)
+ * Binds a socket under a name of its own beside `path`, so that it has its owner and mode, and listens, before anybody can
+ * find it; `publish` then gives it its right name. So what is found at a path and refuses connections is dead, and not just
+ * about to listen. (The kernel reports the first name as the address of the socket, in `ss -x` for example.)
  */
 export class SocketFile {
   readonly #path: string;
+  /** For `unlink`: the working directory may have changed by then. */
+  readonly #absolutePath: string;
   readonly #temporaryPath: string;
   #identity: BigIntStats | undefined;
 
   constructor(path: string) {
     this.#path = path;
+    this.#absolutePath = resolve(path);
     this.#temporaryPath = temporaryPathFor(path);
   }
 
   /** The bound socket, owned by the caller. */
   bind({ mode, uid, gid }: SocketFileOptions): number {
-    const fd = bindUnix(addressBytes(this.#temporaryPath));
+    const fd = this.#bindTemporary();
     try {
       // Owner first: a change of owner may take bits of the mode away.
       if (uid !== undefined || gid !== undefined) lchownSync(this.#temporaryPath, uid ?? -1, gid ?? -1);
@@ -50,21 +67,18 @@ export class SocketFile {
 
   /** Call this when the socket listens. Throws EADDRINUSE if the path is taken by anything but a dead socket. */
   publish(): void {
-    try {
-      moveToFreeName(this.#temporaryPath, this.#path);
-    } catch (error) {
-      if (!isCode(error, 'EEXIST')) throw error;
-      this.#replaceDeadSocket();
-    }
+    if (!this.#linkIfFree()) this.#replaceDeadSocket();
+    this.discard();
   }
 
   /** Removes the file, unless it is somebody else's by now. */
   unlink(): void {
-    const found = lstatOf(this.#path);
-    if (found && this.#identity && isSameFile(found, this.#identity)) unlinkSync(this.#path);
+    const found = lstatOf(this.#absolutePath);
+    const own = this.#identity;
+    if (found && found.dev === own?.dev && found.ino === own.ino) unlinkSync(this.#absolutePath);
   }
 
-  /** Removes the file that has not been published. */
+  /** Removes the first name, if it is still there. */
   discard(): void {
     try {
       unlinkSync(this.#temporaryPath);
@@ -73,21 +87,42 @@ export class SocketFile {
     }
   }
 
-  /**
-   * A socket made by this class listens before it has its name, so one that refuses connections is dead. Two processes that
-   * start at the same time may both see that. So the names are swapped, and swapped back if what was there is not the dead
-   * socket any more.
-   */
-  #replaceDeadSocket(): void {
-    const dead = lstatOf(this.#path);
-    if (!dead?.isSocket() || !refusesConnections(this.#path)) throw addressInUse(this.#path);
-    renameFile(this.#temporaryPath, this.#path, true);
-    const replaced = lstatSync(this.#temporaryPath, { bigint: true });
-    if (!isSameFile(replaced, dead)) {
-      renameFile(this.#temporaryPath, this.#path, true);
-      throw addressInUse(this.#path);
+  #bindTemporary(): number {
+    const { length } = addressBytes(this.#path);
+    try {
+      // The first name may well fit, but nobody could connect to the second.
+      if (length > MAX_PATH_BYTES) throw systemError(ENAMETOOLONG, 'bind');
+      return bindUnix(addressBytes(this.#temporaryPath));
+    } catch (error) {
+      throw withAddress(error, this.#path);
     }
-    this.discard();
+  }
+
+  #linkIfFree(): boolean {
+    try {
+      linkSync(this.#temporaryPath, this.#path);
+      return true;
+    } catch (error) {
+      if (isCode(error, 'EEXIST')) return false;
+      throw error;
+    }
+  }
+
+  /** Under a lock: of two processes that start at the same time, the second would otherwise replace the first. */
+  #replaceDeadSocket(): void {
+    const directory = openSync(dirname(this.#path), 'r');
+    try {
+      if (!lockPatiently(directory)) throw addressInUse(this.#path);
+      const found = lstatOf(this.#path);
+      if (found === undefined) {
+        if (!this.#linkIfFree()) throw addressInUse(this.#path);
+        return;
+      }
+      if (!found.isSocket() || !refusesConnections(this.#path)) throw addressInUse(this.#path);
+      renameSync(this.#temporaryPath, this.#path);
+    } finally {
+      closeSync(directory);
+    }
   }
 }
 
@@ -99,15 +134,13 @@ function temporaryPathFor(path: string): string {
   return join(dirname(path), unique.slice(0, Buffer.byteLength(basename(path))));
 }
 
-/** Moves a name, never replacing. A file system that knows no such flag (EINVAL) has hard links to do it with. */
-function moveToFreeName(from: string, to: string): void {
-  try {
-    renameFile(from, to, false);
-  } catch (error) {
-    if (!isCode(error, 'EINVAL')) throw error;
-    linkSync(from, to);
-    unlinkSync(from);
+function lockPatiently(fd: number): boolean {
+  const clock = new Int32Array(new SharedArrayBuffer(4));
+  for (let tries = 0; tries < LOCK_TRIES; tries++) {
+    if (tryLock(fd)) return true;
+    Atomics.wait(clock, 0, 0, LOCK_RETRY_MS);
   }
+  return false;
 }
 
 function refusesConnections(path: string): boolean {
@@ -123,16 +156,10 @@ function lstatOf(path: string): BigIntStats | undefined {
   return lstatSync(path, { bigint: true, throwIfNoEntry: false });
 }
 
-function isSameFile(a: BigIntStats, b: BigIntStats): boolean {
-  return a.dev === b.dev && a.ino === b.ino;
-}
-
 function isCode(error: unknown, code: string): boolean {
   return (error as NodeJS.ErrnoException).code === code;
 }
 
-function addressInUse(path: string): NodeJS.ErrnoException {
-  const error = systemError(EADDRINUSE, 'bind');
-  error.message += ` '${path}'`;
-  return Object.assign(error, { path });
+function addressInUse(path: string): unknown {
+  return withAddress(systemError(EADDRINUSE, 'bind'), path);
 }

@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { bindUnix, close, SocketHandle, systemError } from '../native/binding.js';
 import { type SocketHandle as Handle, READABLE } from '../native/types.js';
-import { addressBytes, isAbstract } from './address.js';
+import { addressBytes, isAbstract, withAddress } from './address.js';
 import { Backoff } from './backoff.js';
 import { SocketFile } from './socket-file.js';
 
@@ -35,7 +35,7 @@ export interface UnixListenOptions {
 }
 
 export interface UnixListenerEvents {
-  /** A connected socket, which is the callee's to close. */
+  /** A connected socket, which is the callee's to close, or to give to a `UnixStream`. */
   onConnection(fd: number): void;
   /**
    * `accept` failed. The listener goes on by itself: where descriptors or memory ran out, it tries again after a while, and
@@ -67,11 +67,10 @@ export class UnixListener {
 
   private constructor(options: UnixListenOptions, events: UnixListenerEvents) {
     const { path, backlog = DEFAULT_BACKLOG } = options;
-    const name = addressBytes(path);
     this.address = path;
     this.#events = events;
     this.#file = isAbstract(path) ? undefined : new SocketFile(path);
-    const fd = this.#file ? this.#file.bind(options) : bindUnix(name);
+    const fd = this.#file ? this.#file.bind(options) : bindAbstract(path);
     try {
       this.#handle = new SocketHandle(fd, () => this.#accept());
     } catch (error) {
@@ -154,5 +153,13 @@ export class UnixListener {
   #resume(): void {
     this.#handle.watch(READABLE);
     this.#accept();
+  }
+}
+
+function bindAbstract(name: string): number {
+  try {
+    return bindUnix(addressBytes(name));
+  } catch (error) {
+    throw withAddress(error, name);
   }
 }

@@ -14,7 +14,7 @@ const READS_PER_TURN = 16;
 /** What happens on a {@link UnixStream}. None of these is called after `close()`. */
 export interface UnixStreamListener {
   /**
-   * Descriptors arrived; they are the listener's to close. Called before `onData` of the bytes that they came with.
+   * Descriptors arrived; they are the listener's to close, and guarded: see `NativeBinding.guard`. Called before `onData` of the bytes that they came with.
    * `truncated`: the kernel dropped some, and which is not known (MSG_CTRUNC); `fds` may be empty then.
    */
   onDescriptors(fds: number[], truncated: boolean): void;

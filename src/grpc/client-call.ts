@@ -1,0 +1,208 @@
+import { GrpcFdError } from '../errors.js';
+import { MAX_TIMER_MS } from '../exchange/clock.js';
+import { DEFAULT_LIMITS } from '../exchange/limits.js';
+import type { InodeName } from '../exchange/names.js';
+import { PendingReceive, type ReceiveOptions, receive } from '../exchange/pending-receive.js';
+import { Attachment } from './attachment.js';
+import type { CallUse, CallUseOwner } from './call-use.js';
+import {
+  type Connection,
+  type ConnectionUser,
+  connectionClosed,
+  randomId,
+  wrongConnection,
+} from './connection.js';
+import { Sent, type SentFd } from './sent.js';
+import type { SharedDescriptor } from './shared-descriptor.js';
+import { formatReference, type Reference } from './source.js';
+import { Transceiver } from './transceiver.js';
+
+export function credentialsClosed(how = 'were closed'): GrpcFdError {
+  return new GrpcFdError('ERR_GRPCFD_CLOSED', `the call credentials ${how}`);
+}
+
+/** The transceiver of the calls that were given one FdCallCredentials, which have a base class of their own. */
+export class ClientCallTransceiver extends Transceiver implements CallUseOwner, ConnectionUser {
+  readonly id = randomId();
+  /** What the next call takes along, and what running calls may need again. */
+  readonly attachments = new Set<Attachment>();
+  /** How many uncommitted calls carry an attachment. */
+  readonly #carriers = new Map<Attachment, number>();
+  readonly #uses = new Set<CallUse>();
+  /** Those that calls of these credentials ran over, the latest last. */
+  readonly #connections = new Set<Connection>();
+  readonly #pending = new Set<PendingReceive>();
+  #nextIndex = 0;
+  #holdMs = DEFAULT_LIMITS.holdMs;
+  #holdTimer: NodeJS.Timeout | undefined;
+  #unsupported: GrpcFdError | undefined;
+  #closed = false;
+
+  protected send(descriptor: SharedDescriptor): SentFd {
+    if (this.#closed) {
+      descriptor.release();
+      throw credentialsClosed();
+    }
+    if (this.attachments.size >= DEFAULT_LIMITS.maxFdsPerCall) {
+      descriptor.release();
+      throw tooMany();
+    }
+    const attachment = new Attachment(this.#nextIndex, descriptor);
+    this.#nextIndex++;
+    let ref = formatReference(this.id, attachment.index);
+    // A call that runs already gets it now; one that may still be tried again also keeps it for that.
+    for (const connection of this.#connectionsInUse()) {
+      const entry = attachment.sendOn(connection, this.id);
+      if (entry !== undefined) ref = formatReference(connection.id, entry.sequence);
+    }
+    const carriers = [...this.#uses].filter((use) => use.add(attachment)).length;
+    if (carriers > 0) this.#carriers.set(attachment, carriers);
+    if (carriers > 0 || this.#uses.size === 0) this.attachments.add(attachment);
+    else attachment.release(this.#unsupported ?? credentialsClosed('have no call that could carry it'));
+    return new Sent(descriptor.url, ref, attachment.outcome);
+  }
+
+  protected receive(name: InodeName | Reference, options: ReceiveOptions | undefined): Promise<number> {
+    if (this.#closed) return Promise.reject(credentialsClosed());
+    const connections = this.#openConnections();
+    if (name.kind === 'reference') {
+      for (const connection of connections) {
+        const known = connection.nameOf(name);
+        if (known !== undefined) return receive(connection.exchange, known, options);
+      }
+      return Promise.reject(wrongConnection(name));
+    }
+    if (this.#unsupported !== undefined) return Promise.reject(this.#unsupported);
+    const pending = new PendingReceive(name, options, () => this.#forget(pending));
+    for (const connection of connections) {
+      if (pending.settled) break;
+      pending.attach(connection.exchange);
+      connection.addUser(this);
+    }
+    if (!pending.settled) this.#pending.add(pending);
+    this.#settleIdle();
+    return pending.promise;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const attachment of [...this.attachments]) this.#release(attachment, credentialsClosed());
+    this.#failPending(credentialsClosed());
+    this.#settleIdle();
+  }
+
+  callStarted(use: CallUse): Iterable<Attachment> {
+    this.#uses.add(use);
+    for (const attachment of this.attachments) {
+      this.#carriers.set(attachment, (this.#carriers.get(attachment) ?? 0) + 1);
+    }
+    this.#settleIdle();
+    return this.attachments;
+  }
+
+  callBound(_use: CallUse, connection: Connection): void {
+    this.#connections.delete(connection);
+    this.#connections.add(connection);
+    this.#holdMs = connection.holdMs;
+    connection.addUser(this);
+    for (const pending of this.#pending) pending.attach(connection.exchange);
+  }
+
+  callUnsupported(_use: CallUse, error: GrpcFdError): void {
+    this.#unsupported = error;
+    for (const attachment of [...this.attachments]) this.#release(attachment, error);
+    this.#failPending(error);
+  }
+
+  callCommitted(_use: CallUse, attachments: Iterable<Attachment>): void {
+    for (const attachment of attachments) {
+      const carriers = (this.#carriers.get(attachment) ?? 0) - 1;
+      if (carriers > 0) this.#carriers.set(attachment, carriers);
+      else this.#release(attachment, neverSent());
+    }
+  }
+
+  callEnded(use: CallUse): void {
+    this.#uses.delete(use);
+    this.#settleIdle();
+  }
+
+  connectionClosing(connection: Connection): void {
+    this.#connections.delete(connection);
+    for (const pending of this.#pending) pending.detach(connection.exchange);
+    this.#settleIdle();
+  }
+
+  #connectionsInUse(): Set<Connection> {
+    const inUse = new Set<Connection>();
+    for (const { connection } of this.#uses) if (connection !== undefined) inUse.add(connection);
+    return inUse;
+  }
+
+  /** The latest first. */
+  #openConnections(): Connection[] {
+    return [...this.#connections].filter((connection) => connection.isOpen).reverse();
+  }
+
+  #release(attachment: Attachment, reason: GrpcFdError): void {
+    this.attachments.delete(attachment);
+    this.#carriers.delete(attachment);
+    attachment.release(reason);
+  }
+
+  #forget(pending: PendingReceive): void {
+    this.#pending.delete(pending);
+    this.#settleIdle();
+  }
+
+  #failPending(error: GrpcFdError): void {
+    for (const pending of [...this.#pending]) pending.fail(error);
+  }
+
+  /**
+   * Whatever changed: a wait outlives the last call by the hold time, and not at all without a connection on which something
+   * could still come. Where nothing runs and nothing waits, connections need not know of these credentials.
+   */
+  #settleIdle(): void {
+    const idle = this.#uses.size === 0;
+    if (idle && this.#pending.size > 0) {
+      if (this.#connections.size > 0 && this.#openConnections().length === 0)
+        this.#failPending(connectionClosed());
+      else this.#startHoldTimer();
+    } else {
+      clearTimeout(this.#holdTimer);
+      this.#holdTimer = undefined;
+    }
+    if (idle && this.#pending.size === 0) {
+      for (const connection of this.#connections) connection.removeUser(this);
+    }
+  }
+
+  #startHoldTimer(): void {
+    if (this.#holdTimer !== undefined || this.#holdMs > MAX_TIMER_MS) return;
+    this.#holdTimer = setTimeout(() => {
+      this.#holdTimer = undefined;
+      this.#failPending(holdExpired(this.#holdMs));
+    }, this.#holdMs);
+    this.#holdTimer.unref();
+  }
+}
+
+function neverSent(): GrpcFdError {
+  return new GrpcFdError('ERR_GRPCFD_CALL_ENDED', 'the call ended before an attempt of it got a connection');
+}
+
+function tooMany(): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_TOO_MANY_DESCRIPTORS',
+    `at most ${DEFAULT_LIMITS.maxFdsPerCall} descriptors can go with one call`,
+  );
+}
+
+function holdExpired(holdMs: number): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_HOLD_EXPIRED',
+    `nothing came within ${holdMs} ms (holdMs) in which no call with these credentials ran`,
+  );
+}
