@@ -2,6 +2,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <string>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <vector>
 
@@ -30,6 +31,15 @@ napi_value Duplicate(napi_env env, napi_callback_info info) {
   int fd = -1;
   if (!arguments.Int(0, &fd)) return nullptr;
   return GiveDescriptor(env, fcntl(fd, F_DUPFD_CLOEXEC, 0), "fcntl");
+}
+
+napi_value DuplicateGuarded(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  if (!arguments.Int(0, &fd)) return nullptr;
+  OwnFd duplicate(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!duplicate.IsOpen()) return ThrowSystemError(env, errno, "fcntl");
+  return Environment::Of(env).Give(env, std::move(duplicate));
 }
 
 napi_value Close(napi_env env, napi_callback_info info) {
@@ -80,6 +90,18 @@ napi_value Open(napi_env env, napi_callback_info info) {
   return GiveDescriptor(env, fd, "open");
 }
 
+// Whether the exclusive flock of an open file was to be had.
+napi_value TryLock(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  if (!arguments.Int(0, &fd)) return nullptr;
+  const bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+  if (!locked && errno != EWOULDBLOCK) return ThrowSystemError(env, errno, "flock");
+  napi_value result = nullptr;
+  napi_get_boolean(env, locked, &result);
+  return result;
+}
+
 napi_value Identify(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   std::vector<int> descriptors;
@@ -124,17 +146,22 @@ napi_value SystemError(napi_env env, napi_callback_info info) {
 }  // namespace
 
 bool DefineDescriptorFunctions(napi_env env, napi_value exports) {
-  // node:fs has no O_PATH, and its value differs between architectures.
+  // Node.js has neither of these, and they are not the same on every architecture.
   napi_value o_path = nullptr;
+  napi_value too_many_refs = nullptr;
   return napi_create_int32(env, O_PATH, &o_path) == napi_ok &&
          napi_set_named_property(env, exports, "O_PATH", o_path) == napi_ok &&
+         napi_create_int32(env, ETOOMANYREFS, &too_many_refs) == napi_ok &&
+         napi_set_named_property(env, exports, "ETOOMANYREFS", too_many_refs) == napi_ok &&
          Define(env, exports,
                 {{"duplicate", Duplicate},
+                 {"duplicateGuarded", DuplicateGuarded},
                  {"close", Close},
                  {"closeAll", CloseAll},
                  {"guard", Guard},
                  {"unguard", Unguard},
                  {"open", Open},
+                 {"tryLock", TryLock},
                  {"identify", Identify},
                  {"statusFlags", StatusFlags},
                  {"systemError", SystemError}});

@@ -24,6 +24,13 @@ Environment& Environment::Of(napi_env env) {
   return *static_cast<Environment*>(data);
 }
 
+napi_value Environment::Give(napi_env env, OwnFd descriptor) {
+  napi_value number = nullptr;
+  if (napi_create_int32(env, descriptor.Get(), &number) != napi_ok) return nullptr;
+  Guard(descriptor.Release());
+  return number;
+}
+
 void Environment::Remove(SocketHandle* handle) {
   handles_.erase(handle);
   if (tearing_down_ && handles_.empty()) FinishTeardown();

@@ -6,6 +6,8 @@
 
 #include <unordered_set>
 
+#include "own-fd.h"
+
 namespace grpcfd {
 
 class SocketHandle;
@@ -23,10 +25,14 @@ class Environment {
   // Called when libuv has let go of the handle.
   void Remove(SocketHandle* handle);
 
-  // A guarded descriptor is owned by JavaScript, which cannot close it any more once a worker has been terminated.
-  // Owners who give a descriptor away must unguard it first: its number may be anybody's afterwards.
+  // A guarded descriptor is owned by JavaScript, which cannot close it any more once a worker has been terminated. That can
+  // be between any two instructions, so descriptors are guarded before JavaScript hears of them. Owners who give one away
+  // must unguard it first: its number may be anybody's afterwards.
   void Guard(int fd) { guarded_.insert(fd); }
   void Unguard(int fd) { guarded_.erase(fd); }
+
+  // Passes a descriptor to JavaScript as a number, guarded. nullptr, and it is closed, when there is no number to be had.
+  napi_value Give(napi_env env, OwnFd descriptor);
 
  private:
   Environment() = default;

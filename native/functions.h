@@ -5,10 +5,11 @@
 
 namespace grpcfd {
 
-// Functions on any descriptor: duplicate, close, closeAll, guard, unguard, open, identify, statusFlags, systemError.
+// Functions on any descriptor: duplicate, duplicateGuarded, close, closeAll, guard, unguard, open, tryLock, identify, statusFlags,
+// systemError.
 bool DefineDescriptorFunctions(napi_env env, napi_value exports);
 
-// Functions that make unix sockets or ask about them: connectUnix, bindUnix, peerCredentials, placeholder, renameFile.
+// Functions that make unix sockets or ask about them: connectUnix, bindUnix, peerCredentials and placeholder.
 bool DefineUnixSocketFunctions(napi_env env, napi_value exports);
 
 // What only this package's own tests need, under `exports.testing`.

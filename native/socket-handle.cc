@@ -33,7 +33,7 @@ napi_value MakeInt(napi_env env, int64_t number) {
 }
 
 // { bytes, descriptors, truncated }. Descriptors pass to JavaScript only when the object is complete.
-napi_value MakeReceived(napi_env env, ReceivedMessage message) {
+napi_value MakeReceived(napi_env env, Environment& environment, ReceivedMessage message) {
   napi_value object = nullptr;
   napi_value descriptors = nullptr;
   napi_value truncated = nullptr;
@@ -47,7 +47,7 @@ napi_value MakeReceived(napi_env env, ReceivedMessage message) {
   if (napi_set_named_property(env, object, "bytes", MakeInt(env, message.bytes)) != napi_ok) return nullptr;
   if (napi_set_named_property(env, object, "descriptors", descriptors) != napi_ok) return nullptr;
   if (napi_set_named_property(env, object, "truncated", truncated) != napi_ok) return nullptr;
-  for (OwnFd& descriptor : message.descriptors) static_cast<void>(descriptor.Release());
+  for (OwnFd& descriptor : message.descriptors) environment.Guard(descriptor.Release());
   return object;
 }
 
@@ -130,6 +130,7 @@ int SocketHandle::Start(int fd) {
   if (const int error = uv_poll_init(environment_.loop(), poll_, fd); error != 0) return -error;
   uv_handle_set_data(uv_handle(), this);
   socket_ = OwnFd(fd);
+  environment_.Unguard(fd);
   environment_.Add(this);
   return 0;
 }
@@ -224,7 +225,7 @@ napi_value SocketHandle::Receive(napi_env env, napi_callback_info info) {
   ReceivedMessage message =
       ReceiveMessage(handle->socket_.Get(), buffer.data + offset, buffer.size - static_cast<size_t>(offset));
   if (message.descriptors.empty() && !message.truncated) return MakeInt(env, message.bytes);
-  return MakeReceived(env, std::move(message));
+  return MakeReceived(env, handle->environment_, std::move(message));
 }
 
 napi_value SocketHandle::Send(napi_env env, napi_callback_info info) {
@@ -280,10 +281,7 @@ napi_value SocketHandle::Accept(napi_env env, napi_callback_info info) {
   do {
     fd = accept4(handle->socket_.Get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
   } while (fd < 0 && errno == EINTR);
-  OwnFd accepted(fd);
-  napi_value result = MakeInt(env, accepted.IsOpen() ? accepted.Get() : -errno);
-  if (result != nullptr) static_cast<void>(accepted.Release());
-  return result;
+  return fd < 0 ? MakeInt(env, -errno) : handle->environment_.Give(env, OwnFd(fd));
 }
 
 napi_value SocketHandle::Ref(napi_env env, napi_callback_info info) {

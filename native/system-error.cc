@@ -2,6 +2,7 @@
 
 #include <uv.h>
 
+#include <cerrno>
 #include <string>
 
 namespace grpcfd {
@@ -16,10 +17,13 @@ napi_value MakeString(napi_env env, const std::string& text) {
 }  // namespace
 
 napi_value MakeSystemError(napi_env env, int error_number, const char* syscall) {
-  char name[64];
-  char description[256];
-  uv_err_name_r(-error_number, name, sizeof(name));
-  uv_strerror_r(-error_number, description, sizeof(description));
+  char name[64] = "ETOOMANYREFS";
+  char description[256] = "too many references, descriptors in flight";
+  // The one errno of these syscalls that libuv has never heard of.
+  if (error_number != ETOOMANYREFS) {
+    uv_err_name_r(-error_number, name, sizeof(name));
+    uv_strerror_r(-error_number, description, sizeof(description));
+  }
 
   napi_value error = nullptr;
   napi_value number = nullptr;

@@ -1,12 +1,9 @@
 #include <cerrno>
-#include <fcntl.h>
-#include <string>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "arguments.h"
 #include "define.h"
+#include "environment.h"
 #include "functions.h"
 #include "own-fd.h"
 #include "system-error.h"
@@ -14,13 +11,6 @@
 
 namespace grpcfd {
 namespace {
-
-napi_value GiveSocket(napi_env env, OwnFd socket) {
-  napi_value value = nullptr;
-  if (napi_create_int32(env, socket.Get(), &value) != napi_ok) return nullptr;
-  static_cast<void>(socket.Release());
-  return value;
-}
 
 OwnFd NewSocket() { return OwnFd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)); }
 
@@ -35,7 +25,7 @@ napi_value MakeSocketAt(napi_env env, napi_callback_info info, int (*apply)(int,
   OwnFd socket = NewSocket();
   if (!socket.IsOpen()) return ThrowSystemError(env, errno, "socket");
   if (apply(socket.Get(), address.Get(), address.length) != 0) return ThrowSystemError(env, errno, syscall);
-  return GiveSocket(env, std::move(socket));
+  return Environment::Of(env).Give(env, std::move(socket));
 }
 
 napi_value ConnectUnix(napi_env env, napi_callback_info info) {
@@ -73,25 +63,7 @@ napi_value PeerCredentials(napi_env env, napi_callback_info info) {
 napi_value Placeholder(napi_env env, napi_callback_info) {
   OwnFd socket = NewSocket();
   if (!socket.IsOpen()) return ThrowSystemError(env, errno, "socket");
-  return GiveSocket(env, std::move(socket));
-}
-
-// rename that fails with EEXIST where rename(2) would replace (exchange false), or that swaps two names (true).
-napi_value RenameFile(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  std::string from;
-  std::string to;
-  bool exchange = false;
-  if (!arguments.Path(0, &from) || !arguments.Path(1, &to)) return nullptr;
-  napi_get_value_bool(env, arguments[2], &exchange);
-  // The flags of renameat2, which musl has no function for.
-  constexpr unsigned kNoReplace = 1;
-  constexpr unsigned kExchange = 2;
-  const unsigned flags = exchange ? kExchange : kNoReplace;
-  if (syscall(SYS_renameat2, AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags) != 0) {
-    return ThrowSystemError(env, errno, "rename");
-  }
-  return nullptr;
+  return Environment::Of(env).Give(env, std::move(socket));
 }
 
 }  // namespace
@@ -101,8 +73,7 @@ bool DefineUnixSocketFunctions(napi_env env, napi_value exports) {
                 {{"connectUnix", ConnectUnix},
                  {"bindUnix", BindUnix},
                  {"peerCredentials", PeerCredentials},
-                 {"placeholder", Placeholder},
-                 {"renameFile", RenameFile}});
+                 {"placeholder", Placeholder}});
 }
 
 }  // namespace grpcfd

@@ -29,17 +29,21 @@ export class PendingReceive implements Waiter {
   readonly #attached = new Map<Exchange, () => void>();
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort = (): void => this.fail(aborted(this.#name, this.#signal));
-  readonly #onSettled: (() => void) | undefined;
+  readonly #onSettled: ((receive: PendingReceive) => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #settled = false;
   #resolve: (fd: number) => void = () => {};
   #reject: (error: GrpcFdError) => void = () => {};
 
   /**
-   * Options that are not valid, and a signal that is aborted already, fail it at once. `onSettled` must not
-   * throw.
+   * Options that are not valid, and a signal that is aborted already, fail it at once, before this returns.
+   * `onSettled` must not throw.
    */
-  constructor(name: DescriptorName, options: ReceiveOptions = {}, onSettled?: () => void) {
+  constructor(
+    name: DescriptorName,
+    options: ReceiveOptions = {},
+    onSettled?: (receive: PendingReceive) => void,
+  ) {
     this.#name = name;
     this.#signal = options.signal;
     this.#onSettled = onSettled;
@@ -128,7 +132,7 @@ export class PendingReceive implements Waiter {
     this.#signal?.removeEventListener('abort', this.#onAbort);
     for (const withdraw of this.#attached.values()) withdraw();
     this.#attached.clear();
-    this.#onSettled?.();
+    this.#onSettled?.(this);
   }
 }
 

@@ -35,6 +35,7 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
   #nextIndex = 0;
   #holdMs = DEFAULT_LIMITS.holdMs;
   #holdTimer: NodeJS.Timeout | undefined;
+  #hadConnection = false;
   #unsupported: GrpcFdError | undefined;
   #closed = false;
 
@@ -73,7 +74,7 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
       return Promise.reject(wrongConnection(name));
     }
     if (this.#unsupported !== undefined) return Promise.reject(this.#unsupported);
-    const pending = new PendingReceive(name, options, () => this.#forget(pending));
+    const pending = new PendingReceive(name, options, (settled) => this.#forget(settled));
     for (const connection of connections) {
       if (pending.settled) break;
       pending.attach(connection.exchange);
@@ -102,8 +103,11 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
   }
 
   callBound(_use: CallUse, connection: Connection): void {
+    // Those that closed while nothing ran or waited here did not tell.
+    for (const known of this.#connections) if (!known.isOpen) this.#connections.delete(known);
     this.#connections.delete(connection);
     this.#connections.add(connection);
+    this.#hadConnection = true;
     this.#holdMs = connection.holdMs;
     connection.addUser(this);
     for (const pending of this.#pending) pending.attach(connection.exchange);
@@ -167,8 +171,7 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
   #settleIdle(): void {
     const idle = this.#uses.size === 0;
     if (idle && this.#pending.size > 0) {
-      if (this.#connections.size > 0 && this.#openConnections().length === 0)
-        this.#failPending(connectionClosed());
+      if (this.#hadConnection && this.#openConnections().length === 0) this.#failPending(connectionClosed());
       else this.#startHoldTimer();
     } else {
       clearTimeout(this.#holdTimer);

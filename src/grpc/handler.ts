@@ -6,26 +6,54 @@ import type { FdServerCall } from './transceiver.js';
 /** The reply of an asynchronous handler. */
 type Reply<Response> = Response | Promise<Response>;
 
+/** The call that a handler of grpc-js takes. */
+type CallOf<Handler> = Handler extends (call: infer Call, ...rest: never[]) => unknown ? Call : never;
+
+type ReplyOf<Handler> = Handler extends (call: never) => unknown
+  ? Reply<void>
+  : Handler extends (call: never, callback: grpc.sendUnaryData<infer Response>) => unknown
+    ? Reply<Response>
+    : never;
+
+type Intersection<Union> = (Union extends unknown ? (each: Union) => void : never) extends (
+  all: infer All,
+) => void
+  ? All
+  : never;
+
+/**
+ * The asynchronous function that stands in for `Handler`. Where any kind of handler will do, as in an untyped service, its call
+ * has what the calls of every kind have: only the service's definition, at run time, tells which it is.
+ */
+type AsyncHandler<Handler> = [Handler] extends [never]
+  ? never
+  : (call: Intersection<CallOf<Handler>>, fds: FdServerCall) => ReplyOf<Handler>;
+
 /**
  * Makes an asynchronous function a handler of grpc-js: what it returns is the reply, what it throws becomes the call's
- * status, and nothing is left unhandled. A {@link GrpcFdError} has its own status; another error with a numeric `code` keeps
- * that; anything else is UNKNOWN.
+ * status, and nothing is left unhandled. A {@link GrpcFdError} has its own status; anything else with a numeric `code` keeps
+ * that, with its `details` and `metadata`; the rest is UNKNOWN. A streaming call is ended when the function has finished,
+ * unless it did that itself.
  *
  * `fds` is the call's transceiver. On a connection that cannot carry descriptors the handler still runs, and what it sends
  * or receives fails with `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`.
+ *
+ * In a service whose handlers have types, the types of `call` and of the reply follow from those.
  */
+export function handler<Handler extends grpc.UntypedHandleCall = never>(fn: AsyncHandler<Handler>): Handler;
+/** For a unary method, where the type of `call` is given. */
 export function handler<Request, Response>(
   fn: (call: grpc.ServerUnaryCall<Request, Response>, fds: FdServerCall) => Reply<Response>,
 ): grpc.handleUnaryCall<Request, Response>;
-/** For a client-streaming method. */
+/** For a client-streaming method, where the type of `call` is given. */
 export function handler<Request, Response>(
   fn: (call: grpc.ServerReadableStream<Request, Response>, fds: FdServerCall) => Reply<Response>,
 ): grpc.handleClientStreamingCall<Request, Response>;
-/** For a server-streaming method. The call is ended when the function has finished, unless it did that itself. */
+/** For a server-streaming method, where the type of `call` is given. */
 export function handler<Request, Response>(
   fn: (call: grpc.ServerWritableStream<Request, Response>, fds: FdServerCall) => Reply<void>,
 ): grpc.handleServerStreamingCall<Request, Response>;
-/** For a bidirectional method. The call is ended when the function has finished, unless it did that itself. */
+/** For a bidirectional method, where the type of `call` is given. */
 export function handler<Request, Response>(
   fn: (call: grpc.ServerDuplexStream<Request, Response>, fds: FdServerCall) => Reply<void>,
 ): grpc.handleBidiStreamingCall<Request, Response>;
@@ -46,7 +74,8 @@ async function run(
   try {
     reply = await fn(call, fromAnyCall(call));
   } catch (thrown) {
-    const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+    // An object may be a status, whether it is an Error or not. String() would throw for one without a prototype.
+    const error = typeof thrown === 'object' && thrown !== null ? thrown : new Error(String(thrown));
     if (callback !== undefined) callback(error);
     else stream.emit('error', error);
     return;

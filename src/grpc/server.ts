@@ -58,8 +58,8 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): voi
     if (connection === undefined) return;
     setConnectionOf(session, connection);
     // Sequence numbers are of no use any more on a connection that lost descriptors: the channel is sent to a new one.
-    // In a later turn: the bytes that the rest came with may start a call, which a session that closes already would drop
-    // without a word.
+    // In a later turn, so that a call in the very bytes with which descriptors were lost reaches its handler and fails there.
+    // A session that closes already refuses it, and its next attempt waits for as long as the table is full.
     connection.onDescriptorsLost = () => setImmediate(() => session.close());
   });
 

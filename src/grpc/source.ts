@@ -33,11 +33,16 @@ export function parseSource(source: DescriptorSource): InodeName | Reference {
     return { kind: 'reference', id: match[1], number: Number(match[2]) };
   }
   if (typeof source === 'string' || source instanceof URL) return { kind: 'inode', ...urlToDevIno(source) };
-  if (typeof source?.dev === 'bigint' && typeof source.ino === 'bigint') {
+  if (isUint64(source?.dev) && isUint64(source.ino)) {
     return { kind: 'inode', dev: source.dev, ino: source.ino };
   }
   throw new GrpcFdError(
     'ERR_GRPCFD_INVALID_ARGUMENT',
-    'a descriptor is received by an inode:// URL, a ref, or { dev, ino } as bigints',
+    'a descriptor is received by an inode:// URL, a ref, or { dev, ino } as unsigned 64-bit bigints',
   );
+}
+
+/** A number out of range would name a file that cannot exist, and be waited for in vain. */
+function isUint64(value: unknown): value is bigint {
+  return typeof value === 'bigint' && BigInt.asUintN(64, value) === value;
 }

@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { close, closeAll, duplicate, identify, native, open, statusFlags } from '#src/native/binding.js';
+import { defer, trackDescriptors } from '../support/fd-table.js';
+import { fileWith, temporaryDirectory } from '../support/temporary.js';
+
+trackDescriptors();
+
+function isCloseOnExec(fd: number): boolean {
+  const flags = /^flags:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1] ?? '0';
+  return (Number.parseInt(flags, 8) & 0o2000000) !== 0;
+}
+
+test('duplicate: the same open file, close-on-exec, and another number', () => {
+  const file = fileWith('shared');
+  for (const copy of [duplicate(file), native.duplicateGuarded(file)]) {
+    assert.notEqual(copy, file);
+    assert.ok(isCloseOnExec(copy));
+    assert.deepEqual(identify([copy]), identify([file]));
+    // At the offset where the last write ended: it belongs to the open file, which all of them share.
+    writeSync(copy, '!');
+    close(copy);
+  }
+  const content = Buffer.alloc(8);
+  readSync(file, content, 0, 8, 0);
+  assert.equal(content.toString(), 'shared!!');
+  close(file);
+  assert.throws(() => duplicate(file), { code: 'EBADF', errno: -9, syscall: 'fcntl' });
+});
+
+test('close: once, and then EBADF; closeAll takes what it finds', () => {
+  const [a, b] = native.testing.pipe();
+  close(a);
+  assert.throws(() => close(a), {
+    code: 'EBADF',
+    syscall: 'close',
+    message: 'EBADF: bad file descriptor, close',
+  });
+  closeAll([a, b, -1]);
+  assert.throws(() => fstatSync(b), { code: 'EBADF' });
+  closeAll([]);
+});
+
+test('open: close-on-exec, with the flags and mode that were asked for', () => {
+  const path = join(temporaryDirectory(), 'new');
+  const { O_CREAT, O_EXCL, O_RDWR, O_RDONLY, O_NOFOLLOW } = constants;
+  const fd = open(path, O_CREAT | O_EXCL | O_RDWR, 0o640);
+  defer(() => close(fd));
+  assert.ok(isCloseOnExec(fd));
+  assert.equal(statSync(path).mode & 0o777, 0o640 & ~process.umask());
+  assert.equal(statusFlags(fd) & constants.O_RDWR, O_RDWR);
+  assert.throws(() => open(path, O_CREAT | O_EXCL), { code: 'EEXIST', syscall: 'open' });
+  assert.throws(() => open(join(path, 'x'), O_RDONLY), { code: 'ENOTDIR' });
+  assert.throws(() => open('/proc/self/exe', O_RDONLY | O_NOFOLLOW), { code: 'ELOOP' });
+  assert.throws(() => open('a\0b', O_RDONLY), { code: 'ERR_INVALID_ARG_TYPE' });
+});
+
+test('open with O_PATH takes what cannot be opened, and identify tells what it is', () => {
+  const fd = open('/proc/self/ns/net', native.O_PATH);
+  defer(() => close(fd));
+  const { dev, ino } = statSync('/proc/self/ns/net', { bigint: true });
+  assert.deepEqual(identify([fd, fd]), BigUint64Array.of(dev, ino, dev, ino));
+  assert.equal(statusFlags(fd) & native.O_PATH, native.O_PATH);
+  assert.throws(() => readSync(fd, Buffer.alloc(1)), { code: 'EBADF' });
+});
+
+test('identify: all or an error', () => {
+  assert.deepEqual(identify([]), new BigUint64Array());
+  assert.throws(() => identify([0, -1]), { code: 'EBADF', syscall: 'fstat' });
+});
+
+test('numbers that are no descriptors are never rounded to one', () => {
+  for (const fd of [
+    Number.NaN,
+    0.5,
+    2 ** 32,
+    2 ** 31,
+    Number.POSITIVE_INFINITY,
+    null,
+    undefined,
+    '1',
+    1n,
+    {},
+  ]) {
+    const number = fd as number;
+    for (const call of [
+      duplicate,
+      close,
+      statusFlags,
+      native.peerCredentials,
+      native.guard,
+      native.unguard,
+    ]) {
+      assert.throws(() => call(number), { code: 'ERR_INVALID_ARG_TYPE' });
+    }
+    assert.throws(() => identify([number]), { code: 'ERR_INVALID_ARG_TYPE' });
+    assert.throws(() => closeAll([number]), { code: 'ERR_INVALID_ARG_TYPE' });
+  }
+  assert.throws(() => closeAll(0 as unknown as number[]), { code: 'ERR_INVALID_ARG_TYPE' });
+});
+
+test('peerCredentials: of a unix socket only', () => {
+  const [a, b] = native.testing.socketPair();
+  assert.deepEqual(native.peerCredentials(a), {
+    pid: process.pid,
+    uid: process.getuid?.(),
+    gid: process.getgid?.(),
+  });
+  closeAll([a, b]);
+  const file = openSync('/dev/null', 'r');
+  assert.throws(() => native.peerCredentials(file), { code: 'ENOTSOCK', syscall: 'getsockopt' });
+  closeSync(file);
+});
+
+test('tryLock: one holder at a time, until it closes', () => {
+  const directory = temporaryDirectory();
+  const [first, second] = [openSync(directory, 'r'), openSync(directory, 'r')] as const;
+  assert.equal(native.tryLock(first), true);
+  assert.equal(native.tryLock(second), false);
+  closeSync(first);
+  assert.equal(native.tryLock(second), true);
+  closeSync(second);
+  assert.throws(() => native.tryLock(second), { code: 'EBADF', syscall: 'flock' });
+});
+
+test('systemError: the form of Node.js, and a name for the errno that libuv does not know', () => {
+  const error = native.systemError(24, 'recvmsg');
+  assert.ok(error instanceof Error);
+  assert.deepEqual(
+    { message: error.message, code: error.code, errno: error.errno, syscall: error.syscall },
+    { message: 'EMFILE: too many open files, recvmsg', code: 'EMFILE', errno: -24, syscall: 'recvmsg' },
+  );
+  assert.equal(native.systemError(native.ETOOMANYREFS, 'sendmsg').code, 'ETOOMANYREFS');
+});

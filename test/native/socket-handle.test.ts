@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:net';
+import { test } from 'node:test';
+import { close, native, SocketHandle } from '#src/native/binding.js';
+import { type SocketHandle as Handle, READABLE, WRITABLE } from '#src/native/types.js';
+import { defer, trackDescriptors } from '../support/fd-table.js';
+
+trackDescriptors();
+
+function handlePair(onReady: (events: number) => void = () => {}): [Handle, Handle] {
+  const [a, b] = native.testing.socketPair();
+  const handles: [Handle, Handle] = [new SocketHandle(a, onReady), new SocketHandle(b, () => {})];
+  defer(() => {
+    for (const handle of handles) handle.close();
+  });
+  return handles;
+}
+
+test('a closed handle never touches its number again', () => {
+  const [a] = handlePair();
+  a.close();
+  a.close();
+  for (const call of [
+    () => a.receive(Buffer.alloc(1), 0),
+    () => a.send([Buffer.alloc(1)], 1, []),
+    () => a.probe(0),
+    () => a.shutdown(),
+    () => a.listen(1),
+    () => a.accept(),
+    () => a.watch(READABLE),
+    () => a.ref(),
+    () => a.unref(),
+  ]) {
+    assert.throws(call, { code: 'EBADF' });
+  }
+});
+
+test('arguments of the wrong kind', () => {
+  const [a] = handlePair();
+  const any = (value: unknown) => value as never;
+  const calls = [
+    () => a.receive(any('text'), 0),
+    () => a.receive(any(new Uint16Array(1)), 0),
+    () => a.receive(Buffer.alloc(1), any('0')),
+    () => a.send(any(Buffer.alloc(1)), 1, []),
+    () => a.send([any('text')], 4, []),
+    () => a.send([Buffer.alloc(1)], 1, any(0)),
+    () => a.watch(any(undefined)),
+    () => new SocketHandle(any('0'), () => {}),
+  ];
+  for (const call of calls) assert.throws(call, { code: 'ERR_INVALID_ARG_TYPE' });
+  for (const offset of [-1, 1, 2]) {
+    assert.throws(() => a.receive(Buffer.alloc(1), offset), { code: 'EINVAL', syscall: 'recvmsg' });
+  }
+  assert.throws(() => SocketHandle.prototype.close.call(any({})), TypeError);
+});
+
+test('a probe tells whether a descriptor would be sent, and the peer sees nothing of it', () => {
+  const [a, b] = handlePair();
+  assert.equal(a.probe(0), 0);
+  assert.equal(a.probe(-1), -9);
+  assert.equal(b.receive(Buffer.alloc(1), 0), -11);
+});
+
+test('never a message without bytes: it would lose its descriptors', () => {
+  const [a] = handlePair();
+  for (const buffers of [[], [Buffer.alloc(0)]]) {
+    assert.throws(() => a.send(buffers, 10, [0]), { code: 'EINVAL', syscall: 'sendmsg' });
+  }
+  assert.throws(() => a.send([Buffer.alloc(1)], 0, [0]), { code: 'EINVAL' });
+});
+
+test('readiness is level-triggered, and stops when it is not watched', async () => {
+  let calls = 0;
+  let resolve = () => {};
+  const thrice = new Promise<void>((done) => {
+    resolve = done;
+  });
+  const [a, b] = handlePair((events) => {
+    assert.equal(events, READABLE);
+    if (++calls === 3) {
+      a.watch(0);
+      resolve();
+    }
+  });
+  a.watch(READABLE);
+  b.send([Buffer.from('x')], 1, []);
+  await thrice;
+  for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
+  assert.equal(calls, 3);
+});
+
+test('an error on the socket makes it ready for both, and again as long as it is watched', async () => {
+  const seen: number[] = [];
+  let resolve = () => {};
+  const twice = new Promise<void>((done) => {
+    resolve = done;
+  });
+  const [a, b] = handlePair((events) => {
+    seen.push(events);
+    if (seen.length === 2) resolve();
+  });
+  // A peer that closes with bytes unread.
+  a.send([Buffer.from('x')], 1, []);
+  b.close();
+  a.watch(READABLE);
+  await twice;
+  assert.deepEqual(seen, [READABLE | WRITABLE, READABLE | WRITABLE]);
+  assert.equal(a.receive(Buffer.alloc(1), 0), -104);
+  assert.equal(a.receive(Buffer.alloc(1), 0), 0);
+});
+
+test('sockets of other kinds are refused', async () => {
+  const server: Server = createServer().listen(0);
+  await once(server, 'listening');
+  const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
+  assert.throws(() => new SocketHandle(fd, () => {}), { code: 'EAFNOSUPPORT' });
+  server.close();
+  await once(server, 'close');
+  const datagram = createSocket('udp4').bind(0);
+  await once(datagram, 'listening');
+  const handle = Reflect.ownKeys(datagram)
+    .map((key) => Reflect.get(datagram, key) as { handle?: { fd: number } } | undefined)
+    .find((state) => typeof state?.handle?.fd === 'number')?.handle;
+  assert.throws(() => new SocketHandle(handle?.fd ?? -1, () => {}), { code: 'EAFNOSUPPORT' });
+  datagram.close();
+  await once(datagram, 'close');
+});
+
+test('one descriptor cannot be watched by two handles of a thread', () => {
+  const [a, b] = native.testing.socketPair();
+  const handle = new SocketHandle(a, () => {});
+  handle.watch(READABLE);
+  assert.throws(() => new SocketHandle(a, () => {}), { code: 'EEXIST', syscall: 'uv_poll_init' });
+  handle.close();
+  close(b);
+});
+
+test('handles that were closed are collected', async () => {
+  assert.ok(globalThis.gc, 'run with --expose-gc');
+  let collected = 0;
+  const registry = new FinalizationRegistry<number>(() => collected++);
+  for (let index = 0; index < 50; index++) {
+    const [a, b] = native.testing.socketPair();
+    close(b);
+    const handle = new SocketHandle(a, () => {});
+    registry.register(handle, index);
+    handle.close();
+  }
+  while (collected < 49) {
+    await new Promise(setImmediate);
+    globalThis.gc();
+  }
+});

@@ -1,0 +1,305 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { connect as plainConnect } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { close, native } from '#src/native/binding.js';
+import { UnixListener, type UnixListenOptions } from '#src/socket/unix-listener.js';
+import { defer, trackDescriptors } from '../support/fd-table.js';
+import { temporaryDirectory } from '../support/temporary.js';
+
+trackDescriptors();
+
+/** A listener whose connections can be waited for. */
+function listen(options: UnixListenOptions): { listener: UnixListener; connection: () => Promise<number> } {
+  const accepted: number[] = [];
+  let wake = () => {};
+  const listener = UnixListener.listen(options, {
+    onConnection: (fd) => {
+      accepted.push(fd);
+      wake();
+    },
+    onError: (error) => assert.fail(error),
+  });
+  defer(() => {
+    listener.close();
+    native.closeAll(accepted);
+  });
+  const connection = async () => {
+    while (accepted.length === 0) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+    return accepted.shift() ?? -1;
+  };
+  return { listener, connection };
+}
+
+function connectTo(address: string): number {
+  const fd = native.connectUnix(Buffer.from(address));
+  defer(() => close(fd));
+  return fd;
+}
+
+/** Leaves a socket file that nobody listens on. */
+function leaveDeadSocket(path: string): void {
+  close(native.bindUnix(Buffer.from(path)));
+}
+
+test('listens from when it returns, and hands over connected descriptors', async () => {
+  const path = join(temporaryDirectory(), 's');
+  const { listener, connection } = listen({ path });
+  assert.equal(listener.address, path);
+  const client = connectTo(path);
+  const server = await connection();
+  assert.equal(native.peerCredentials(server).pid, process.pid);
+  assert.equal(native.peerCredentials(client).pid, process.pid);
+  close(server);
+});
+
+test('only the socket file is left beside it, and it goes on close', () => {
+  const directory = temporaryDirectory();
+  const path = join(directory, 's');
+  const { listener } = listen({ path });
+  assert.deepEqual(readdirSync(directory), ['s']);
+  listener.close();
+  listener.close();
+  assert.equal(listener.closed, true);
+  assert.deepEqual(readdirSync(directory), []);
+  assert.throws(() => native.connectUnix(Buffer.from(path)), { code: 'ENOENT', syscall: 'connect' });
+});
+
+test('the mode is what was asked for, whatever the umask', () => {
+  const directory = temporaryDirectory();
+  for (const mode of [0o600, 0o660, 0o777]) {
+    const path = join(directory, mode.toString(8));
+    listen({ path, mode });
+    assert.equal(statSync(path).mode & 0o777, mode);
+  }
+  const path = join(directory, 'default');
+  listen({ path });
+  assert.equal(statSync(path).mode & 0o777, 0o777 & ~process.umask());
+});
+
+test('the owner is what was asked for', (t) => {
+  if (process.getuid?.() !== 0) return t.skip('takes root');
+  const path = join(temporaryDirectory(), 's');
+  listen({ path, uid: 1234, gid: 5678, mode: 0o640 });
+  const { uid, gid, mode } = statSync(path);
+  assert.deepEqual([uid, gid, mode & 0o777], [1234, 5678, 0o640]);
+  return undefined;
+});
+
+test('a socket file that nobody listens on is replaced', async () => {
+  const directory = temporaryDirectory();
+  const path = join(directory, 's');
+  leaveDeadSocket(path);
+  const { connection } = listen({ path });
+  connectTo(path);
+  close(await connection());
+  assert.deepEqual(readdirSync(directory), ['s']);
+});
+
+test('a path with a live listener is in use, and is left alone', async () => {
+  const directory = temporaryDirectory();
+  const path = join(directory, 's');
+  const { connection } = listen({ path });
+  assert.throws(
+    () => listen({ path }),
+    (error: NodeJS.ErrnoException & { address?: string }) => {
+      assert.equal(error.code, 'EADDRINUSE');
+      assert.equal(error.syscall, 'bind');
+      assert.equal(error.address, path);
+      assert.equal(error.message, `EADDRINUSE: address already in use, bind ${path}`);
+      return true;
+    },
+  );
+  // The second one knocked to find out.
+  close(await connection());
+  connectTo(path);
+  close(await connection());
+  assert.deepEqual(readdirSync(directory), ['s']);
+});
+
+test('what is no socket is never replaced', () => {
+  const directory = temporaryDirectory();
+  const file = join(directory, 'file');
+  writeFileSync(file, 'precious');
+  const link = join(directory, 'link');
+  symlinkSync('nowhere', link);
+  for (const path of [file, link, directory]) {
+    assert.throws(() => listen({ path }), { code: 'EADDRINUSE' });
+  }
+  assert.equal(readFileSync(file, 'utf8'), 'precious');
+  assert.ok(lstatSync(link).isSymbolicLink());
+  assert.deepEqual(readdirSync(directory).sort(), ['file', 'link']);
+});
+
+test("close leaves a socket file alone that has become somebody else's", () => {
+  const path = join(temporaryDirectory(), 's');
+  const { listener: first } = listen({ path });
+  unlinkSync(path);
+  listen({ path });
+  first.close();
+  assert.ok(existsSync(path));
+  connectTo(path);
+});
+
+test('of processes that find the same dead socket at the same time, exactly one gets the path', async () => {
+  const directory = temporaryDirectory();
+  const path = join(directory, 's');
+  const program = fileURLToPath(new URL('fixtures/contender.js', import.meta.url));
+  for (let round = 0; round < 3; round++) {
+    leaveDeadSocket(path);
+    const go = join(directory, `go${round}`);
+    const contenders = Array.from({ length: 5 }, () => {
+      const child = spawn(process.execPath, [program, path, go], { stdio: ['pipe', 'pipe', 'inherit'] });
+      return {
+        child,
+        lines: createInterface(child.stdout)[Symbol.asyncIterator](),
+        closed: once(child, 'close'),
+      };
+    });
+    for (const { lines } of contenders) assert.equal((await lines.next()).value, 'ready');
+    writeFileSync(go, '');
+    const outcomes: string[] = await Promise.all(
+      contenders.map(async ({ lines }) => (await lines.next()).value),
+    );
+    assert.deepEqual(outcomes.toSorted(), [...new Array(4).fill('EADDRINUSE'), 'listening']);
+    const winner = contenders[outcomes.indexOf('listening')]?.child.pid;
+    const client = native.connectUnix(Buffer.from(path));
+    assert.equal(native.peerCredentials(client).pid, winner);
+    close(client);
+    for (const { child } of contenders) child.stdin.end();
+    await Promise.all(contenders.map(({ closed }) => closed));
+    unlinkSync(path);
+    assert.deepEqual(
+      readdirSync(directory).filter((name) => !name.startsWith('go')),
+      [],
+    );
+  }
+});
+
+test('an abstract name is exactly its bytes: no padding, and no other length finds it', async () => {
+  const name = `grpcfd-test-${process.pid}`;
+  const { listener, connection } = listen({ path: `\0${name}` });
+  assert.ok(
+    readFileSync('/proc/net/unix', 'latin1')
+      .split('\n')
+      .some((line) => line.endsWith(` @${name}`)),
+  );
+  for (const other of [`\0${name}\0`, `\0${name.slice(0, -1)}`]) {
+    assert.throws(() => native.connectUnix(Buffer.from(other)), { code: 'ECONNREFUSED' });
+  }
+  connectTo(`\0${name}`);
+  close(await connection());
+  assert.throws(() => listen({ path: `\0${name}` }), { code: 'EADDRINUSE', syscall: 'bind' });
+  listener.close();
+  assert.throws(() => native.connectUnix(Buffer.from(`\0${name}`)), { code: 'ECONNREFUSED' });
+});
+
+test('an abstract name may hold NULs, and be as long as there is room', () => {
+  const names = [`\0a\0b${process.pid}`, `\0${'x'.repeat(100)}${process.pid}`.slice(0, 108)];
+  for (const name of names) {
+    listen({ path: name });
+    connectTo(name);
+  }
+  assert.throws(() => listen({ path: `\0${'x'.repeat(108)}` }), { code: 'ENAMETOOLONG' });
+});
+
+test('a path of 108 bytes is the longest', () => {
+  const directory = temporaryDirectory();
+  const longest = join(directory, 'x'.repeat(107 - directory.length));
+  assert.equal(longest.length, 108);
+  listen({ path: longest });
+  connectTo(longest);
+  assert.deepEqual(readdirSync(directory).length, 1);
+  assert.throws(() => listen({ path: `${longest}x` }), { code: 'ENAMETOOLONG', syscall: 'bind' });
+  assert.throws(() => connectTo(`${longest}x`), { code: 'ENAMETOOLONG', syscall: 'connect' });
+  const shortName = join(directory, 'd'.repeat(104 - directory.length));
+  assert.throws(() => listen({ path: join(shortName, 'a') }), { code: 'ENOENT' });
+});
+
+test('an address that the kernel would take for another one is refused', () => {
+  for (const path of ['', '\0', 'a\0b']) {
+    assert.throws(() => listen({ path }), { code: 'ERR_INVALID_ARG_VALUE' });
+  }
+});
+
+test('a directory that is not there, or may not be written to', (t) => {
+  const directory = temporaryDirectory();
+  const path = join(directory, 'missing', 's');
+  assert.throws(() => listen({ path }), {
+    code: 'ENOENT',
+    syscall: 'bind',
+    message: new RegExp(`bind ${path}$`),
+  });
+  if (process.getuid?.() === 0) return t.skip('root may write anywhere');
+  chmodSync(directory, 0o500);
+  assert.throws(() => listen({ path: join(directory, 's') }), { code: 'EACCES' });
+  return undefined;
+});
+
+test('a failure after the bind leaves nothing behind', () => {
+  const directory = temporaryDirectory();
+  assert.throws(() => listen({ path: join(directory, 's'), uid: -2 }));
+  assert.deepEqual(readdirSync(directory), []);
+});
+
+test('the path still goes when the working directory has changed', () => {
+  const directory = temporaryDirectory();
+  const home = process.cwd();
+  defer(() => process.chdir(home));
+  process.chdir(directory);
+  const { listener } = listen({ path: 's' });
+  process.chdir(home);
+  listener.close();
+  assert.deepEqual(readdirSync(directory), []);
+});
+
+test('connections that nobody accepted are reset on close', async () => {
+  const path = join(temporaryDirectory(), 's');
+  const listener = UnixListener.listen({ path }, { onConnection: close, onError: () => {} });
+  const client = plainConnect(path);
+  listener.close();
+  const [error] = (await once(client, 'error')) as [NodeJS.ErrnoException];
+  assert.equal(error.code, 'ECONNRESET');
+});
+
+test('closing in onConnection is the last that is heard', async () => {
+  const path = join(temporaryDirectory(), 's');
+  let heard = 0;
+  const done = new Promise<void>((resolve) => {
+    const listener = UnixListener.listen(
+      { path },
+      {
+        onConnection: (fd) => {
+          heard++;
+          close(fd);
+          listener.close();
+          setImmediate(resolve);
+        },
+        onError: () => {},
+      },
+    );
+  });
+  connectTo(path);
+  connectTo(path);
+  await done;
+  assert.equal(heard, 1);
+});

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
+import { trackDescriptors } from '../support/fd-table.js';
+
+// Workers share the descriptor table with this thread, so the hook sees what they leave behind.
+trackDescriptors();
+
+function start(scenario: string): Worker {
+  return new Worker(new URL('fixtures/worker-with-sockets.js', import.meta.url), { workerData: scenario });
+}
+
+for (const scenario of ['idle', 'queued', 'undelivered', 'guarded', 'stuckInListener', 'busy']) {
+  test(`terminating a worker closes all that it had: ${scenario}`, async () => {
+    const worker = start(scenario);
+    assert.deepEqual(await once(worker, 'message'), ['ready']);
+    await worker.terminate();
+  });
+}
+
+test('terminating a worker in the middle of anything', async () => {
+  for (let round = 0; round < 10; round++) {
+    const workers = Array.from({ length: 2 }, () => start('busy'));
+    await Promise.all(workers.map((worker) => once(worker, 'message')));
+    await Promise.all(workers.map((worker) => worker.terminate()));
+  }
+});
+
+test('a worker that exits in a listener', async () => {
+  const worker = start('exitInListener');
+  await once(worker, 'exit');
+});
+
+test('a worker that throws in a listener', async () => {
+  const worker = start('throwInListener');
+  const [error] = (await once(worker, 'error')) as [Error];
+  assert.equal(error.message, 'from a listener in a worker');
+});

@@ -1,0 +1,23 @@
+/** What grpc-js does about a failed or slow attempt of a call to the test service. */
+import type * as grpc from '@grpc/grpc-js';
+
+function clientOptions(policy: Record<string, unknown>): Partial<grpc.ClientOptions> {
+  const methodConfig = [{ name: [{ service: 'grpcfd.test.Test' }], ...policy }];
+  return { 'grpc.service_config': JSON.stringify({ methodConfig, loadBalancingConfig: [] }) };
+}
+
+/** Client options: an attempt that ends with UNAVAILABLE is followed by another, up to four. */
+export const RETRY = clientOptions({
+  retryPolicy: {
+    maxAttempts: 4,
+    initialBackoff: '0.005s',
+    maxBackoff: '0.01s',
+    backoffMultiplier: 1,
+    retryableStatusCodes: ['UNAVAILABLE'],
+  },
+});
+
+/** Client options: three attempts at nearly the same time. */
+export const HEDGE = clientOptions({
+  hedgingPolicy: { maxAttempts: 3, hedgingDelay: '0.005s', nonFatalStatusCodes: ['UNAVAILABLE'] },
+});
