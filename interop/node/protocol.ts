@@ -51,14 +51,34 @@ function serviceOf(name: string): grpc.ServiceDefinition {
 export const exchangeService = serviceOf('grpcfd.interop.v1.Exchange');
 export const healthService = serviceOf('grpc.health.v1.Health');
 
+/** A client of one of them, on a channel that may be shared. */
+export function clientOf<Client extends grpc.Client>(
+  service: grpc.ServiceDefinition,
+  channel: grpc.Channel,
+): Client {
+  const Constructor = grpc.makeClientConstructor(service, '');
+  const unused = grpc.credentials.createInsecure();
+  return new Constructor('', unused, { channelOverride: channel }) as unknown as Client;
+}
+
 export interface ExchangeClient extends grpc.Client {
-  unary(request: Request, options: grpc.CallOptions, callback: grpc.requestCallback<Reply>): grpc.ClientUnaryCall;
+  unary(
+    request: Request,
+    metadata: grpc.Metadata,
+    options: grpc.CallOptions,
+    callback: grpc.requestCallback<Reply>,
+  ): grpc.ClientUnaryCall;
   clientStream(
+    metadata: grpc.Metadata,
     options: grpc.CallOptions,
     callback: grpc.requestCallback<Reply>,
   ): grpc.ClientWritableStream<Request>;
-  serverStream(request: Request, options: grpc.CallOptions): grpc.ClientReadableStream<Reply>;
-  bidi(options: grpc.CallOptions): grpc.ClientDuplexStream<Request, Reply>;
+  serverStream(
+    request: Request,
+    metadata: grpc.Metadata,
+    options: grpc.CallOptions,
+  ): grpc.ClientReadableStream<Reply>;
+  bidi(metadata: grpc.Metadata, options: grpc.CallOptions): grpc.ClientDuplexStream<Request, Reply>;
 }
 
 export interface HealthClient extends grpc.Client {

@@ -1,0 +1,41 @@
+/** Whether a received file is the one that its message promised; the Go peers' `Examine` in Node. */
+import { constants } from 'node:fs';
+import { readdir, readlink } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+import type { ReceivedFile } from 'grpcfd';
+import type { File, Kind } from './protocol.js';
+
+const DIAL_TIMEOUT_MS = 2000;
+
+/** Rejects unless it is the same inode, and the evidence is found through the fd itself. `file` stays open. */
+export async function examine(file: ReceivedFile, promised: File): Promise<void> {
+  if (file.url !== promised.url) throw new Error(`received ${file.url}`);
+  const found = await evidenceOf(file, promised.kind);
+  if (found !== promised.evidence) throw new Error(`found "${found}", not "${promised.evidence}"`);
+}
+
+async function evidenceOf(file: ReceivedFile, kind: Kind): Promise<string> {
+  const link = `/proc/self/fd/${file.fd}`;
+  switch (kind) {
+    case 'UNLINKED':
+    case 'MEMFD':
+      return file.readFile('utf8');
+    case 'REGULAR':
+    case 'PROC_FD': {
+      await using reopened = file.reopen(constants.O_RDONLY);
+      return await reopened.readFile('utf8');
+    }
+    case 'SOCKET': {
+      const socket = connect({ path: link });
+      socket.setTimeout(DIAL_TIMEOUT_MS, () => socket.destroy(new Error('the socket sent no greeting')));
+      return text(socket);
+    }
+    case 'DIRECTORY': {
+      const entries = await readdir(link);
+      return entries.join();
+    }
+    case 'NETNS':
+      return readlink(link);
+  }
+}

@@ -1,0 +1,28 @@
+/** What a client is told to do, and what it answers; `interop/README.md` describes the fields. */
+import type { Kind } from './protocol.js';
+import type { Security } from './security.js';
+
+export type Rpc = 'unary' | 'clientStream' | 'serverStream' | 'bidi';
+export type Direction = 'c2s' | 's2c';
+
+export interface Row {
+  readonly id: number;
+  readonly op?: 'exchange' | 'health' | 'preface' | 'modes';
+  readonly target: string;
+  readonly security: Security;
+  readonly rpc?: Rpc;
+  readonly direction?: Direction;
+  readonly kind?: Kind;
+  readonly fds?: number;
+  readonly times?: number;
+  readonly keep?: boolean;
+  readonly warm?: boolean;
+  readonly receiveMs: number;
+}
+
+export interface RowResult {
+  readonly id: number;
+  readonly ok: boolean;
+  readonly reason?: string;
+  readonly ms: number;
+}

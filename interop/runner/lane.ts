@@ -1,0 +1,70 @@
+/** Runs rows one after the other, with as few processes as they allow. Lanes share nothing. */
+import type { RowResult } from '../node/row.js';
+import { type Cell, endangersGo, type Language } from './matrix.js';
+import { ClientPeer, ServerPeer } from './peer.js';
+import type { Workplace } from './toolchain.js';
+
+/** How long the files of a row may take, on a machine that is busy with other things too. */
+const RECEIVE_MS = 10_000;
+/** The same where Go may lose files: those rows wait in vain, and there are hundreds of them. */
+const LOSING_RECEIVE_MS = 2000;
+/** After which a client hangs: its own limits have passed by far. */
+const HANG_MS = 25_000;
+
+export class Lane {
+  readonly #workplace: Workplace;
+  readonly #clients = new Map<Language, ClientPeer>();
+  readonly #servers = new Map<Language, ServerPeer>();
+
+  constructor(workplace: Workplace) {
+    this.#workplace = workplace;
+  }
+
+  async run(cell: Cell): Promise<Omit<RowResult, 'id'>> {
+    const server = await this.#server(cell.server);
+    const client = this.#client(cell.client);
+    const { security, rpc, direction, kind, fds } = cell;
+    const target = server.target(security);
+    const receiveMs = endangersGo(cell) ? LOSING_RECEIVE_MS : RECEIVE_MS;
+    const row = { target, security, rpc, direction, kind, fds, warm: true, receiveMs };
+    const { ok, reason, ms } = await client.run(row, HANG_MS);
+    const deaths = [
+      ...(await this.#retire(this.#clients, cell)),
+      ...(await this.#retire(this.#servers, cell)),
+    ];
+    const reasons = [
+      ...(reason === undefined ? [] : [reason]),
+      ...deaths.filter((death) => death !== reason),
+    ];
+    return { ok, ms, ...(reasons.length > 0 ? { reason: reasons.join('; ') } : {}) };
+  }
+
+  async close(): Promise<void> {
+    const peers = [...this.#clients.values(), ...this.#servers.values()];
+    await Promise.all(peers.map((peer) => peer.stop()));
+  }
+
+  async #server(language: Language): Promise<ServerPeer> {
+    const server = this.#servers.get(language) ?? (await ServerPeer.start(language, this.#workplace));
+    this.#servers.set(language, server);
+    return server;
+  }
+
+  #client(language: Language): ClientPeer {
+    const client = this.#clients.get(language) ?? new ClientPeer(language, this.#workplace);
+    this.#clients.set(language, client);
+    return client;
+  }
+
+  /** Ends those that have served their last row. A Go process can die of a row after its answer, too. */
+  async #retire(peers: Map<Language, ClientPeer | ServerPeer>, cell: Cell): Promise<string[]> {
+    const deaths: string[] = [];
+    for (const [language, peer] of peers) {
+      if (peer.death === undefined && !(language === 'go' && endangersGo(cell))) continue;
+      peers.delete(language);
+      const death = await peer.stop();
+      if (death !== undefined) deaths.push(death);
+    }
+    return deaths;
+  }
+}

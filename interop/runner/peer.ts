@@ -1,0 +1,152 @@
+/** The processes of the matrix: Node and Go, client and server, all spoken to alike. */
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { Row, RowResult } from '../node/row.js';
+import type { Security } from '../node/security.js';
+import type { Language } from './matrix.js';
+import type { Workplace } from './toolchain.js';
+
+const START_LIMIT_MS = 15_000;
+const STOP_LIMIT_MS = 5000;
+const STDERR_KEPT = 4096;
+
+export interface PeerOptions {
+  /** For Go: without the grpcfd package. */
+  readonly plain?: boolean;
+}
+
+/** A process that answers lines with lines, and ends when its input does. */
+class Peer {
+  readonly language: Language;
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #lines: AsyncIterator<string>;
+  readonly #ended: Promise<unknown>;
+  #stderr = '';
+  #death: string | undefined;
+
+  protected constructor(language: Language, role: string, workplace: Workplace, args: readonly string[]) {
+    this.language = language;
+    const [command = '', ...rest] = args;
+    // What a process that dies leaves behind goes with the workplace.
+    this.#child = spawn(command, rest, { env: { ...process.env, TMPDIR: workplace.directory } });
+    this.#child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+      this.#stderr = (this.#stderr + chunk).slice(0, STDERR_KEPT);
+    });
+    // Writing to a process that has died; that it has, its end tells.
+    this.#child.stdin.on('error', () => {});
+    this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
+    this.#ended = once(this.#child, 'close').then(([code, signal]) => {
+      if (code !== 0) this.#death ??= `the ${language} ${role} died: ${this.#cause(code ?? signal)}`;
+    });
+  }
+
+  /** Why it ended other than as it should; undefined while it runs, too. */
+  get death(): string | undefined {
+    return this.#death;
+  }
+
+  /** Resolves to the death, if it is one, once the process has ended. Kills it if it does not. */
+  async stop(): Promise<string | undefined> {
+    this.#child.stdin.end();
+    const limit = new AbortController();
+    const ended = await Promise.race([
+      this.#ended.then(() => true),
+      delay(STOP_LIMIT_MS, false, { signal: limit.signal }).catch(() => true),
+    ]);
+    limit.abort();
+    if (!ended) await this.kill('it did not end when its input did');
+    return this.#death;
+  }
+
+  async kill(reason: string): Promise<void> {
+    this.#death ??= `the ${this.language} process was killed: ${reason}`;
+    this.#child.kill('SIGKILL');
+    await this.#ended;
+  }
+
+  protected write(line: string): void {
+    this.#child.stdin.write(`${line}\n`);
+  }
+
+  /** The next line; undefined when the process has ended instead, or was killed because the time was over. */
+  protected async line(limitMs: number): Promise<string | undefined> {
+    const limit = new AbortController();
+    const next = this.#lines.next();
+    const inTime = await Promise.race([
+      next.then(() => true),
+      delay(limitMs, false, { signal: limit.signal }).catch(() => true),
+    ]);
+    limit.abort();
+    if (!inTime) await this.kill(`no answer within ${limitMs} ms`);
+    const { done, value } = await next;
+    if (done !== true) return value;
+    await this.#ended;
+    return undefined;
+  }
+
+  #cause(end: number | string | null): string {
+    // A Go panic says why in its first line, and where in hundreds more.
+    return this.#stderr.split('\n', 1)[0] || `exit ${end}`;
+  }
+}
+
+export class ServerPeer extends Peer {
+  readonly #directory: string;
+
+  static async start(
+    language: Language,
+    workplace: Workplace,
+    options: PeerOptions = {},
+  ): Promise<ServerPeer> {
+    const directory = await mkdtemp(join(workplace.directory, `${language}-`));
+    const server = new ServerPeer(language, directory, workplace, options);
+    if ((await server.line(START_LIMIT_MS)) === undefined)
+      throw new Error(server.death ?? 'the server ended at once');
+    return server;
+  }
+
+  private constructor(language: Language, directory: string, workplace: Workplace, options: PeerOptions) {
+    super(language, 'server', workplace, [
+      ...command(language, 'server', workplace, options),
+      '--dir',
+      directory,
+    ]);
+    this.#directory = directory;
+  }
+
+  target(security: Security): string {
+    return `unix:${join(this.#directory, `${security}.sock`)}`;
+  }
+}
+
+export class ClientPeer extends Peer {
+  #nextId = 1;
+
+  constructor(language: Language, workplace: Workplace, options: PeerOptions = {}) {
+    super(language, 'client', workplace, command(language, 'client', workplace, options));
+  }
+
+  /** @param limitMs after which the client is taken to hang, and killed */
+  async run(row: Omit<Row, 'id'>, limitMs: number): Promise<RowResult> {
+    const start = performance.now();
+    const id = this.#nextId++;
+    this.write(JSON.stringify({ ...row, id }));
+    const line = await this.line(limitMs);
+    if (line !== undefined) return JSON.parse(line);
+    const ms = Math.round(performance.now() - start);
+    return { id, ok: false, reason: this.death ?? 'the client ended', ms };
+  }
+}
+
+function command(language: Language, role: string, workplace: Workplace, options: PeerOptions): string[] {
+  const { bin, certs } = workplace;
+  if (language === 'go')
+    return [join(bin, role), '--certs', certs, ...(options.plain === true ? ['--plain'] : [])];
+  const script = fileURLToPath(new URL(`../node/${role}.js`, import.meta.url));
+  return [process.execPath, script, '--certs', certs, '--bin', bin];
+}
