@@ -78,13 +78,22 @@ int FillBuffers(napi_env env, napi_value array, size_t limit, iovec (&out)[IOV_M
 
 napi_value SocketHandle::DefineClass(napi_env env) {
   const auto method = [](const char* name, napi_callback callback) {
-    return napi_property_descriptor{name,    nullptr, callback,          nullptr, nullptr,
-                                    nullptr, napi_default_method, nullptr};
+    napi_property_descriptor descriptor = {};
+    descriptor.utf8name = name;
+    descriptor.method = callback;
+    descriptor.attributes = napi_default_method;
+    return descriptor;
   };
   const napi_property_descriptor methods[] = {
-      method("watch", Watch),       method("receive", Receive), method("send", Send),
-      method("probe", Probe),       method("shutdown", Shutdown), method("listen", Listen),
-      method("accept", Accept),     method("ref", Ref),         method("unref", Unref),
+      method("watch", Watch),
+      method("receive", Receive),
+      method("send", Send),
+      method("probe", Probe),
+      method("shutdown", Shutdown),
+      method("listen", Listen),
+      method("accept", Accept),
+      method("ref", Ref),
+      method("unref", Unref),
       method("close", CloseMethod),
   };
   napi_value constructor = nullptr;

@@ -1,6 +1,8 @@
 // Functions for this package's own tests, kept apart from what the package is made of.
 #include <cerrno>
 #include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -54,6 +56,17 @@ napi_value SetSendBuffer(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// setSocketOption(fd, option, value), at the level of the socket.
+napi_value SetSocketOption(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  int option = 0;
+  int value = 0;
+  if (!arguments.Int(0, &fd) || !arguments.Int(1, &option) || !arguments.Int(2, &value)) return nullptr;
+  if (setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value)) != 0) return ThrowSystemError(env, errno, "setsockopt");
+  return nullptr;
+}
+
 // setDescriptorLimit(count): the soft RLIMIT_NOFILE of this process.
 napi_value SetDescriptorLimit(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
@@ -77,6 +90,24 @@ napi_value IoUring(napi_env env, napi_callback_info) {
   return value;
 }
 
+napi_value GiveOne(napi_env env, int descriptor) {
+  OwnFd owned(descriptor);
+  napi_value value = nullptr;
+  if (napi_create_int32(env, owned.Get(), &value) != napi_ok) return nullptr;
+  static_cast<void>(owned.Release());
+  return value;
+}
+
+napi_value EventFd(napi_env env, napi_callback_info) {
+  const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return fd < 0 ? ThrowSystemError(env, errno, "eventfd") : GiveOne(env, fd);
+}
+
+napi_value Epoll(napi_env env, napi_callback_info) {
+  const int fd = epoll_create1(EPOLL_CLOEXEC);
+  return fd < 0 ? ThrowSystemError(env, errno, "epoll_create1") : GiveOne(env, fd);
+}
+
 }  // namespace
 
 bool DefineTestingFunctions(napi_env env, napi_value exports) {
@@ -86,8 +117,11 @@ bool DefineTestingFunctions(napi_env env, napi_value exports) {
                 {{"socketPair", SocketPair},
                  {"pipe", Pipe},
                  {"setSendBuffer", SetSendBuffer},
+                 {"setSocketOption", SetSocketOption},
                  {"setDescriptorLimit", SetDescriptorLimit},
-                 {"ioUring", IoUring}}) &&
+                 {"ioUring", IoUring},
+                 {"eventFd", EventFd},
+                 {"epoll", Epoll}}) &&
          napi_set_named_property(env, exports, "testing", testing) == napi_ok;
 }
 

@@ -17,7 +17,7 @@ if (files.length === 0) {
 
 const { status } = spawnSync(
   process.execPath,
-  ['--expose-gc', '--test', '--test-reporter=spec', ...files.sort()],
+  ['--expose-gc', '--test', '--test-timeout=120000', '--test-reporter=spec', ...files.sort()],
   {
     stdio: 'inherit',
   },

@@ -41,7 +41,9 @@ function workspace(grpcVersion) {
     'dist',
     'scripts',
     'examples',
+    'interop',
     'test',
+    'build/interop',
     'build/test',
     'build/examples',
   ];

@@ -26,6 +26,9 @@ export type {
   FdConnectionStats,
   FdServerCall,
   FdTransceiver,
+  NamesOf,
+  ReceivedFiles,
   Sendable,
+  SendableFiles,
   SendFilenameOptions,
 } from './grpc/transceiver.js';

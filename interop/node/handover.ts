@@ -101,6 +101,5 @@ export function check({ received, failures }: Outcome, files: number): void {
 }
 
 export function reasonOf(error: unknown): string {
-  if (error instanceof grpcfd.GrpcFdError) return `${error.reason}: ${error.message}`;
   return error instanceof Error ? error.message : String(error);
 }

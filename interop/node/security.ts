@@ -14,12 +14,19 @@ export type Security = (typeof SECURITIES)[number];
 const TOKEN_KEY = 'authorization';
 const TOKEN = 'Bearer interop';
 
-export function serverCredentials(security: Security, certs: string): grpc.ServerCredentials {
-  if (security === 'plaintext') return grpcfd.serverCredentials();
-  if (security === 'insecure') return grpcfd.serverCredentials(grpc.ServerCredentials.createInsecure());
+export function serverCredentials(
+  security: Security,
+  certs: string,
+  options: grpcfd.FdServerOptions = {},
+): grpc.ServerCredentials {
+  if (security === 'plaintext') return grpcfd.serverCredentials(undefined, options);
+  if (security === 'insecure') {
+    return grpcfd.serverCredentials(grpc.ServerCredentials.createInsecure(), options);
+  }
   const pair = { private_key: pem(certs, 'server.key'), cert_chain: pem(certs, 'server.pem') };
   return grpcfd.serverCredentials(
     grpc.ServerCredentials.createSsl(pem(certs, 'ca.pem'), [pair], security === 'mtls'),
+    options,
   );
 }
 

@@ -18,6 +18,12 @@ const STDERR_KEPT = 4096;
 export interface PeerOptions {
   /** For Go: without the grpcfd package. */
   readonly plain?: boolean;
+  /** For a Go server: {@link ServerPeer.metadataKeys}. */
+  readonly showMetadata?: boolean;
+  /** For a server: where its sockets are to be, so that another can take its place. Default: a fresh one. */
+  readonly directory?: string;
+  /** What is to run the process, like strace. */
+  readonly under?: readonly string[];
 }
 
 /** A process that answers lines with lines, and ends when its input does. */
@@ -103,7 +109,7 @@ export class ServerPeer extends Peer {
     workplace: Workplace,
     options: PeerOptions = {},
   ): Promise<ServerPeer> {
-    const directory = await mkdtemp(join(workplace.directory, `${language}-`));
+    const directory = options.directory ?? (await mkdtemp(join(workplace.directory, `${language}-`)));
     const server = new ServerPeer(language, directory, workplace, options);
     if ((await server.line(START_LIMIT_MS)) === undefined)
       throw new Error(server.death ?? 'the server ended at once');
@@ -117,6 +123,12 @@ export class ServerPeer extends Peer {
       directory,
     ]);
     this.#directory = directory;
+  }
+
+  /** With `showMetadata`, the keys of the next call's metadata, in order; undefined when the server has ended. */
+  async metadataKeys(): Promise<string[] | undefined> {
+    const line = await this.line(START_LIMIT_MS);
+    return line === undefined ? undefined : (JSON.parse(line) as { metadata: string[] }).metadata;
   }
 
   target(security: Security): string {
@@ -145,8 +157,11 @@ export class ClientPeer extends Peer {
 
 function command(language: Language, role: string, workplace: Workplace, options: PeerOptions): string[] {
   const { bin, certs } = workplace;
-  if (language === 'go')
-    return [join(bin, role), '--certs', certs, ...(options.plain === true ? ['--plain'] : [])];
+  const { plain = false, showMetadata = false, under = [] } = options;
+  if (language === 'go') {
+    const flags = [...(plain ? ['--plain'] : []), ...(showMetadata ? ['--show-metadata'] : [])];
+    return [...under, join(bin, role), '--certs', certs, ...flags];
+  }
   const script = fileURLToPath(new URL(`../node/${role}.js`, import.meta.url));
-  return [process.execPath, script, '--certs', certs, '--bin', bin];
+  return [...under, process.execPath, script, '--certs', certs, '--bin', bin];
 }

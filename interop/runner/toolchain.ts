@@ -1,6 +1,6 @@
 /** Makes what the peers need: the Go programs, and certificates. */
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,19 +17,47 @@ export interface Workplace extends AsyncDisposable {
   readonly directory: string;
 }
 
-/** The version of the Go toolchain, or why there is none. */
+/** The version of the Go toolchain, or why there is none that can build the peers. */
 export async function findGo(): Promise<{ version: string } | { missing: string }> {
+  let version: string;
   try {
-    const { stdout } = await run('go', ['version']);
-    return { version: stdout.trim() };
+    // As it is installed: another directory's go.mod must not have it look for a newer one.
+    const env = { ...process.env, GOTOOLCHAIN: 'local' };
+    const { stdout } = await run('go', ['env', 'GOVERSION'], { cwd: tmpdir(), env });
+    version = stdout.trim();
   } catch (error) {
-    return { missing: error instanceof Error ? error.message : String(error) };
+    const { code, message } = error as NodeJS.ErrnoException;
+    return { missing: code === 'ENOENT' ? 'there is no go on the PATH' : message };
   }
+  const [, needed = ''] = /^go (\S+)$/m.exec(await readFile(join(goModule, 'go.mod'), 'utf8')) ?? [];
+  if (isOlder(version, needed)) {
+    return { missing: `interop/go/go.mod asks for Go ${needed}, and this is ${version}` };
+  }
+  return { version };
+}
+
+/** Compares the numbers of two versions like 'go1.26.8', '1.26.0' and 'go1.27rc1'. */
+function isOlder(version: string, needed: string): boolean {
+  const has = numbersOf(version);
+  for (const [i, number] of numbersOf(needed).entries()) {
+    const difference = (has[i] ?? 0) - number;
+    if (difference !== 0) return difference < 0;
+  }
+  return false;
+}
+
+function numbersOf(version: string): number[] {
+  const [, numbers = ''] = /(\d+(?:\.\d+)*)/.exec(version) ?? [];
+  return numbers.split('.').map(Number);
 }
 
 export async function prepare(): Promise<Workplace> {
-  const bin = fileURLToPath(new URL('build/interop/bin/', root));
-  await run('go', ['build', '-o', bin, './cmd/...'], { cwd: goModule });
+  const output = fileURLToPath(new URL('build/interop/', root));
+  const bin = join(output, 'bin');
+  await mkdir(bin, { recursive: true });
+  // On one filesystem the programs are moved into place, so that another run never starts half of one.
+  const env = { ...process.env, GOTMPDIR: output };
+  await run('go', ['build', '-o', `${bin}/`, './cmd/...'], { cwd: goModule, env });
   const directory = await mkdtemp(join(tmpdir(), 'grpcfd-interop-'));
   const certs = join(directory, 'certs');
   await mkdir(certs);

@@ -45,6 +45,9 @@ export class Exchange {
    */
   exactPeer = false;
 
+  /** The peer is known to name descriptors by inode and in no other way, like the Go package. */
+  inodePeer = false;
+
   readonly #operations: DescriptorOperations;
   readonly #state: ConnectionState;
   readonly #incoming = new SequenceCounter();
@@ -82,6 +85,7 @@ export class Exchange {
     const deliveries: Delivery[] = [];
     for (const arrival of arrivals) {
       const key = inodeKey(arrival);
+      if (this.inodePeer) held.advance();
       // Never among what comes together: that may be the first call of an exact peer, not known as one yet.
       if (!this.exactPeer) held.supersede(key);
       const arrived = held.add(arrival, this.#incoming.next());
@@ -188,12 +192,7 @@ export class Exchange {
     if (name.sequence > this.#state.lastGoodSequence) throw descriptorsLost();
     const held = this.#state.held.bySequence(name.sequence);
     if (held === undefined) {
-      throw new GrpcFdError(
-        'ERR_GRPCFD_NOT_FOUND',
-        name.sequence > this.#incoming.last
-          ? `${describeName(name)} did not arrive: only ${this.#incoming.last} came`
-          : `${describeName(name)} is not held any more: its call ended, its hold time passed, or a limit was hit`,
-      );
+      throw new GrpcFdError('ERR_GRPCFD_NOT_FOUND', whyAbsent(name, this.#incoming.last));
     }
     if (held.claims !== undefined && held.claims !== scope?.claims) {
       throw new GrpcFdError('ERR_GRPCFD_NOT_FOUND', `${describeName(name)} came for another call`);
@@ -242,6 +241,13 @@ function descriptorsLost(): GrpcFdError {
     'ERR_GRPCFD_DESCRIPTORS_LOST',
     'the kernel dropped descriptors (MSG_CTRUNC): the descriptor table was full, or a security module refused',
   );
+}
+
+function whyAbsent(name: SequenceName, last: number): string {
+  if (name.sequence < 1) return 'the descriptor was not sent: its sender had let go of it before';
+  return name.sequence > last
+    ? `${describeName(name)} did not arrive: only ${last} came`
+    : `${describeName(name)} is not held any more: its call ended, its hold time passed, or a limit was hit`;
 }
 
 function duplicateFailed(name: DescriptorName, cause: unknown): GrpcFdError {

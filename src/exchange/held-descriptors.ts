@@ -12,6 +12,15 @@ export interface DescriptorOperations {
   close(fd: number): void;
 }
 
+/**
+ * How long a descriptor is safe from eviction after it came. A burst of calls is read within milliseconds; a second covers an
+ * event loop that is blocked for a while.
+ */
+const EVICTION_GRACE_MS = 1_000;
+
+/** How many times `maxHeldFds` a burst may bring: a peer that only sends descriptors must not fill the table all the same. */
+const BURST_FACTOR = 8;
+
 /** A descriptor that the connection owns. */
 class Held {
   readonly fd: number;
@@ -49,8 +58,8 @@ export class Claims {
 
 /**
  * The descriptors that one connection holds, and the limits on them. It owns each from {@link add} on, and
- * closes it once. No operation walks over the others, and there is at most one timer, none while nothing is
- * idle.
+ * closes it once. No operation walks over the others. There is one timer while anything is idle, and another
+ * while more is idle than `maxHeldFds`.
  */
 export class HeldDescriptors {
   readonly #operations: DescriptorOperations;
@@ -62,6 +71,7 @@ export class HeldDescriptors {
   readonly #idleByInode = new InodeIndex<Held>();
   #generation = 0;
   #cancelTimer: (() => void) | undefined;
+  #cancelEviction: (() => void) | undefined;
   #evicted = 0;
   #expired = 0;
   #superseded = 0;
@@ -120,12 +130,21 @@ export class HeldDescriptors {
     }
   }
 
-  /** Closes the least recently used idle descriptors above `maxHeldFds`. */
+  /**
+   * Closes the least recently used idle descriptors above `maxHeldFds`. What has just come is spared: descriptors run ahead of
+   * the bytes that say which call they came for, and many calls that start together bring many.
+   */
   evict(): void {
-    while (this.#idle.size > this.#limits.maxHeldFds && this.#idle.first !== undefined) {
+    const { maxHeldFds } = this.#limits;
+    const graceBegan = this.#clock.now() - EVICTION_GRACE_MS;
+    let first = this.#idle.first?.value;
+    while (first !== undefined && this.#idle.size > maxHeldFds) {
+      if (first.lastUsedAt > graceBegan && this.#idle.size <= maxHeldFds * BURST_FACTOR) break;
       this.#evicted++;
-      this.#close(this.#idle.first.value);
+      this.#close(first);
+      first = this.#idle.first?.value;
     }
+    if (this.#idle.size > maxHeldFds) this.#armEviction();
   }
 
   bySequence(sequence: number): Held | undefined {
@@ -199,6 +218,18 @@ export class HeldDescriptors {
       this.#cancelTimer?.();
       this.#cancelTimer = undefined;
     }
+    if (this.#idle.size <= this.#limits.maxHeldFds) {
+      this.#cancelEviction?.();
+      this.#cancelEviction = undefined;
+    }
+  }
+
+  /** For when the burst that {@link evict} spared is a burst no more. */
+  #armEviction(): void {
+    this.#cancelEviction ??= this.#clock.schedule(() => {
+      this.#cancelEviction = undefined;
+      this.evict();
+    }, EVICTION_GRACE_MS);
   }
 
   /**

@@ -3,7 +3,8 @@ import { GrpcFdError } from '../errors.js';
 /** What one connection may hold. Each is a positive integer; `Infinity` switches it off. */
 export interface ExchangeLimits {
   /**
-   * Received descriptors that no running call claims. Above it the least recently used one is closed. Default
+   * Received descriptors that no running call claims. Above it the least recently used one is closed; what came within the last
+   * second is spared, up to eight times as many, because it runs ahead of the calls that claim it. Default
    * 1024: with the usual soft RLIMIT_NOFILE of 1024 or more, one connection alone seldom fills the table of a
    * process whose limit was raised.
    */

@@ -26,6 +26,7 @@ export type DescriptorName = InodeName | SequenceName;
 
 /** What the peer says it sent for a call. */
 export interface ClaimEntry {
+  /** 0 for what it did not send in the end. */
   readonly sequence: number;
   readonly dev: bigint;
   readonly ino: bigint;

@@ -1,42 +1,58 @@
 import type { GrpcFdError } from '../errors.js';
 import type { Connection } from './connection.js';
-import type { FdsEntry } from './fds-metadata.js';
+import { type FdsEntry, NOT_SENT } from './fds-metadata.js';
 import { Outcome, type OutcomeSink } from './sent.js';
 import type { SharedDescriptor } from './shared-descriptor.js';
+import { formatReference } from './source.js';
 
 /**
  * A descriptor attached to the calls of an FdCallCredentials. It is kept until no attempt of any call that started with it
  * can follow, and sent anew on the connection of each attempt.
  */
 export class Attachment implements OutcomeSink {
-  readonly index: number;
   readonly descriptor: SharedDescriptor;
   /** Success once any connection's kernel took it; else why it never was sent, known when nothing more can follow. */
   readonly outcome = new Outcome();
   #queued = 0;
   #failure: Error | undefined;
   #released = false;
+  #id: string;
+  #number: number;
 
-  /** Takes `descriptor` over. */
-  constructor(index: number, descriptor: SharedDescriptor) {
-    this.index = index;
+  /** Takes over the reference to `descriptor`. It is named `fd:<credentials id>:<index>`. */
+  constructor(credentialsId: string, index: number, descriptor: SharedDescriptor) {
+    this.#id = credentialsId;
+    this.#number = index;
     this.descriptor = descriptor;
   }
 
-  /** Queues it on the connection of an attempt. Undefined where it was let go of, or cannot be duplicated (EMFILE). */
-  sendOn(connection: Connection, credentialsId: string): FdsEntry | undefined {
-    // The credentials may have been closed between the start of the call and this attempt.
-    if (this.#released) return undefined;
+  get ref(): string {
+    return formatReference(this.#id, this.#number);
+  }
+
+  /** Queues it on the connection of an attempt, whose metadata is to have the entry. */
+  sendOn(connection: Connection): FdsEntry {
     const { dev, ino } = this.descriptor;
+    return { id: this.#id, number: this.#number, sequence: this.#queueOn(connection), dev, ino };
+  }
+
+  /**
+   * Queues it on the connection of an attempt whose metadata has left already, and names it after its place there. A retry
+   * sends the messages that have this name again; its metadata then says what the name stands for.
+   */
+  sendLate(connection: Connection): void {
+    const id = connection.sentId;
+    const sequence = this.#queueOn(connection);
+    if (id === undefined || sequence === NOT_SENT) return;
+    this.#id = id;
+    this.#number = sequence;
+  }
+
+  #queueOn(connection: Connection): number {
+    // Its credentials were closed since the call started.
+    if (this.#released) return NOT_SENT;
     this.#queued++;
-    try {
-      const sequence = connection.queue(this.descriptor, this);
-      return { credentialsId, index: this.index, sequence, dev, ino };
-    } catch (error) {
-      // It must not be thrown into the session.request() that starts the stream: that would cost the whole connection.
-      this.settle(error as GrpcFdError);
-      return undefined;
-    }
+    return connection.queue(this.descriptor, this);
   }
 
   /** @internal What became of it on one connection. */

@@ -5,10 +5,17 @@ import type { Attachment } from './attachment.js';
 import { CallBoundCredentials, CombinedCallCredentials } from './call-binding.js';
 import { CallUse } from './call-use.js';
 import { ClientCallTransceiver, credentialsClosed } from './client-call.js';
+import { takeAnswer } from './fds-metadata.js';
 import { type CallObserver, componentsOf, installCallHook, isEmptyCallCredentials } from './internals.js';
 import type { SentFd } from './sent.js';
 import type { DescriptorSource } from './source.js';
-import type { FdTransceiver, Sendable, SendFilenameOptions } from './transceiver.js';
+import type {
+  FdTransceiver,
+  NamesOf,
+  ReceivedFiles,
+  SendableFiles,
+  SendFilenameOptions,
+} from './transceiver.js';
 
 /**
  * Call credentials that carry descriptors: what is sent with them before a call goes with that call, on the connection that
@@ -60,11 +67,11 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
     return this.#transceiver.recvFile(source, options);
   }
 
-  refs<Field extends string>(files: Readonly<Record<Field, Sendable>>): Record<Field, string> {
+  refs<Files extends SendableFiles<Files>>(files: Files): NamesOf<Files> {
     return this.#transceiver.refs(files);
   }
 
-  urls<Field extends string>(files: Readonly<Record<Field, Sendable>>): Record<Field, string> {
+  urls<Files extends SendableFiles<Files>>(files: Files): NamesOf<Files> {
     return this.#transceiver.urls(files);
   }
 
@@ -72,7 +79,7 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
     message: Readonly<Record<Field, DescriptorSource>>,
     fields: readonly Field[],
     options?: ReceiveOptions,
-  ): Promise<Record<Field, ReceivedFile>> {
+  ): Promise<ReceivedFiles<Field>> {
     return this.#transceiver.recvFiles(message, fields, options);
   }
 
@@ -146,15 +153,19 @@ function hookCall(credentials: grpc.CallCredentials) {
 }
 
 function observerOf(uses: readonly CallUse[]): CallObserver {
-  const [only] = uses;
-  if (only !== undefined && uses.length === 1) return only;
-  const all = (tell: (use: CallUse) => void) => () => {
-    for (const use of uses) tell(use);
-  };
   return {
-    started: all((use) => use.started()),
-    committed: all((use) => use.committed()),
-    ended: all((use) => use.ended()),
+    started: () => {
+      for (const use of uses) use.started();
+    },
+    committed: (headers) => {
+      const answer = takeAnswer(headers);
+      for (const use of uses) use.committed(answer);
+    },
+    ended: (trailers) => {
+      // A response without headers has it in its trailers.
+      takeAnswer(trailers);
+      for (const use of uses) use.ended();
+    },
   };
 }
 

@@ -2,11 +2,9 @@ import type { GrpcFdError } from '../errors.js';
 import type { Attachment } from './attachment.js';
 import type { Connection } from './connection.js';
 import type { FdsEntry } from './fds-metadata.js';
-import type { CallObserver } from './internals.js';
 
 /** What a call tells the credentials that it was given. */
 export interface CallUseOwner {
-  readonly id: string;
   /** A call starts: the attachments that go with it. */
   callStarted(use: CallUse): Iterable<Attachment>;
   /** An attempt's stream starts on `connection`. */
@@ -19,10 +17,11 @@ export interface CallUseOwner {
 }
 
 /** One call's use of one FdCallCredentials, from its start to its status. */
-export class CallUse implements CallObserver {
+export class CallUse {
   readonly #owner: CallUseOwner;
   readonly #attachments = new Set<Attachment>();
   #committed = false;
+  #attempts = 0;
   #connection: Connection | undefined;
 
   constructor(owner: CallUseOwner) {
@@ -46,29 +45,32 @@ export class CallUse implements CallObserver {
 
   /** Queues what is attached on the connection of an attempt whose stream starts in this turn. */
   bind(connection: Connection): FdsEntry[] {
+    this.#attempts++;
     this.#connection = connection;
     this.#owner.callBound(this, connection);
-    const entries: FdsEntry[] = [];
-    for (const attachment of this.#attachments) {
-      const entry = attachment.sendOn(connection, this.#owner.id);
-      if (entry !== undefined) entries.push(entry);
-    }
-    return entries;
+    return [...this.#attachments].map((attachment) => attachment.sendOn(connection));
   }
 
   unsupported(error: GrpcFdError): void {
     this.#owner.callUnsupported(this, error);
   }
 
-  committed(): void {
+  /** @param answer of the server in its response headers; see `fds-metadata.ts` */
+  committed(answer: string | undefined): void {
+    // Which of several attempts was answered is not known.
+    if (this.#attempts === 1) this.#connection?.learnOfServer(answer);
+    this.#commit();
+  }
+
+  ended(): void {
+    this.#commit();
+    this.#owner.callEnded(this);
+  }
+
+  #commit(): void {
     if (this.#committed) return;
     this.#committed = true;
     this.#owner.callCommitted(this, this.#attachments);
     this.#attachments.clear();
-  }
-
-  ended(): void {
-    this.committed();
-    this.#owner.callEnded(this);
   }
 }

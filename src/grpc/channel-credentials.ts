@@ -8,6 +8,7 @@ import { Connection } from './connection.js';
 import {
   isEmptyCallCredentials,
   isUnixSocket,
+  leaveConnection,
   registerUnixAbstractResolver,
   takeConnection,
 } from './internals.js';
@@ -108,6 +109,11 @@ class FdConnector implements SecureConnector, ConnectionSource {
     const connection = new Connection(takeConnection(socket), 'client', this.#options);
     try {
       const result = await this.#inner.connect(connection.socket);
+      // Node leaves a socket open after a TLS error that follows the handshake, as a server's demand for a certificate does
+      // in TLS 1.3, and grpc-js forgets it.
+      result.socket.once('error', () => connection.socket.destroy());
+      // Sequence numbers are of no use any more. In a later turn: nothing of grpc-js is to run inside a read.
+      connection.onDescriptorsLost = () => setImmediate(leaveConnection, result.socket);
       this.#connection = connection;
       return result;
     } catch (error) {

@@ -14,7 +14,7 @@ import {
 } from './connection.js';
 import { Sent, type SentFd } from './sent.js';
 import type { SharedDescriptor } from './shared-descriptor.js';
-import { formatReference, type Reference } from './source.js';
+import type { Reference } from './source.js';
 import { Transceiver } from './transceiver.js';
 
 export function credentialsClosed(how = 'were closed'): GrpcFdError {
@@ -23,13 +23,13 @@ export function credentialsClosed(how = 'were closed'): GrpcFdError {
 
 /** The transceiver of the calls that were given one FdCallCredentials, which have a base class of their own. */
 export class ClientCallTransceiver extends Transceiver implements CallUseOwner, ConnectionUser {
-  readonly id = randomId();
+  readonly #id = randomId();
   /** What the next call takes along, and what running calls may need again. */
   readonly attachments = new Set<Attachment>();
   /** How many uncommitted calls carry an attachment. */
   readonly #carriers = new Map<Attachment, number>();
   readonly #uses = new Set<CallUse>();
-  /** Those that calls of these credentials ran over, the latest last. */
+  /** Those that calls of these credentials ran over, the latest last; closed ones until the next call. */
   readonly #connections = new Set<Connection>();
   readonly #pending = new Set<PendingReceive>();
   #nextIndex = 0;
@@ -48,26 +48,21 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
       descriptor.release();
       throw tooMany();
     }
-    const attachment = new Attachment(this.#nextIndex, descriptor);
+    const attachment = new Attachment(this.#id, this.#nextIndex, descriptor);
     this.#nextIndex++;
-    let ref = formatReference(this.id, attachment.index);
     // A call that runs already gets it now; one that may still be tried again also keeps it for that.
-    for (const connection of this.#connectionsInUse()) {
-      const entry = attachment.sendOn(connection, this.id);
-      if (entry !== undefined) ref = formatReference(connection.id, entry.sequence);
-    }
+    for (const connection of this.#connectionsInUse()) attachment.sendLate(connection);
     const carriers = [...this.#uses].filter((use) => use.add(attachment)).length;
     if (carriers > 0) this.#carriers.set(attachment, carriers);
     if (carriers > 0 || this.#uses.size === 0) this.attachments.add(attachment);
     else attachment.release(this.#unsupported ?? credentialsClosed('have no call that could carry it'));
-    return new Sent(descriptor.url, ref, attachment.outcome);
+    return new Sent(descriptor.url, attachment.ref, attachment.outcome);
   }
 
   protected receive(name: InodeName | Reference, options: ReceiveOptions | undefined): Promise<number> {
     if (this.#closed) return Promise.reject(credentialsClosed());
-    const connections = this.#openConnections();
     if (name.kind === 'reference') {
-      for (const connection of connections) {
+      for (const connection of this.#connections) {
         const known = connection.nameOf(name);
         if (known !== undefined) return receive(connection.exchange, known, options);
       }
@@ -75,7 +70,7 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
     }
     if (this.#unsupported !== undefined) return Promise.reject(this.#unsupported);
     const pending = new PendingReceive(name, options, (settled) => this.#forget(settled));
-    for (const connection of connections) {
+    for (const connection of this.#openConnections()) {
       if (pending.settled) break;
       pending.attach(connection.exchange);
       connection.addUser(this);
@@ -103,7 +98,7 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
   }
 
   callBound(_use: CallUse, connection: Connection): void {
-    // Those that closed while nothing ran or waited here did not tell.
+    // Until here, a reference to what came on one that closed was to fail for that reason.
     for (const known of this.#connections) if (!known.isOpen) this.#connections.delete(known);
     this.#connections.delete(connection);
     this.#connections.add(connection);
@@ -133,7 +128,6 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
   }
 
   connectionClosing(connection: Connection): void {
-    this.#connections.delete(connection);
     for (const pending of this.#pending) pending.detach(connection.exchange);
     this.#settleIdle();
   }

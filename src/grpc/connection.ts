@@ -41,6 +41,7 @@ export class Connection extends Transceiver implements FdConnection {
   readonly #outgoing = new SequenceCounter();
   readonly #users = new Set<ConnectionUser>();
   readonly #closed = new Outcome();
+  #exactServer = false;
 
   /**
    * Takes `fd` over, and closes it if it throws.
@@ -54,8 +55,8 @@ export class Connection extends Transceiver implements FdConnection {
     const limits = resolveLimits(options);
     this.holdMs = limits.holdMs;
     this.exchange = new Exchange(native, limits);
-    // A server learns from the first call's metadata whether its client names descriptors exactly. A client has nothing to
-    // learn it from, and must not give up what a server may have named.
+    // A server learns from the first call's metadata whether its client names descriptors exactly. A client learns of its server
+    // only from a response, and must not give up before what the server may have named.
     this.exchange.exactPeer = role === 'client';
     try {
       this.#stream = new UnixStream(
@@ -113,20 +114,34 @@ export class Connection extends Transceiver implements FdConnection {
   }
 
   /**
-   * Queues a duplicate of a descriptor: it leaves with the next write. Returns its place among all that were sent on this
-   * connection.
-   *
-   * @throws GrpcFdError `ERR_GRPCFD_SEND_FAILED` (EMFILE): it got no place, and `outcome` will not be told.
+   * Queues a descriptor, on a reference of its own: it leaves with the next write. Returns its place among all that were
+   * sent on this connection.
    */
   queue(descriptor: SharedDescriptor, outcome: OutcomeSink): number {
-    if (this.isOpen) this.#stream.queueDescriptor(new Outgoing(descriptor.duplicate(), outcome));
+    if (this.isOpen) this.#stream.queueDescriptor(new Outgoing(descriptor.retain(), outcome));
     else outcome.settle(connectionClosed());
     return this.#outgoing.next();
   }
 
-  /** Resolves a reference to what is sent on this connection; undefined if it is not this connection's. */
+  /** The id in references to what this end sends; undefined where the peer would not understand one. */
+  get sentId(): string | undefined {
+    return this.#idOf(this.role);
+  }
+
+  /** Resolves a reference to what came in on this connection; undefined if it is not one. */
   nameOf(reference: Reference): DescriptorName | undefined {
-    return reference.id === this.sharedId ? { kind: 'sequence', sequence: reference.number } : undefined;
+    const receivedId = this.#idOf(this.role === 'client' ? 'server' : 'client');
+    return reference.id === receivedId ? { kind: 'sequence', sequence: reference.number } : undefined;
+  }
+
+  /**
+   * At a client: the first response to a call that told the connection's id has come. With another answer than that id, the
+   * server is not this package. Once it was, it is.
+   */
+  learnOfServer(answer: string | undefined): void {
+    if (answer === this.id) this.#exactServer = true;
+    this.exchange.exactPeer = this.#exactServer;
+    this.exchange.inodePeer = !this.#exactServer;
   }
 
   addUser(user: ConnectionUser): void {
@@ -144,13 +159,9 @@ export class Connection extends Transceiver implements FdConnection {
   /** Queues `descriptor`, whose reference it takes over. */
   sendNow(descriptor: SharedDescriptor): SentFd {
     const outcome = new Outcome();
-    let sequence: number;
-    try {
-      sequence = this.queue(descriptor, outcome);
-    } finally {
-      descriptor.release();
-    }
-    const ref = this.sharedId === undefined ? descriptor.url : formatReference(this.sharedId, sequence);
+    const sequence = this.queue(descriptor, outcome);
+    descriptor.release();
+    const ref = this.sentId === undefined ? descriptor.url : formatReference(this.sentId, sequence);
     return new Sent(descriptor.url, ref, outcome);
   }
 
@@ -158,6 +169,14 @@ export class Connection extends Transceiver implements FdConnection {
     const known = name.kind === 'reference' ? this.nameOf(name) : name;
     if (known === undefined) return Promise.reject(wrongConnection(name as Reference));
     return receive(this.exchange, known, options);
+  }
+
+  /**
+   * Each direction is counted apart, so a reference says who sent: one that a server only echoes in its reply must not name
+   * what happens to have the same number in that direction.
+   */
+  #idOf(sender: 'client' | 'server'): string | undefined {
+    return this.sharedId === undefined ? undefined : `${this.sharedId}${sender === 'client' ? 'c' : 's'}`;
   }
 
   #received(fds: number[], truncated: boolean): void {
@@ -184,15 +203,20 @@ export class Connection extends Transceiver implements FdConnection {
 }
 
 class Outgoing implements OutgoingDescriptor {
-  readonly fd: number;
+  readonly #descriptor: SharedDescriptor;
   readonly #outcome: OutcomeSink;
 
-  constructor(fd: number, outcome: OutcomeSink) {
-    this.fd = fd;
+  constructor(descriptor: SharedDescriptor, outcome: OutcomeSink) {
+    this.#descriptor = descriptor;
     this.#outcome = outcome;
   }
 
+  get fd(): number {
+    return this.#descriptor.fd;
+  }
+
   settled(error: Error | null): void {
+    this.#descriptor.release();
     this.#outcome.settle(
       error === null || error instanceof GrpcFdError
         ? error

@@ -1,17 +1,31 @@
+import type * as grpc from '@grpc/grpc-js';
 import type { ClaimEntry } from '../exchange/names.js';
 
 /**
  * The metadata key in which a client names what it attached to a call: `<connection id>` and, for each descriptor,
- * `;<credentials id>.<index>.<sequence>.<dev>.<ino>`. A peer that is not this package ignores it.
+ * `;<id>.<number>.<sequence>.<dev>.<ino>`, where `fd:<id>:<number>` is its reference. A peer that is not this package
+ * ignores it.
  */
 export const FDS_METADATA_KEY = 'grpcfd-fds';
 
-/** One descriptor that was attached to a call. */
+/**
+ * Takes what a server of this package answers to {@link FDS_METADATA_KEY} out of the metadata of its response: under the same
+ * key, the id by which it knows the connection. Undefined from another server.
+ */
+export function takeAnswer(response: grpc.Metadata): string | undefined {
+  const [answer] = response.get(FDS_METADATA_KEY);
+  if (answer === undefined) return undefined;
+  response.remove(FDS_METADATA_KEY);
+  return String(answer);
+}
+
+/** The sequence of a descriptor that was let go of before: it keeps its place among the others of its call. */
+export const NOT_SENT = 0;
+
+/** One descriptor that was attached to a call, with the two parts of its reference. */
 export interface FdsEntry extends ClaimEntry {
-  /** Of the FdCallCredentials that it was attached to. */
-  readonly credentialsId: string;
-  /** Its place among what was attached to them, from 0. */
-  readonly index: number;
+  readonly id: string;
+  readonly number: number;
 }
 
 export interface FdsMetadata {
@@ -21,13 +35,13 @@ export interface FdsMetadata {
 
 export function formatFdsMetadata(connectionId: string, entries: readonly FdsEntry[]): string {
   let text = connectionId;
-  for (const { credentialsId, index, sequence, dev, ino } of entries) {
-    text += `;${credentialsId}.${index}.${sequence}.${dev}.${ino}`;
+  for (const { id, number, sequence, dev, ino } of entries) {
+    text += `;${id}.${number}.${sequence}.${dev}.${ino}`;
   }
   return text;
 }
 
-const CONNECTION_ID = /^[A-Za-z0-9_-]{1,64}$/;
+const CONNECTION_ID = /^[A-Za-z0-9_-]{1,63}$/;
 const ENTRY = /^([A-Za-z0-9_-]{1,64})\.(\d{1,15})\.(\d{1,15})\.(\d{1,20})\.(\d{1,20})$/;
 
 /**
@@ -43,11 +57,11 @@ export function parseFdsMetadata(value: string | readonly string[]): FdsMetadata
   if (!CONNECTION_ID.test(connectionId)) return undefined;
   const entries: FdsEntry[] = [];
   for (const part of parts) {
-    const [, credentialsId, index, sequence, dev, ino] = ENTRY.exec(part) ?? [];
-    if (!credentialsId || !index || !sequence || !dev || !ino) return undefined;
+    const [, id, number, sequence, dev, ino] = ENTRY.exec(part) ?? [];
+    if (!id || !number || !sequence || !dev || !ino) return undefined;
     entries.push({
-      credentialsId,
-      index: Number(index),
+      id,
+      number: Number(number),
       sequence: Number(sequence),
       dev: BigInt(dev),
       ino: BigInt(ino),

@@ -7,7 +7,14 @@
  * `lib/internal/http2/core.js`, `src/js_stream.cc`), @grpc/grpc-js 1.13.0 and 1.14.
  */
 
-import type { Http2SecureServer, Http2Server, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import {
+  type ClientHttp2Session,
+  constants,
+  type Http2SecureServer,
+  type Http2Server,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import * as net from 'node:net';
 import { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
@@ -379,9 +386,13 @@ export function componentsOf(credentials: grpc.CallCredentials): readonly grpc.C
 /** What is told of a client call. Each is called at most once, in this order. */
 export interface CallObserver {
   started(): void;
-  /** The first response headers came: no further attempt can follow. Not called for a response without headers. */
-  committed(): void;
-  ended(): void;
+  /**
+   * The first response headers came: no further attempt can follow. Not called for a response without headers. What is taken
+   * out of the metadata does not reach the user.
+   */
+  committed(headers: grpc.Metadata): void;
+  /** `trailers` are the server's, or empty; see {@link committed}. */
+  ended(trailers: grpc.Metadata): void;
 }
 
 interface ChannelCall {
@@ -410,12 +421,13 @@ export function installCallHook(hook: CallHook): void {
   const channel = grpc.Channel.prototype as unknown as { createCall(...args: unknown[]): ChannelCall };
   const createCall = channel.createCall;
   if (typeof createCall !== 'function') throw changed('Channel.createCall');
+  let hooked = false;
   function createCallOnce(this: unknown, ...args: unknown[]): ChannelCall {
     const call = createCall.apply(this, args);
-    if (channel.createCall === createCallOnce) {
-      channel.createCall = createCall;
-      hookCallClass(call, hook);
-    }
+    // A second copy of this package may have wrapped this in turn: then it stays where it is.
+    if (channel.createCall === createCallOnce) channel.createCall = createCall;
+    if (!hooked) hookCallClass(call, hook);
+    hooked = true;
     return call;
   }
   channel.createCall = createCallOnce;
@@ -440,14 +452,14 @@ function observe(call: ChannelCall, observer: CallObserver): void {
     observer.started();
     start.call(this, metadata, {
       onReceiveMetadata(received) {
-        observer.committed();
+        observer.committed(received);
         listener.onReceiveMetadata(received);
       },
       onReceiveMessage(message) {
         listener.onReceiveMessage(message);
       },
       onReceiveStatus(status) {
-        observer.ended();
+        observer.ended(status.metadata);
         listener.onReceiveStatus(status);
       },
     });
@@ -543,4 +555,33 @@ export function streamOf(call: object): ServerHttp2Stream | undefined {
     next = hidden<object>(next, 'nextCall');
   }
   return undefined;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// 7. Leaving a connection, at a client.
+//
+// At a server's GOAWAY grpc-js lets the calls that run end on the connection, and makes a new one for those that follow. A client
+// that lost descriptors wants just that. The session learns it by the event that a GOAWAY frame would cause (`transport.js`);
+// Node keeps a socket's session under `socket[kBoundSession]` (`lib/internal/http2/core.js`); that key is imported from where it is
+// not exported, and so is 'undefined' up to now. Hence the look at every property.
+
+/** Has grpc-js make a new connection for further calls. `socket` is what the session of the present one was made with. */
+export function leaveConnection(socket: net.Socket): void {
+  const session = Reflect.ownKeys(socket)
+    .map((key) => hidden<ClientHttp2Session>(socket, key))
+    .find((value) => typeof value === 'object' && value !== null && 'goaway' in value);
+  if (session !== undefined) session.emit('goaway', constants.NGHTTP2_NO_ERROR, 0);
+  else socket.destroy(changed("the session of a client's socket"));
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// 8. A header in a call's response, at a server.
+//
+// grpc-js builds the headers of a response in `server-interceptors.ts` and gives them to the stream's public respond(), also
+// those of a call that it refuses before any interceptor runs. No interceptor sees these.
+
+/** Has the response to the call of `stream` carry a header more. */
+export function addResponseHeader(stream: ServerHttp2Stream, key: string, value: string): void {
+  const { respond } = stream;
+  stream.respond = (headers, options) => respond.call(stream, { ...headers, [key]: value }, options);
 }

@@ -6,7 +6,7 @@ import type { DescriptorName, InodeName } from '../exchange/names.js';
 import { type ReceiveOptions, receive } from '../exchange/pending-receive.js';
 import { type Connection, wrongConnection } from './connection.js';
 import { FDS_METADATA_KEY, type FdsMetadata, parseFdsMetadata } from './fds-metadata.js';
-import { streamOf } from './internals.js';
+import { addResponseHeader, streamOf } from './internals.js';
 import { Outcome, Sent, type SentFd } from './sent.js';
 import type { SharedDescriptor } from './shared-descriptor.js';
 import { formatReference, type Reference } from './source.js';
@@ -30,10 +30,15 @@ export function registerStream(stream: ServerHttp2Stream, headers: IncomingHttpH
   if (value === undefined) return;
   delete headers[FDS_METADATA_KEY];
   const connection = connectionOf(stream);
-  const metadata = connection === undefined ? undefined : parseFdsMetadata(value);
-  if (connection === undefined || metadata === undefined) return;
+  if (connection === undefined) return;
+  const metadata = parseFdsMetadata(value);
+  if (metadata === undefined) {
+    transceiverOf(stream, connection).distrust(malformedMetadata());
+    return;
+  }
   connection.sharedId ??= metadata.connectionId;
   connection.exchange.exactPeer = true;
+  addResponseHeader(stream, FDS_METADATA_KEY, connection.sharedId);
   if (metadata.entries.length > 0) transceiverOf(stream, connection).claim(metadata);
 }
 
@@ -87,6 +92,8 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
   readonly #scope: CallScope;
   /** What the client attached to the call, by reference. */
   #attached: Map<string, DescriptorName> | undefined;
+  /** Why what the client may have attached cannot be named. */
+  #distrust: GrpcFdError | undefined;
 
   constructor(connection: Connection, scope: CallScope) {
     super();
@@ -95,16 +102,24 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
   }
 
   claim({ connectionId, entries }: FdsMetadata): void {
-    // Metadata that was made for another connection, as a proxy may pass it on, names nothing here.
-    if (connectionId !== this.#connection.sharedId) return;
+    if (connectionId !== this.#connection.sharedId) {
+      this.distrust(relayedMetadata());
+      return;
+    }
     this.#scope.claim(entries);
     this.#attached ??= new Map();
-    for (const { credentialsId, index, sequence, dev, ino } of entries) {
-      this.#attached.set(formatReference(credentialsId, index), { kind: 'sequence', sequence, dev, ino });
+    for (const { id, number, sequence, dev, ino } of entries) {
+      this.#attached.set(formatReference(id, number), { kind: 'sequence', sequence, dev, ino });
     }
   }
 
+  /** What only the call's metadata could name fails with `error`. */
+  distrust(error: GrpcFdError): void {
+    this.#distrust = error;
+  }
+
   async *received(): AsyncIterableIterator<ReceivedFile> {
+    if (this.#distrust !== undefined) throw this.#distrust;
     for (const name of this.#attached?.values() ?? []) {
       yield new ReceivedFile(await receive(this.#connection.exchange, name, undefined, this.#scope));
     }
@@ -120,7 +135,7 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
 
   protected receive(name: InodeName | Reference, options: ReceiveOptions | undefined): Promise<number> {
     const known = name.kind === 'inode' ? name : this.#nameOf(name);
-    if (known === undefined) return Promise.reject(wrongConnection(name as Reference));
+    if (known === undefined) return Promise.reject(this.#distrust ?? wrongConnection(name as Reference));
     return receive(this.#connection.exchange, known, options, this.#scope);
   }
 
@@ -130,4 +145,19 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
       this.#connection.nameOf(reference)
     );
   }
+}
+
+function malformedMetadata(): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_REFERENCE_MISMATCH',
+    'the metadata of the call that names its descriptors is malformed',
+  );
+}
+
+/** As a proxy makes it that passes metadata on. */
+function relayedMetadata(): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_WRONG_CONNECTION',
+    'the metadata of the call that names its descriptors was made for another connection',
+  );
 }

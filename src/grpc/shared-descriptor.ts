@@ -4,18 +4,19 @@ import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
 
 /**
- * A descriptor of ours that waits to be sent, perhaps on several connections: a call may be tried more than once. Each of them
- * is given a duplicate; this one is whose who made it, who releases it once.
+ * A descriptor of ours that waits to be sent, perhaps on several connections: a call may be tried more than once. Whoever made it
+ * holds one reference, and so does each connection that it is queued on; it is closed with the last.
  */
 export class SharedDescriptor {
   readonly dev: bigint;
   readonly ino: bigint;
   readonly #fd: number;
-  #released = false;
+  #references = 1;
 
   /** Takes `fd` over, and closes it if it throws. */
   constructor(fd: number) {
     this.#fd = fd;
+    native.guard(fd);
     try {
       const { dev, ino } = fdToDevIno(fd);
       this.dev = dev;
@@ -26,26 +27,26 @@ export class SharedDescriptor {
     }
   }
 
+  get fd(): number {
+    // The number may be another file's by now.
+    assert(this.#references > 0, 'a released descriptor is not to be sent');
+    return this.#fd;
+  }
+
   get url(): string {
     return devInoToUrl(this);
   }
 
-  /**
-   * The caller's own.
-   *
-   * @throws GrpcFdError `ERR_GRPCFD_SEND_FAILED` with the failed syscall as its cause
-   */
-  duplicate(): number {
-    // The number may be another file's by now.
-    assert(!this.#released, 'a released descriptor is not to be sent');
-    return duplicateForSending(this.#fd);
+  retain(): this {
+    assert(this.#references > 0, 'a released descriptor is not to be kept');
+    this.#references++;
+    return this;
   }
 
-  /** Closes it. */
   release(): void {
-    assert(!this.#released, 'a descriptor is released once');
-    this.#released = true;
-    native.close(this.#fd);
+    assert(this.#references > 0, 'each reference is released once');
+    this.#references--;
+    if (this.#references === 0) native.close(this.#fd);
   }
 }
 
@@ -61,12 +62,8 @@ export function duplicateToSend(fd: number): SharedDescriptor {
       `a file descriptor is a non-negative integer, not ${String(fd)}`,
     );
   }
-  return new SharedDescriptor(duplicateForSending(fd));
-}
-
-function duplicateForSending(fd: number): number {
   try {
-    return native.duplicate(fd);
+    return new SharedDescriptor(native.duplicate(fd));
   } catch (cause) {
     const text = `file descriptor ${fd} cannot be sent: ${(cause as Error).message}`;
     throw new GrpcFdError('ERR_GRPCFD_SEND_FAILED', text, { cause });

@@ -8,9 +8,9 @@ export type DescriptorSource = string | URL | { readonly dev: bigint; readonly i
 /** The exact name of a descriptor, as it stands in a message: `fd:<id>:<number>`. */
 export interface Reference {
   readonly kind: 'reference';
-  /** Of credentials, for what was attached before a call started; of a connection, for all else. */
+  /** Of credentials, for what was attached before a call started; of a connection and its sender, for all else. */
   readonly id: string;
-  /** The index among what was attached, from 0; or the place among all that were sent on the connection, from 1. */
+  /** The index among what was attached, from 0; or the place among all that this end sent on the connection, from 1. */
   readonly number: number;
 }
 

@@ -48,23 +48,33 @@ export interface FdTransceiver {
    * Sends several, and gives the fields of a message that name them: `{ path, ...fds.refs({ input, output }) }`. Owner and errors as
    * with {@link sendFd}; where one cannot be sent, those before it go all the same, and nobody asks for them.
    */
-  refs<Field extends string>(files: Readonly<Record<Field, Sendable>>): Record<Field, string>;
+  refs<Files extends SendableFiles<Files>>(files: Files): NamesOf<Files>;
   /** {@link refs} with URLs, for a peer that is the Go package. */
-  urls<Field extends string>(files: Readonly<Record<Field, Sendable>>): Record<Field, string>;
+  urls<Files extends SendableFiles<Files>>(files: Files): NamesOf<Files>;
   /**
-   * Receives what the named fields of a message name. All or nothing: where one fails, the others are closed.
+   * Receives what the named fields of a message name. All or nothing: where one fails, the others are closed. `await using` closes
+   * them all, and each can be closed or released by itself.
    */
   recvFiles<Field extends string>(
     message: Readonly<Record<Field, DescriptorSource>>,
     fields: readonly Field[],
     options?: ReceiveOptions,
-  ): Promise<Record<Field, ReceivedFile>>;
+  ): Promise<ReceivedFiles<Field>>;
   /** Receives from another transceiver and sends on, in one step: for a handler that passes a descriptor to its own backend. */
   forward(from: FdTransceiver, source: DescriptorSource, options?: ReceiveOptions): Promise<SentFd>;
 }
 
 /** What can be sent: the number of a descriptor, or what has one as its `fd`. It stays the caller's. */
 export type Sendable = number | { readonly fd: number };
+
+/** An object whose every field can be sent. */
+export type SendableFiles<Files> = { readonly [Field in keyof Files & string]: Sendable };
+
+/** The same fields, with the names to put in a message. */
+export type NamesOf<Files> = { [Field in keyof Files & string]: string };
+
+/** A file for each field of a message, the caller's to close. */
+export type ReceivedFiles<Field extends string> = Record<Field, ReceivedFile> & AsyncDisposable;
 
 /** The transceiver of a call, in its handler. */
 export interface FdServerCall extends FdTransceiver {
@@ -125,11 +135,11 @@ export abstract class Transceiver implements FdTransceiver {
     return quiet(this.#receive(source, options).then((fd) => new ReceivedFile(fd)));
   }
 
-  refs<Field extends string>(files: Readonly<Record<Field, Sendable>>): Record<Field, string> {
+  refs<Files extends SendableFiles<Files>>(files: Files): NamesOf<Files> {
     return mapValues(files, (file) => this.#sendAny(file).ref);
   }
 
-  urls<Field extends string>(files: Readonly<Record<Field, Sendable>>): Record<Field, string> {
+  urls<Files extends SendableFiles<Files>>(files: Files): NamesOf<Files> {
     return mapValues(files, (file) => this.#sendAny(file).url);
   }
 
@@ -137,7 +147,7 @@ export abstract class Transceiver implements FdTransceiver {
     message: Readonly<Record<Field, DescriptorSource>>,
     fields: readonly Field[],
     options?: ReceiveOptions,
-  ): Promise<Record<Field, ReceivedFile>> {
+  ): Promise<ReceivedFiles<Field>> {
     return quiet(this.#receiveAll(message, fields, options));
   }
 
@@ -154,18 +164,25 @@ export abstract class Transceiver implements FdTransceiver {
     message: Readonly<Record<Field, DescriptorSource>>,
     fields: readonly Field[],
     options: ReceiveOptions | undefined,
-  ): Promise<Record<Field, ReceivedFile>> {
-    const results = await Promise.allSettled(fields.map((field) => this.recvFile(message[field], options)));
+  ): Promise<ReceivedFiles<Field>> {
+    const files: Partial<Record<Field, ReceivedFile>> = {};
+    const closeAll = async () => {
+      await Promise.all(
+        Object.values<ReceivedFile>(files as Record<Field, ReceivedFile>).map((file) => file.close()),
+      );
+    };
+    const receiveOne = async (field: Field) => {
+      files[field] = await this.recvFile(message[field], options);
+    };
+    const results = await Promise.allSettled([...new Set(fields)].map(receiveOne));
     const failed = results.find((result) => result.status === 'rejected');
-    if (failed === undefined) {
-      const entries = results.map((result, index) => [
-        fields[index],
-        (result as Fulfilled<ReceivedFile>).value,
-      ]);
-      return Object.fromEntries(entries) as Record<Field, ReceivedFile>;
+    if (failed !== undefined) {
+      await closeAll();
+      throw failed.reason;
     }
-    for (const result of results) if (result.status === 'fulfilled') await result.value.close();
-    throw failed.reason;
+    // Not enumerable: the fields are what it has.
+    Object.defineProperty(files, Symbol.asyncDispose, { value: closeAll });
+    return files as ReceivedFiles<Field>;
   }
 
   async #receive(source: DescriptorSource, options: ReceiveOptions | undefined): Promise<number> {
@@ -179,14 +196,12 @@ function quiet<T>(promise: Promise<T>): Promise<T> {
   return promise;
 }
 
-type Fulfilled<T> = PromiseFulfilledResult<T>;
-
-function mapValues<Key extends string, A, B>(
-  object: Readonly<Record<Key, A>>,
-  map: (value: A) => B,
-): Record<Key, B> {
-  const entries = Object.entries<A>(object).map(([key, value]) => [key, map(value)]);
-  return Object.fromEntries(entries) as Record<Key, B>;
+function mapValues<Files extends SendableFiles<Files>>(
+  files: Files,
+  nameOf: (file: Sendable) => string,
+): NamesOf<Files> {
+  const entries = Object.entries<Sendable>(files).map(([field, file]) => [field, nameOf(file)]);
+  return Object.fromEntries(entries) as NamesOf<Files>;
 }
 
 const FLAGS: Readonly<Record<string, number>> = {

@@ -49,7 +49,7 @@ function load(): NativeBinding {
     `To build it here: npm run build:native in ${fileURLToPath(packageRoot)} (needs make and a C++17 compiler).`,
   ];
   throw new GrpcFdError('ERR_GRPCFD_ADDON_NOT_LOADED', details.join('\n'), {
-    cause: new AggregateError(causes),
+    cause: new AggregateError(causes, 'no candidate could be loaded'),
   });
 }
 

@@ -1,4 +1,7 @@
-/** What the addon exports: syscalls that Node.js lacks, without policy. Failures throw in the form of Node's own errors. */
+/**
+ * What the addon exports: syscalls that Node.js lacks, without policy. Failures throw in the form of Node's
+ * own errors.
+ */
 
 /** Who was at the other end of a unix socket when it was connected. */
 export interface PeerCredentials {
@@ -12,7 +15,10 @@ export interface Received {
   readonly bytes: number;
   /** Owned by the caller, and guarded. */
   readonly descriptors: number[];
-  /** MSG_CTRUNC: the kernel had descriptors to deliver and could not, mostly because the descriptor table was full. */
+  /**
+   * MSG_CTRUNC: the kernel had descriptors to deliver and could not, mostly because the descriptor table was
+   * full.
+   */
   readonly truncated: boolean;
 }
 
@@ -21,17 +27,21 @@ export const READABLE = 1;
 export const WRITABLE = 2;
 
 /**
- * One unix stream socket, connected or listening, and its place in the event loop. Methods that return a number return a
- * negative errno where the kernel may well say no; once it is closed, all but `close` throw EBADF.
+ * One unix stream socket, connected or listening, and its place in the event loop. Methods that return a
+ * number return a negative errno where the kernel may well say no; once it is closed, all but `close` throw
+ * EBADF.
  */
 export interface SocketHandle {
-  /** Calls `onReady` while any of these is so (level-triggered). After an error on the socket it is called with both. */
+  /**
+   * Calls `onReady` while any of these is so (level-triggered). After an error on the socket it is called
+   * with both.
+   */
   watch(events: number): void;
   /** One `recvmsg` into `buffer` from `offset` on. 0 bytes: end of the stream. */
   receive(buffer: Uint8Array, offset: number): number | Received;
   /**
-   * One `sendmsg` of at most `limit` bytes of `buffers`, and all of `descriptors`, which are borrowed. After a negative
-   * result none of the descriptors has gone, after any other all of them have.
+   * One `sendmsg` of at most `limit` bytes of `buffers`, and all of `descriptors`, which are borrowed. After
+   * a negative result none of the descriptors has gone, after any other all of them have.
    */
   send(buffers: readonly Uint8Array[], limit: number, descriptors: readonly number[]): number;
   /** Whether the kernel would send this descriptor: 0 or a negative errno. The peer sees nothing of it. */
@@ -49,8 +59,8 @@ export interface SocketHandle {
 
 export interface NativeBinding {
   /**
-   * Takes over `fd`, a unix stream socket, unguards it, and makes it non-blocking. When this throws, `fd` is still the
-   * caller's, as it was.
+   * Takes over `fd`, a unix stream socket, unguards it, and makes it non-blocking. When this throws, `fd` is
+   * still the caller's, as it was.
    */
   readonly SocketHandle: new (
     fd: number,
@@ -66,13 +76,15 @@ export interface NativeBinding {
   /** Closes and unguards all of them, whatever is wrong with some. */
   closeAll(fds: readonly number[]): void;
   /**
-   * Has `fd` closed when this environment is torn down, which for a worker may be at any moment (`worker.terminate()`).
-   * Whoever gives a guarded descriptor away, to be closed by other means than `close` and `closeAll`, must call `unguard`
-   * first: its number can be anybody's later.
+   * Has `fd` closed when this environment is torn down, which for a worker may be at any moment
+   * (`worker.terminate()`). Whoever gives a guarded descriptor away, to be closed by other means than `close`
+   * and `closeAll`, must call `unguard` first: its number can be anybody's later.
    */
   guard(fd: number): void;
   unguard(fd: number): void;
-  /** `open(2)` with O_CLOEXEC. Not `fs.openSync`: Node closes what a worker opened with that behind its back. */
+  /**
+   * `open(2)` with O_CLOEXEC. Not `fs.openSync`: Node closes what a worker opened with that behind its back.
+   */
   open(path: string, flags: number, mode: number): number;
   /** Takes the exclusive `flock` of an open file if it is free. It is given back when the file is closed. */
   tryLock(fd: number): boolean;
@@ -88,7 +100,10 @@ export interface NativeBinding {
   systemError(errno: number, syscall: string): NodeJS.ErrnoException;
 
   peerCredentials(fd: number): PeerCredentials;
-  /** A connected, non-blocking socket, guarded. `name` is a path, or an abstract name that starts with NUL. EAGAIN: backlog full. */
+  /**
+   * A connected, non-blocking socket, guarded. `name` is a path, or an abstract name that starts with NUL.
+   * EAGAIN: backlog full.
+   */
   connectUnix(name: Uint8Array): number;
   /** A socket bound to that name, not yet listening, guarded. */
   bindUnix(name: Uint8Array): number;
@@ -100,7 +115,10 @@ export interface NativeBinding {
     socketPair(): [number, number];
     pipe(): [number, number];
     setSendBuffer(fd: number, bytes: number): void;
+    setSocketOption(fd: number, option: number, value: number): void;
     setDescriptorLimit(count: number): void;
     ioUring(): number;
+    eventFd(): number;
+    epoll(): number;
   };
 }

@@ -4,8 +4,9 @@ export function isAbstract(address: string): boolean {
 }
 
 /**
- * The bytes of a unix address: a path, or `\0` and an abstract name. Throws ERR_INVALID_ARG_VALUE for what the kernel would
- * silently take for something else: no name at all (it would pick one), or a path with a NUL in it (it would end there).
+ * The bytes of a unix address: a path, or `\0` and an abstract name. Throws ERR_INVALID_ARG_VALUE for what
+ * the kernel would silently take for something else: no name at all (it would pick one), or a path with a NUL
+ * in it (it would end there).
  */
 export function addressBytes(address: string): Uint8Array {
   if (address === '' || address === '\0' || (!isAbstract(address) && address.includes('\0'))) {
@@ -18,6 +19,7 @@ export function addressBytes(address: string): Uint8Array {
 /** Says in a failed syscall's error which address it was about, as the errors of node:net do. */
 export function withAddress(error: unknown, address: string): unknown {
   if (!(error instanceof Error)) return error;
-  error.message += ` ${isAbstract(address) ? `@${address.slice(1)}` : address}`;
+  // An abstract name with its NULs as `ss` shows them.
+  error.message += ` ${address.replaceAll('\0', '@')}`;
   return Object.assign(error, { address });
 }

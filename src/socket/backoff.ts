@@ -5,7 +5,10 @@ export interface BackoffLimits {
   readonly totalMs: number;
 }
 
-/** Delays for retrying what only time can mend: each twice as long as the one before, bounded each and in total. */
+/**
+ * Delays for retrying what only time can mend: each twice as long as the one before, bounded each and in
+ * total.
+ */
 export class Backoff {
   readonly #limits: BackoffLimits;
   #nextMs: number;

@@ -5,8 +5,8 @@ import { Backoff } from './backoff.js';
 import { adoptSocket, type FdSocket, type FdSocketOptions } from './fd-socket.js';
 
 /**
- * A unix connect is done at once or not at all: EAGAIN means that the listener's backlog is full, and nothing tells when it
- * no longer is. A listener that accepts nothing for this long is not going to.
+ * A unix connect is done at once or not at all: EAGAIN means that the listener's backlog is full, and nothing
+ * tells when it no longer is. A listener that accepts nothing for this long is not going to.
  */
 const CONNECT_RETRY = { firstMs: 1, longestMs: 100, totalMs: 20_000 };
 
@@ -16,8 +16,8 @@ export interface ConnectOptions extends Omit<FdSocketOptions, 'fd'> {
 }
 
 /**
- * Connects to a path, or to `\0` and an abstract name. Rejects as a failed syscall does (ENOENT, ECONNREFUSED, EACCES,
- * ENAMETOOLONG; EAGAIN when the listener's backlog stays full for 20 seconds).
+ * Connects to a path, or to `\0` and an abstract name. Rejects as a failed syscall does (ENOENT,
+ * ECONNREFUSED, EACCES, ENAMETOOLONG; EAGAIN when the listener's backlog stays full for 20 seconds).
  */
 export async function connect(
   address: string | { readonly path: string },

@@ -8,7 +8,10 @@ export interface ListenOptions extends UnixListenOptions, Omit<FdSocketOptions, 
 export interface FdListenerEvents {
   /** A socket with nothing read from it yet. */
   connection: [socket: FdSocket];
-  /** A connection could not be accepted (EMFILE, say); it is tried again. Unheard, it becomes a process warning. */
+  /**
+   * A connection could not be accepted (EMFILE, say); it is tried again. Unheard, it becomes a process
+   * warning.
+   */
   error: [error: Error];
   close: [];
 }
@@ -41,8 +44,8 @@ export class FdListener extends EventEmitter<FdListenerEvents> {
   }
 
   /**
-   * Stops listening, and removes the socket file unless it is somebody else's by now. Connections stay open: they are their
-   * holders' to close.
+   * Stops listening, and removes the socket file unless it is somebody else's by now. Connections stay open:
+   * they are their holders' to close.
    */
   async close(): Promise<void> {
     if (this.#listener.closed) return;
@@ -67,8 +70,8 @@ export class FdListener extends EventEmitter<FdListenerEvents> {
 }
 
 /**
- * Listens on a unix socket: see {@link UnixListenOptions}. A socket file that nobody listens on is replaced; for anything else
- * at that path this rejects with EADDRINUSE.
+ * Listens on a unix socket: see {@link UnixListenOptions}. A socket file that nobody listens on is replaced;
+ * for anything else at that path this rejects with EADDRINUSE.
  */
 export async function listen(
   options: ListenOptions,

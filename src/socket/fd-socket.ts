@@ -23,23 +23,29 @@ export interface FdSocketStats {
 }
 
 /**
- * Of the event `'fds'`. Descriptors arrived: the listener owns them and must close them; without a listener they are closed.
- * With `truncated`, the kernel dropped some of those that were sent (MSG_CTRUNC), mostly because the descriptor table of this
- * process is full; `fds` may be empty then. They come no later than the bytes that were written after them, and only while
- * the stream is being read.
+ * Of the event `'fds'`. Descriptors arrived: the listener owns them and must close them; without a listener
+ * they are closed. With `truncated`, the kernel dropped some of those that were sent (MSG_CTRUNC), mostly
+ * because the descriptor table of this process is full; `fds` may be empty then. They come no later than the
+ * bytes that were written after them, and only while the stream is being read.
  */
 export type FdsListener = (fds: number[], truncated: boolean) => void;
 
 type AnyListener = Parameters<Duplex['on']>[1];
 
-/** What `UnixStream` reads at a time. Node's own default of 16 KiB (before version 22) would stop it after each read. */
+/**
+ * What `UnixStream` reads at a time. Node's own default of 16 KiB (before version 22) would stop it after
+ * each read.
+ */
 const DEFAULT_HIGH_WATER_MARK = 64 * 1024;
 
 /** A stream over a connected unix socket that carries file descriptors with its bytes. */
 export class FdSocket extends Duplex {
   readonly #stream: UnixStream;
 
-  /** Throws ENOTSOCK, EAFNOSUPPORT or EPROTOTYPE for what is not a unix stream socket; `fd` is then still the caller's. */
+  /**
+   * Throws ENOTSOCK, EAFNOSUPPORT or EPROTOTYPE for what is not a unix stream socket; `fd` is then still the
+   * caller's.
+   */
   constructor({ fd, allowHalfOpen = true, highWaterMark = DEFAULT_HIGH_WATER_MARK }: FdSocketOptions) {
     super({ allowHalfOpen, highWaterMark });
     this.#stream = new UnixStream(fd, {
@@ -61,18 +67,23 @@ export class FdSocket extends Duplex {
   }
 
   /**
-   * Has a descriptor travel with the next bytes that are written, or with bytes that are still being written. `fd` is
-   * duplicated before this returns, and the caller's own to close; when it cannot be (EBADF, EMFILE), this throws.
+   * Has a descriptor travel with the next bytes that are written, or with bytes that are still being written.
+   * `fd` is duplicated before this returns, and the caller's own to close; when it cannot be (EBADF, EMFILE),
+   * this throws.
    *
-   * Resolves when the kernel took it. Rejects if it never will: the socket is closed or ended before any byte is written
-   * after it, or the kernel refuses to send what it is. Ignoring the promise is safe.
+   * Resolves when the kernel took it. Rejects if it never will: the socket is closed or ended before any byte
+   * is written after it, or the kernel refuses to send what it is. Ignoring the promise is safe.
    */
   sendFd(fd: number): Promise<void> {
     const duplicated = duplicateGuarded(fd);
     const sent = new Promise<void>((resolve, reject) => {
       this.#stream.queueDescriptor({
         fd: duplicated,
-        settled: (error) => (error ? reject(error) : resolve()),
+        settled: (error) => {
+          close(duplicated);
+          if (error) reject(error);
+          else resolve();
+        },
       });
     });
     sent.catch(() => {});

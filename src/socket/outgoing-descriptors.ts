@@ -1,17 +1,20 @@
-import { closeAll, guard, placeholder } from '../native/binding.js';
+import { close, placeholder } from '../native/binding.js';
 
 /**
- * At most this many descriptors to one `sendmsg`. The kernel takes 253, but the Go package has a buffer for 64 and drops
- * the rest without a word.
+ * At most this many descriptors to one `sendmsg`. The kernel takes 253, but the Go package has a buffer for
+ * 64 and drops the rest without a word.
  */
 export const MAX_DESCRIPTORS_PER_MESSAGE = 64;
 
-/** A descriptor on its way out. The queue owns `fd`, closes it exactly once, and then calls `settled` exactly once. */
+/**
+ * A descriptor on its way out. The queue borrows `fd` until it calls `settled`, which it does exactly once: it may be queued on
+ * several sockets at a time, and is its owner's to close when the last one is done with it.
+ */
 export interface OutgoingDescriptor {
   readonly fd: number;
   /**
-   * null: the kernel took the descriptor. Called from within `write`, `queueDescriptor`, `shutdown`, `close` or an event of
-   * the socket, as the case may be: it must not throw, and must not write.
+   * null: the kernel took the descriptor. Called from within `write`, `queueDescriptor`, `shutdown`, `close`
+   * or an event of the socket, as the case may be: it must not throw, and must not write.
    */
   settled(error: Error | null): void;
 }
@@ -39,7 +42,6 @@ export class OutgoingDescriptors {
   }
 
   push(owner: OutgoingDescriptor): void {
-    guard(owner.fd);
     this.#queue.push({ fd: owner.fd, owner });
   }
 
@@ -53,43 +55,46 @@ export class OutgoingDescriptors {
   markSent(count: number): void {
     if (count === 0) return;
     const entries = this.#queue.splice(0, count);
-    closeAll(entries.map(({ fd }) => fd));
     for (const { owner } of entries) if (owner) this.#sent++;
-    for (const { owner } of entries) owner?.settled(null);
+    settle(entries, null);
   }
 
   /**
-   * Among the first `count`, settles those that `check` has an error for, and puts placeholders where they were, so that
-   * both ends go on counting the same. False: no descriptor is at fault, or not even a placeholder may be sent. Throws when
-   * no placeholder can be made.
+   * Among the first `count`, settles those that `check` has an error for, and puts placeholders where they
+   * were, so that both ends go on counting the same. False: no descriptor is at fault, or not even a
+   * placeholder may be sent. Throws when no placeholder can be made.
    */
   replaceRefused(count: number, check: (fd: number) => Error | null): boolean {
-    const refused: [owner: OutgoingDescriptor, error: Error][] = [];
-    try {
-      for (const [index, entry] of this.#queue.slice(0, count).entries()) {
-        const error = check(entry.fd);
-        if (!error) continue;
-        if (!entry.owner) return false;
-        refused.push([entry.owner, error]);
-        // Closed first: where the descriptor table is full, this makes room for the placeholder.
-        closeAll([entry.fd]);
-        this.#queue[index] = GONE;
-        this.#queue[index] = { fd: placeholder() };
-      }
-      return refused.length > 0;
-    } finally {
-      for (const [owner, error] of refused) owner.settled(error);
+    const queue = this.#queue;
+    let refused = false;
+    for (const [index, { fd, owner }] of queue.slice(0, count).entries()) {
+      const error = check(fd);
+      if (!error) continue;
+      if (!owner) return false;
+      refused = true;
+      queue[index] = NOTHING;
+      // First, because its owner closes it: where the descriptor table is full, this makes room for the placeholder.
+      owner.settled(error);
+      if (this.#queue !== queue) return true; // closed in there
+      queue[index] = { fd: placeholder() };
     }
+    return refused;
   }
 
-  /** Closes and settles all that is left. */
+  /** Settles all that is left. */
   rejectAll(error: Error): void {
     const entries = this.#queue;
     this.#queue = [];
-    closeAll(entries.map(({ fd }) => fd));
-    for (const { owner } of entries) owner?.settled(error);
+    settle(entries, error);
   }
 }
 
-/** Where a placeholder should be and could not be made: the connection fails, and nothing is left to close here. */
-const GONE: Entry = { fd: -1 };
+function settle(entries: readonly Entry[], error: Error | null): void {
+  for (const { fd, owner } of entries) {
+    if (owner) owner.settled(error);
+    else if (fd >= 0) close(fd);
+  }
+}
+
+/** Where a placeholder should be and could not be made: the connection fails, and there is nothing to close. */
+const NOTHING: Entry = { fd: -1 };

@@ -1,6 +1,6 @@
 /**
- * Where received bytes go. Both kinds are shared by all sockets of the thread, which works because a socket reads and
- * delivers in one go: no other can read in between.
+ * Where received bytes go. Both kinds are shared by all sockets of the thread, which works because a socket
+ * reads and delivers in one go: no other can read in between.
  */
 export interface ReadBuffer {
   readonly memory: Buffer;
@@ -13,7 +13,10 @@ export interface ReadBuffer {
 /** What Node.js itself reads at most from a socket at a time. */
 const BUFFER_BYTES = 64 * 1024;
 
-/** A slab with less room than this is left to those who hold pieces of it: reads of less cost more than they save. */
+/**
+ * A slab with less room than this is left to those who hold pieces of it: reads of less cost more than they
+ * save.
+ */
 const SMALLEST_READ_BYTES = 8 * 1024;
 
 class SlabReadBuffer implements ReadBuffer {

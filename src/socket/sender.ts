@@ -6,15 +6,19 @@ import { OutgoingDescriptors } from './outgoing-descriptors.js';
 
 const { EAGAIN, ECONNRESET, ENOBUFS, ENOMEM, ENOTCONN, EPIPE } = constants.errno;
 
-/** Not the fault of any descriptor, nor of this connection: memory, or the limit on this user's descriptors in flight. */
+/**
+ * Not the fault of any descriptor, nor of this connection: memory, or the limit on this user's descriptors in
+ * flight.
+ */
 const TRANSIENT: ReadonlySet<number> = new Set([ETOOMANYREFS, ENOBUFS, ENOMEM]);
 
 /** The peer is gone: no descriptor is to blame. */
 const PEER_GONE: ReadonlySet<number> = new Set([EPIPE, ECONNRESET, ENOTCONN]);
 
 /**
- * How long a transient failure is sat out before the connection fails. Descriptors in flight become fewer as soon as any
- * process of this user receives some, which is a matter of milliseconds; ten seconds pass only when a receiver is stuck.
+ * How long a transient failure is sat out before the connection fails. Descriptors in flight become fewer as
+ * soon as any process of this user receives some, which is a matter of milliseconds; ten seconds pass only
+ * when a receiver is stuck.
  */
 const TRANSIENT_RETRY = { firstMs: 1, longestMs: 250, totalMs: 10_000 };
 
@@ -62,7 +66,8 @@ export class Sender {
   flush(): SendProgress {
     while (this.#remaining > 0) {
       const batch = this.descriptors.nextBatch();
-      // A message that leaves descriptors behind takes one byte only, so that the next ones have bytes to ride on.
+      // A message that leaves descriptors behind takes one byte only, so that the next ones have bytes to
+      // ride on.
       const limit = this.descriptors.length > batch.length ? 1 : this.#remaining;
       const result = this.#handle.send(this.#buffers, limit, batch);
       if (result >= 0) {

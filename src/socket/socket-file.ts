@@ -32,9 +32,10 @@ export interface SocketFileOptions {
 }
 
 /**
- * Binds a socket under a name of its own beside `path`, so that it has its owner and mode, and listens, before anybody can
- * find it; `publish` then gives it its right name. So what is found at a path and refuses connections is dead, and not just
- * about to listen. (The kernel reports the first name as the address of the socket, in `ss -x` for example.)
+ * Binds a socket under a name of its own beside `path`, so that it has its owner and mode, and listens,
+ * before anybody can find it; `publish` then gives it its right name. So what is found at a path and refuses
+ * connections is dead, and not just about to listen. (The kernel reports the first name as the address of the
+ * socket, in `ss -x` for example.)
  */
 export class SocketFile {
   readonly #path: string;
@@ -65,7 +66,9 @@ export class SocketFile {
     return fd;
   }
 
-  /** Call this when the socket listens. Throws EADDRINUSE if the path is taken by anything but a dead socket. */
+  /**
+   * Call this when the socket listens. Throws EADDRINUSE if the path is taken by anything but a dead socket.
+   */
   publish(): void {
     if (!this.#linkIfFree()) this.#replaceDeadSocket();
     this.discard();
@@ -108,7 +111,9 @@ export class SocketFile {
     }
   }
 
-  /** Under a lock: of two processes that start at the same time, the second would otherwise replace the first. */
+  /**
+   * Under a lock: of two processes that start at the same time, the second would otherwise replace the first.
+   */
   #replaceDeadSocket(): void {
     const directory = openSync(dirname(this.#path), 'r');
     try {
@@ -126,7 +131,10 @@ export class SocketFile {
   }
 }
 
-/** Beside `path`, and as long as it fits: a name that says whose it is, otherwise one that is no longer than the path's own. */
+/**
+ * Beside `path`, and as long as it fits: a name that says whose it is, otherwise one that is no longer than
+ * the path's own.
+ */
 function temporaryPathFor(path: string): string {
   const unique = randomBytes(8).toString('hex');
   const telling = `${path}.${unique.slice(0, 6)}`;

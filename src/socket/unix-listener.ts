@@ -7,18 +7,24 @@ import { SocketFile } from './socket-file.js';
 
 const { EAGAIN, ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM } = constants.errno;
 
-/** Connections accepted in one turn of the event loop, so that a storm of them does not starve those that are there. */
+/**
+ * Connections accepted in one turn of the event loop, so that a storm of them does not starve those that are
+ * there.
+ */
 const ACCEPTS_PER_TURN = 32;
 
 /** What Node.js takes. The kernel cuts it to net.core.somaxconn. */
 const DEFAULT_BACKLOG = 511;
 
-/** Nothing but time, or somebody closing descriptors, mends these. The connections wait in the backlog meanwhile. */
+/**
+ * Nothing but time, or somebody closing descriptors, mends these. The connections wait in the backlog
+ * meanwhile.
+ */
 const EXHAUSTED: ReadonlySet<number> = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM]);
 
 /**
- * A listener that waits for descriptors would otherwise be called again at once, for ever: the connection it cannot accept
- * keeps the socket readable. There is no end to it, because there is nothing better to do.
+ * A listener that waits for descriptors would otherwise be called again at once, for ever: the connection it
+ * cannot accept keeps the socket readable. There is no end to it, because there is nothing better to do.
  */
 const ACCEPT_RETRY = { firstMs: 10, longestMs: 1_000, totalMs: Number.POSITIVE_INFINITY };
 
@@ -38,8 +44,8 @@ export interface UnixListenerEvents {
   /** A connected socket, which is the callee's to close, or to give to a `UnixStream`. */
   onConnection(fd: number): void;
   /**
-   * `accept` failed. The listener goes on by itself: where descriptors or memory ran out, it tries again after a while, and
-   * reports only the first of such failures in a row.
+   * `accept` failed. The listener goes on by itself: where descriptors or memory ran out, it tries again
+   * after a while, and reports only the first of such failures in a row.
    */
   onError(error: NodeJS.ErrnoException): void;
 }
@@ -58,8 +64,9 @@ export class UnixListener {
   #closed = false;
 
   /**
-   * Listens from when this returns. A socket file that nobody listens on is replaced; anything else at that path is
-   * EADDRINUSE. The file has its owner and mode from the moment it appears. Throws as a failed syscall does.
+   * Listens from when this returns. A socket file that nobody listens on is replaced; anything else at that
+   * path is EADDRINUSE. The file has its owner and mode from the moment it appears. Throws as a failed
+   * syscall does.
    */
   static listen(options: UnixListenOptions, events: UnixListenerEvents): UnixListener {
     return new UnixListener(options, events);
@@ -94,8 +101,8 @@ export class UnixListener {
   }
 
   /**
-   * Stops listening and removes the socket file, unless that is another's by now. Connections that were not accepted yet are
-   * reset; those that were are not touched. Idempotent.
+   * Stops listening and removes the socket file, unless that is another's by now. Connections that were not
+   * accepted yet are reset; those that were are not touched. Idempotent.
    */
   close(): void {
     if (this.#closed) return;

@@ -8,14 +8,17 @@ import { Sender, type SendProgress } from './sender.js';
 
 const { EAGAIN, ECANCELED, EPIPE } = constants.errno;
 
-/** Reads in one turn of the event loop. A fast peer is served again in the next turn, after everybody else. */
+/**
+ * Reads in one turn of the event loop. A fast peer is served again in the next turn, after everybody else.
+ */
 const READS_PER_TURN = 16;
 
 /** What happens on a {@link UnixStream}. None of these is called after `close()`. */
 export interface UnixStreamListener {
   /**
-   * Descriptors arrived; they are the listener's to close, and guarded: see `NativeBinding.guard`. Called before `onData` of the bytes that they came with.
-   * `truncated`: the kernel dropped some, and which is not known (MSG_CTRUNC); `fds` may be empty then.
+   * Descriptors arrived; they are the listener's to close, and guarded: see `NativeBinding.guard`. Called
+   * before `onData` of the bytes that they came with. `truncated`: the kernel dropped some, and which is not
+   * known (MSG_CTRUNC); `fds` may be empty then.
    */
   onDescriptors(fds: number[], truncated: boolean): void;
   onData(chunk: Buffer): void;
@@ -26,13 +29,19 @@ export interface UnixStreamListener {
 }
 
 export interface UnixStreamOptions {
-  /** The listener is done with a chunk when `onData` returns, so that the next one may overwrite it. Default: false. */
+  /**
+   * The listener is done with a chunk when `onData` returns, so that the next one may overwrite it. Default:
+   * false.
+   */
   readonly reuseReadBuffer?: boolean;
 }
 
 type Callback = (error: Error | null) => void;
 
-/** Bytes and descriptors over one connected unix stream socket. No streams, no buffering: back-pressure is the caller's. */
+/**
+ * Bytes and descriptors over one connected unix stream socket. No streams, no buffering: back-pressure is the
+ * caller's.
+ */
 export class UnixStream {
   /** Who connected, or who listened, at the time of the connect. */
   readonly peer: PeerCredentials;
@@ -56,8 +65,8 @@ export class UnixStream {
   #descriptorsReceived = 0;
 
   /**
-   * Takes over `fd` and makes it non-blocking. When this throws (not a unix stream socket), `fd` is still the caller's.
-   * Nothing is read until `readStart()`.
+   * Takes over `fd` and makes it non-blocking. When this throws (not a unix stream socket), `fd` is still the
+   * caller's. Nothing is read until `readStart()`.
    */
   constructor(fd: number, listener: UnixStreamListener, options: UnixStreamOptions = {}) {
     this.peer = peerCredentials(fd);
@@ -93,8 +102,9 @@ export class UnixStream {
   }
 
   /**
-   * Has a descriptor ride on the next bytes to be written, or on the rest of a write in progress. n bytes carry at most 64 n
-   * descriptors; what is left rides on the write after. Takes over `descriptor.fd` in any case.
+   * Has a descriptor ride on the next bytes to be written, or on the rest of a write in progress. n bytes
+   * carry at most 64 n descriptors; what is left rides on the write after. Takes over `descriptor.fd` in any
+   * case.
    */
   queueDescriptor(descriptor: OutgoingDescriptor): void {
     this.#sender.descriptors.push(descriptor);
@@ -102,8 +112,8 @@ export class UnixStream {
   }
 
   /**
-   * Tries to write at once. True: all is written, and `callback` will not be called. False: `callback` is called later, once.
-   * One write at a time. The memory must not change before the write is done.
+   * Tries to write at once. True: all is written, and `callback` will not be called. False: `callback` is
+   * called later, once. One write at a time. The memory must not change before the write is done.
    */
   write(buffers: readonly Uint8Array[], callback: Callback): boolean {
     assert(!this.#writeCallback, 'a write is still in progress');
@@ -138,9 +148,9 @@ export class UnixStream {
   }
 
   /**
-   * Tells the peer that no more bytes will come, after the write in progress. Descriptors that still wait for bytes then
-   * will never travel: they settle with ECANCELED. Calls back with an error if a write has failed or fails: the peer must
-   * not take what it got for all there is.
+   * Tells the peer that no more bytes will come, after the write in progress. Descriptors that still wait for
+   * bytes then will never travel: they settle with ECANCELED. Calls back with an error if a write has failed
+   * or fails: the peer must not take what it got for all there is.
    */
   shutdown(callback: Callback): void {
     if (this.#writeError) {
@@ -153,8 +163,8 @@ export class UnixStream {
   }
 
   /**
-   * Closes the socket at once, whatever is in progress. Idempotent. Queued descriptors are closed and settled, a write or
-   * shutdown in progress is called back, all with ECANCELED.
+   * Closes the socket at once, whatever is in progress. Idempotent. Queued descriptors are closed and
+   * settled, a write or shutdown in progress is called back, all with ECANCELED.
    */
   close(): void {
     if (this.#closed) return;
@@ -179,7 +189,10 @@ export class UnixStream {
     this.#updateWatch();
   }
 
-  /** The process may exit while this is idle. A write in progress still keeps it alive, as with the sockets of Node.js. */
+  /**
+   * The process may exit while this is idle. A write in progress still keeps it alive, as with the sockets of
+   * Node.js.
+   */
   unref(): void {
     this.#wantsRef = false;
     this.#updateWatch();
@@ -200,7 +213,8 @@ export class UnixStream {
       const room = buffer.memory.length - buffer.offset;
       const result = this.#handle.receive(buffer.memory, buffer.offset);
       if (typeof result !== 'number') {
-        // The chunk is taken first: it is in the shared buffer, which is anybody's once the listener has been called.
+        // The chunk is taken first: it is in the shared buffer, which is anybody's once the listener has been
+        // called.
         const chunk = result.bytes > 0 ? buffer.take(result.bytes) : undefined;
         this.#bytesRead += result.bytes;
         this.#descriptorsReceived += result.descriptors.length;

@@ -101,12 +101,12 @@ describe('CallScope', () => {
     arrive('claimed', 1);
     scope.claim([sequence(1, 1)]);
     assert.equal(clock.timers, 0);
-    for (let ino = 2; ino <= 9; ino++) arrive('held', ino);
+    for (let ino = 2; ino <= 41; ino++) arrive('held', ino);
     clock.advance(5000);
     assert.deepEqual(table.openFiles, ['claimed']);
     assert.equal(exchange.stats().claimedFds, 1);
-    assert.equal(exchange.stats().evictedFds, 5);
-    assert.equal(exchange.stats().expiredFds, 3);
+    assert.equal(exchange.stats().evictedFds, 16);
+    assert.equal(exchange.stats().expiredFds, 24);
     assert.equal(take(inode(1), scope), 'claimed');
   });
 

@@ -242,9 +242,10 @@ describe('lost descriptors', () => {
 
 describe('limits', () => {
   test('above maxHeldFds the least recently used goes', () => {
-    const { exchange, arrive, take } = setUp({ maxHeldFds: 2 });
+    const { clock, exchange, arrive, take } = setUp({ maxHeldFds: 2 });
     arrive(['a', 1], ['b', 2]);
     assert.equal(take(inode(1)), 'a');
+    clock.advance(1000);
     arrive(['c', 3]);
     assert.equal(take(inode(2)), undefined);
     assert.throws(() => take(sequence(2, 2)), reason('ERR_GRPCFD_NOT_FOUND', /not held any more/));
@@ -263,17 +264,30 @@ describe('limits', () => {
     );
   });
 
+  test('what has just come is spared for a second, up to eight times maxHeldFds', () => {
+    const { clock, exchange, arrive } = setUp({ maxHeldFds: 2 });
+    arrive(...Array.from({ length: 20 }, (_, index): [string, number] => [`${index}`, index]));
+    assert.equal(exchange.stats().heldFds, 16);
+    const scope = exchange.openCall();
+    scope.claim(Array.from({ length: 4 }, (_, index) => sequence(17 + index, 16 + index)));
+    assert.equal(scope.received().length, 4);
+    assert.equal(exchange.stats().heldFds, 16);
+    clock.advance(1000);
+    assert.deepEqual([exchange.stats().heldFds, exchange.stats().evictedFds], [6, 14]);
+    assert.equal(clock.timers, 1);
+  });
+
   test('a waiter is served even by what the limit closes at once', () => {
     const { table, exchange, arrive } = setUp({ maxHeldFds: 1 });
     const waiter = new RecordingWaiter();
     exchange.wait(inode(1), waiter);
-    arrive(['a', 1], ['b', 2], ['c', 3]);
+    arrive(['a', 1], ...Array.from({ length: 8 }, (_, index): [string, number] => [`b${index}`, 2 + index]));
     assert.deepEqual(
       waiter.fds.map((fd) => table.files.get(fd)),
       ['a'],
     );
-    assert.equal(exchange.stats().heldFds, 1);
-    assert.equal(table.files.size, 2);
+    assert.equal(exchange.stats().heldFds, 8);
+    assert.equal(table.files.size, 9);
   });
 
   test('what was not used for holdMs goes, with one timer and none while nothing is held', () => {

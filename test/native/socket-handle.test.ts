@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
@@ -110,6 +111,22 @@ test('an error on the socket makes it ready for both, and again as long as it is
   assert.deepEqual(seen, [READABLE | WRITABLE, READABLE | WRITABLE]);
   assert.equal(a.receive(Buffer.alloc(1), 0), -104);
   assert.equal(a.receive(Buffer.alloc(1), 0), 0);
+});
+
+test('callbacks run in the asynchronous context in which the handle was made', async () => {
+  const storage = new AsyncLocalStorage<string>();
+  const [a, b] = native.testing.socketPair();
+  const seen = await new Promise((resolve) => {
+    const handle = storage.run('where it was made', () => {
+      return new SocketHandle(a, () => {
+        handle.close();
+        resolve(storage.getStore());
+      });
+    });
+    handle.watch(READABLE);
+    close(b);
+  });
+  assert.equal(seen, 'where it was made');
 });
 
 test('sockets of other kinds are refused', async () => {

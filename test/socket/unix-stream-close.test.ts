@@ -76,7 +76,12 @@ for (const moment of ['onDescriptors', 'onData', 'onEnd'] as const) {
 test('closing when a descriptor settles, in the middle of a write', async () => {
   const [a] = streamPair();
   for (let index = 0; index < 100; index++) a.queue(0);
-  a.stream.queueDescriptor({ fd: native.duplicate(0), settled: () => a.close() });
+  const fd = native.duplicate(0);
+  const settled = () => {
+    native.close(fd);
+    a.close();
+  };
+  a.stream.queueDescriptor({ fd, settled });
   const sent = a.queue(0);
   const closing = a.queue(0);
   await assert.rejects(a.write('a long enough write'), { code: 'ECANCELED' });

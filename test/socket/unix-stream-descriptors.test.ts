@@ -141,3 +141,28 @@ test('a reader that does not know about descriptors gets the bytes', async () =>
   const [chunk] = (await once(plain, 'data')) as [Buffer];
   assert.equal(chunk.toString(), 'hello');
 });
+
+// Options of the receiving socket that add control messages of their own, from asm-generic/socket.h.
+const options = { SO_PASSCRED: 16, SO_PASSSEC: 34, SO_PASSPIDFD: 76 };
+
+test('other control messages take nothing away from the descriptors, and leave none behind', async () => {
+  const [a, b] = native.testing.socketPair();
+  for (const option of Object.values(options)) {
+    try {
+      native.testing.setSocketOption(b, option, 1);
+    } catch (error) {
+      // SO_PASSPIDFD needs Linux 6.5.
+      assert.equal((error as NodeJS.ErrnoException).code, 'ENOPROTOOPT');
+    }
+  }
+  const sender = new SocketHandle(a, () => {});
+  defer(() => sender.close());
+  const receiver = endpoint(b);
+  assert.equal(sender.send([Buffer.from('x')], 1, new Array<number>(253).fill(0)), 1);
+  await receiver.until(() => receiver.bytes.length === 1);
+  assert.equal(receiver.fds.length, 253);
+  assert.equal(receiver.truncated, false);
+  assert.equal(sender.send([Buffer.from('y')], 1, []), 1);
+  await receiver.until(() => receiver.bytes.length === 2);
+  assert.equal(receiver.fds.length, 253);
+});

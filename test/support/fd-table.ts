@@ -19,7 +19,10 @@ export function descriptorTable(): DescriptorTable {
   return table;
 }
 
-/** Waits until the table is as it was, because much is closed in later turns of the event loop, and fails if it never is. */
+/**
+ * Waits until the table is as it was, because much is closed in later turns of the event loop, and fails if
+ * it never is.
+ */
 export async function assertSameDescriptors(before: DescriptorTable, patienceMs = 2_000): Promise<void> {
   const deadline = Date.now() + patienceMs;
   for (;;) {

@@ -58,7 +58,12 @@ export class Endpoint {
 
   queueOwned(fd: number): Promise<void> {
     const sent = new Promise<void>((resolve, reject) => {
-      this.stream.queueDescriptor({ fd, settled: (error) => (error ? reject(error) : resolve()) });
+      const settled = (error: Error | null) => {
+        native.closeAll([fd]);
+        if (error) reject(error);
+        else resolve();
+      };
+      this.stream.queueDescriptor({ fd, settled });
     });
     sent.catch(() => {});
     return sent;

@@ -28,11 +28,16 @@ func main() {
 	certs := flag.String("certs", "", "directory with the certificates")
 	plain := flag.Bool("plain", false, "serve as stock grpc-go, without the grpcfd package")
 	dynamic := flag.Bool("dynamic-windows", false, "leave the HTTP/2 windows to grpc-go, and the outcome to chance")
+	showMetadata := flag.Bool("show-metadata", false, "print the keys of each call's metadata as a JSON line")
 	flag.Parse()
 
+	options := windows.ServerOptions(*dynamic)
+	if *showMetadata {
+		options = append(options, metadataPrinter()...)
+	}
 	shelf := &shelf{}
 	for _, name := range security.All {
-		server, err := newServer(name, *certs, *plain, *dynamic, shelf)
+		server, err := newServer(name, *certs, *plain, options, shelf)
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -54,12 +59,12 @@ func main() {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-func newServer(name, certs string, plain, dynamic bool, shelf *shelf) (*grpc.Server, error) {
+func newServer(name, certs string, plain bool, options []grpc.ServerOption, shelf *shelf) (*grpc.Server, error) {
 	creds, err := transportCredentials(name, certs, plain)
 	if err != nil {
 		return nil, err
 	}
-	server := grpc.NewServer(append(windows.ServerOptions(dynamic), grpc.Creds(creds))...)
+	server := grpc.NewServer(append([]grpc.ServerOption{grpc.Creds(creds)}, options...)...)
 	interoppb.RegisterExchangeServer(server, &exchange{security: name, shelf: shelf})
 	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
 	return server, nil

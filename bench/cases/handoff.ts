@@ -1,0 +1,77 @@
+/** Calls that carry descriptors: against our own calls that carry none, and against the Go package. */
+import { GoRig } from '../lib/go.js';
+import type { Side } from '../lib/pairs.js';
+import { Rig } from '../lib/rig.js';
+import type { Suite } from '../lib/suite.js';
+import { countSyscalls } from '../lib/syscalls.js';
+
+const DIRECTIONS = [
+  { command: 'take', to: 'server' },
+  { command: 'give', to: 'client' },
+] as const;
+
+const COUNTS = [
+  { fds: 1, name: '1 fd', calls: 300 },
+  { fds: 8, name: '8 fds', calls: 200 },
+  { fds: 64, name: '64 fds', calls: 60 },
+  { fds: 256, name: '256 fds', calls: 20 },
+] as const;
+
+export async function handoff(suite: Suite): Promise<void> {
+  await using ours = await Rig.start('ours');
+  for (const { command, to } of DIRECTIONS) {
+    for (const { fds, name, calls } of COUNTS) {
+      await suite.compare({
+        name: `${name} to the ${to}, against no fd`,
+        ours: ours.side((client) => client.ask(command, calls, fds)),
+        theirs: ours.side((client) => client.ask('unary', calls, 1, 32)),
+        metric: { unit: 'calls/s', count: calls, as: 'rate' },
+        rounds: 11,
+      });
+    }
+  }
+  await using go = await GoRig.start((reason) => suite.note(`the comparison with Go left out: ${reason}`));
+  if (go === undefined) return;
+  suite.note('256 fds: the Go package carries at most 64 to a call, so Go makes four calls of 64');
+  for (const { command, to } of DIRECTIONS) {
+    for (const { fds, name, calls } of COUNTS) {
+      const sides = {
+        ours: ours.side((client) => client.ask(command, calls, fds)),
+        theirs: { processes: go.processes, run: () => go.run(command, calls, fds) },
+      };
+      const total = calls * fds;
+      const pairs = await suite.compare({
+        ...sides,
+        name: `${name} to the ${to}, against Go`,
+        metric: { unit: 'fds/s', count: total, as: 'rate' },
+        rounds: 11,
+      });
+      const switches = [pairs.ours.contextSwitches / total, pairs.theirs.contextSwitches / total] as const;
+      suite.count(`${name} to the ${to}, context switches, against Go`, 'each fd', ...switches);
+      await compareSyscalls(suite, `${name} to the ${to}`, total, sides);
+    }
+  }
+}
+
+async function compareSyscalls(
+  suite: Suite,
+  name: string,
+  fds: number,
+  { ours, theirs }: { ours: Side; theirs: Side },
+): Promise<void> {
+  suite.say(`${name}, syscalls`);
+  for (const syscall of ['sendmsg', 'recvmsg']) {
+    const perFd = async ({ processes, run }: Side) => {
+      const pids = processes === undefined ? [] : [processes.client, processes.server];
+      const count = await countSyscalls(pids, syscall, run);
+      return count === undefined ? undefined : count / fds;
+    };
+    const ourCount = await perFd(ours);
+    const theirCount = ourCount === undefined ? undefined : await perFd(theirs);
+    if (ourCount === undefined || theirCount === undefined) {
+      suite.note(`${name}: syscalls not counted, strace is missing or not allowed`);
+      return;
+    }
+    suite.count(`${name}, ${syscall}, against Go`, 'each fd', ourCount, theirCount);
+  }
+}

@@ -1,0 +1,32 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { arch, availableParallelism, cpus, loadavg, release, totalmem } from 'node:os';
+
+export interface Machine {
+  readonly cpu: string;
+  readonly cores: number;
+  readonly memoryGiB: number;
+  readonly arch: string;
+  readonly kernel: string;
+  readonly node: string;
+  readonly grpcJs: string;
+  readonly grpcfd: string;
+  /** Of one minute, before the first run: what else the machine was busy with. */
+  readonly load: number;
+}
+
+export function describeMachine(): Machine {
+  const require = createRequire(import.meta.url);
+  const versionOf = (path: string): string => JSON.parse(readFileSync(path, 'utf8')).version;
+  return {
+    cpu: cpus()[0]?.model ?? 'unknown',
+    cores: availableParallelism(),
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    arch: arch(),
+    kernel: release(),
+    node: process.version,
+    grpcJs: versionOf(require.resolve('@grpc/grpc-js/package.json')),
+    grpcfd: versionOf(require.resolve('grpcfd/package.json')),
+    load: loadavg()[0] ?? 0,
+  };
+}

@@ -1,0 +1,38 @@
+/**
+ * What must be reached, as ratios of which larger is better. Keys are `bench: case`; a case without a key is reported for
+ * information only.
+ */
+const TARGETS: Readonly<Record<string, number>> = {
+  ...overhead('plain', { throughput: 1.15, latency: 0.93, bulk: 0.8 }),
+  ...overhead('TLS', { throughput: 0.8, latency: 0.8, bulk: 0.8 }),
+  'handoff: 1 fd to the server, against no fd': 0.85,
+  'handoff: 1 fd to the client, against no fd': 0.85,
+  'handoff: 64 fds to the server, against Go': 2,
+  'handoff: 64 fds to the client, against Go': 2,
+  'limit: 1 fd to a message': 0.5,
+  'limit: 64 fds to a message': 0.75,
+  'payload: 1 GiB, every byte': 20,
+  'payload: 1 GiB, any byte': 1000,
+  'scale: a call at 2,000 connections and 10,000 held fds': 0.9,
+  // No CPU time at all: the two are then equal, at the least that counts.
+  'scale: 1,000 idle connections': 1,
+};
+
+export function targetOf(bench: string, name: string): number | null {
+  return TARGETS[`${bench}: ${name}`] ?? null;
+}
+
+function overhead(
+  security: string,
+  must: { throughput: number; latency: number; bulk: number },
+): Record<string, number> {
+  const targets: Record<string, number> = {};
+  for (const window of ['64 KiB', '4 MiB']) {
+    const at = (workload: string) => `overhead: ${workload}, ${security}, ${window} window`;
+    targets[at('unary, 1 at a time')] = must.latency;
+    targets[at('unary, 64 at a time')] = must.throughput;
+    for (const bulk of ['1 MiB echo', '64 KiB messages down', '64 KiB messages up'])
+      targets[at(bulk)] = must.bulk;
+  }
+  return targets;
+}

@@ -1,0 +1,174 @@
+/** The client process of a side: `client.js LINK`, a {@link Link} in JSON. Commands that return a number return seconds. */
+import { once } from 'node:events';
+import { closeSync, readFileSync, readSync } from 'node:fs';
+import * as grpc from '@grpc/grpc-js';
+import * as grpcfd from 'grpcfd';
+import { obey } from '../lib/control.js';
+import { FilePool, memoryFiles } from './files.js';
+import { BenchClient, channelOptions, joinNames, type Link, PIECE_BYTES, splitNames } from './service.js';
+
+const link = JSON.parse(process.argv[2] ?? '') as Link;
+const pool = new FilePool();
+const piece = Buffer.alloc(PIECE_BYTES, 1);
+/** Half of a usual second-level cache: reading a file in pieces of this size costs least. */
+const readBuffer = Buffer.alloc(256 * 1024);
+const connections: grpcfd.FdConnection[] = [];
+const clients: BenchClient[] = [newClient()];
+
+function newClient(): BenchClient {
+  return new BenchClient(`unix:${link.path}`, credentials(), channelOptions(link));
+}
+
+function credentials(): grpc.ChannelCredentials {
+  const { flavour, tls } = link;
+  const inner =
+    tls === undefined
+      ? grpc.credentials.createInsecure()
+      : grpc.credentials.createSsl(readFileSync(tls.cert));
+  if (flavour === 'stock') return inner;
+  return grpcfd.channelCredentials(inner, { onConnection: (connection) => connections.push(connection) });
+}
+
+/** Where everything happens that is about one connection. */
+function firstClient(): BenchClient {
+  const [client] = clients;
+  if (client === undefined) throw new Error('there is no client');
+  return client;
+}
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return (performance.now() - start) / 1e3;
+}
+
+async function readThrough(fd: number, bytes: number): Promise<void> {
+  for (let position = 0; position < bytes; ) {
+    const read = readSync(fd, readBuffer, 0, Math.min(readBuffer.length, bytes - position), position);
+    if (read === 0) throw new Error(`the payload ends after ${position} bytes`);
+    position += read;
+  }
+}
+
+const commands = {
+  unary(calls: number, concurrency: number, bytes: number): Promise<number> {
+    const client = firstClient();
+    const message = Buffer.alloc(bytes, 1);
+    let left = calls;
+    const caller = async () => {
+      while (left-- > 0) await client.call('echo', message);
+    };
+    return timed(() => Promise.all(Array.from({ length: concurrency }, caller)));
+  },
+  down(pieces: number): Promise<number> {
+    return timed(async () => {
+      const stream = firstClient().down(pieces);
+      stream.resume();
+      await once(stream, 'end');
+    });
+  },
+  up(pieces: number): Promise<number> {
+    return timed(
+      () =>
+        new Promise<void>((resolve, reject) => {
+          const stream = firstClient().up((error) => (error ? reject(error) : resolve()));
+          let left = pieces;
+          const write = () => {
+            while (left > 0) {
+              left--;
+              if (!stream.write(piece)) {
+                stream.once('drain', write);
+                return;
+              }
+            }
+            stream.end();
+          };
+          write();
+        }),
+    );
+  },
+  /** Calls one after another, each of which hands over descriptors to the server. */
+  take(calls: number, count: number): Promise<number> {
+    const files = pool.take(count);
+    return timed(async () => {
+      for (let call = 0; call < calls; call++) {
+        using fds = grpcfd.callCredentials();
+        const request = joinNames(files.map((fd) => fds.sendFd(fd).ref));
+        await firstClient().call('take', request, fds.options());
+      }
+    });
+  },
+  /** Calls one after another, from each of which the client receives descriptors. */
+  give(calls: number, count: number): Promise<number> {
+    const request = Buffer.from(String(count));
+    return timed(async () => {
+      for (let call = 0; call < calls; call++) {
+        using fds = grpcfd.callCredentials();
+        const names = splitNames(await firstClient().call('give', request, fds.options()));
+        for (const fd of await Promise.all(names.map((name) => fds.recvFd(name)))) closeSync(fd);
+      }
+    });
+  },
+  payloadByDescriptor(bytes: number): Promise<number> {
+    return timed(async () => {
+      using fds = grpcfd.callCredentials();
+      const name = await firstClient().call('payload', Buffer.alloc(0), fds.options());
+      await using file = await fds.recvFile(name.toString());
+      await readThrough(file.fd, bytes);
+    });
+  },
+  payloadByStream(bytes: number): Promise<number> {
+    return commands.down(bytes / PIECE_BYTES);
+  },
+  /** Until the first message, after which the call is cancelled. */
+  async firstOfStream(bytes: number): Promise<number> {
+    const stream = firstClient().down(bytes / PIECE_BYTES);
+    const seconds = await timed(() => once(stream, 'data'));
+    const ended = once(stream, 'error');
+    stream.cancel();
+    await ended;
+    return seconds;
+  },
+  /** More connections, until there are `count`; each has had a reply. */
+  connect(count: number, atATime: number): Promise<number> {
+    const connector = async () => {
+      while (clients.length < count) {
+        const client = newClient();
+        clients.push(client);
+        await client.call('echo', Buffer.alloc(1));
+      }
+    };
+    return timed(() => Promise.all(Array.from({ length: atATime }, connector)));
+  },
+  /** Connections made, used for one call, and closed, one after another. */
+  firstReplies(times: number): Promise<number> {
+    return timed(async () => {
+      for (let time = 0; time < times; time++) {
+        const client = newClient();
+        await client.call('echo', Buffer.alloc(1));
+        client.close();
+      }
+    });
+  },
+  /** Descriptors on the first connection that no call claims. */
+  hold(count: number): Promise<number> {
+    const [connection] = connections;
+    if (connection === undefined) throw new Error('there is no connection');
+    return timed(async () => {
+      const files = memoryFiles(count);
+      for (const fd of files) {
+        connection.sendFd(fd);
+        closeSync(fd);
+      }
+      // They ride on its bytes.
+      await firstClient().call('echo', Buffer.alloc(count));
+    });
+  },
+  collectGarbage(): void {
+    globalThis.gc?.();
+  },
+};
+export type ClientCommands = typeof commands;
+
+await firstClient().call('echo', Buffer.alloc(1));
+obey(commands);

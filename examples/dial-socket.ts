@@ -1,0 +1,45 @@
+// A socket file is sent by name, and its receiver dials it: also where the path means nothing, as in another mount
+// namespace, or when it is gone.
+import { once } from 'node:events';
+import { unlinkSync } from 'node:fs';
+import { createConnection, createServer } from 'node:net';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import * as grpcfd from 'grpcfd';
+import {
+  bind,
+  type Gift,
+  HandoverClient,
+  handoverService,
+  shutDown,
+  type Thanks,
+  temporaryDirectory,
+} from './handover/handover.js';
+
+const directory = temporaryDirectory();
+const address = `unix:${join(directory, 'handover.sock')}`;
+
+const server = new grpcfd.Server();
+server.addService(handoverService, {
+  Give: grpcfd.handler<Gift, Thanks>(async (call, fds) => {
+    await using file = await fds.recvFile(call.request.file);
+    const socket = createConnection(`/proc/self/fd/${file.fd}`);
+    return { text: `received a ${file.kind}, dialled it, and heard: ${await text(socket)}` };
+  }),
+});
+await bind(server, address, grpcfd.serverCredentials());
+
+const path = join(directory, 'greeter.sock');
+const greeter = createServer((socket) => socket.end('hello'));
+await once(greeter.listen(path), 'listening');
+
+const client = new HandoverClient(address, grpcfd.channelCredentials());
+using fds = grpcfd.callCredentials();
+const { ref } = fds.sendFilename(path); // opened with O_PATH: nothing else opens a socket file
+unlinkSync(path);
+const thanks = await client.give({ file: ref }, fds.options());
+console.log(thanks.text);
+
+client.close();
+greeter.close();
+await shutDown(server);

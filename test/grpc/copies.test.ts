@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { closeSync, cpSync, symlinkSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import * as grpc from '@grpc/grpc-js';
+import * as grpcfd from 'grpcfd';
+import { runFixture } from '../support/child.js';
+import { trackDescriptors } from '../support/fd-table.js';
+import { bind, dial, freshAddress, shutDown, TestClient, testService } from '../support/service.js';
+import { contentOf, fileWith, temporaryDirectory } from '../support/temporary.js';
+
+trackDescriptors();
+
+const require = createRequire(import.meta.url);
+const packageRoot = fileURLToPath(new URL('.', import.meta.resolve('grpcfd/package.json')));
+
+/** A second copy of this package, beside the same grpc-js. */
+async function secondCopy(): Promise<typeof grpcfd> {
+  const directory = temporaryDirectory();
+  for (const part of ['package.json', 'dist', 'native/build/Release/grpcfd.node']) {
+    cpSync(join(packageRoot, part), join(directory, part), { recursive: true });
+  }
+  symlinkSync(join(packageRoot, 'node_modules'), join(directory, 'node_modules'));
+  return (await import(pathToFileURL(join(directory, 'dist/index.js')).href)) as typeof grpcfd;
+}
+
+test('two copies: errors are recognised, and each serves the other', async () => {
+  const copy = await secondCopy();
+  // Both have made credentials before the first call of the process, whoever is first: each must find its own calls.
+  const mine = grpcfd.callCredentials();
+  const theirs = copy.callCredentials();
+  assert.notEqual(copy.GrpcFdError, grpcfd.GrpcFdError);
+  assert.throws(() => copy.callCredentials().sendFd(-1), grpcfd.GrpcFdError);
+  assert.ok(!(new Error('other') instanceof grpcfd.GrpcFdError));
+
+  const server = new copy.Server();
+  server.addService(testService, {
+    unary: copy.handler(async (call, fds) => ({ content: contentOf(await fds.recvFd(call.request.file)) })),
+  });
+  const address = freshAddress();
+  await bind(server, address, copy.serverCredentials());
+  const pairs = [
+    [await dial(address), mine, grpcfd],
+    [new TestClient(address, copy.channelCredentials()), theirs, copy],
+  ] as const;
+  for (const [client, first, library] of pairs) {
+    for (const fds of [first, library.callCredentials()]) {
+      const file = fileWith('from a copy');
+      const { ref } = fds.sendFd(file);
+      closeSync(file);
+      assert.deepEqual(await client.unary({ file: ref }, fds.options()), { content: 'from a copy' });
+    }
+    client.grpc.close();
+  }
+  await shutDown(server);
+});
+
+test("one copy's call credentials on another's channel are told that they carry nothing", async () => {
+  const copy = await secondCopy();
+  const server = new grpcfd.Server();
+  server.addService(testService, { unary: grpcfd.handler(() => ({})) });
+  const address = freshAddress();
+  await bind(server, address, grpcfd.serverCredentials());
+  const client = await dial(address);
+  const fds = copy.callCredentials();
+  const { sent } = fds.sendFd(0);
+  await client.unary({}, fds.options());
+  await assert.rejects(sent, { reason: 'ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT' });
+  client.grpc.close();
+  await shutDown(server);
+});
+
+test('the package can be required', () => {
+  const required = require('grpcfd') as typeof grpcfd;
+  assert.equal(required.Server, grpcfd.Server);
+  assert.ok(new required.Server() instanceof grpc.Server);
+  assert.equal(typeof (require('grpcfd/socket') as { connect: unknown }).connect, 'function');
+});
+
+test('importing the package changes nothing in grpc-js', async () => {
+  const result = await runFixture('./fixtures/imported.js', import.meta.url);
+  assert.deepEqual(result, { code: 0, signal: null, stdout: 'passed\n', stderr: '' });
+});

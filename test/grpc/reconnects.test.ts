@@ -1,0 +1,252 @@
+import assert from 'node:assert/strict';
+import { closeSync, readlinkSync } from 'node:fs';
+import { test } from 'node:test';
+import * as grpc from '@grpc/grpc-js';
+import * as grpcfd from 'grpcfd';
+import type { Connection } from '#src/grpc/connection.js';
+import { defer, descriptorTable, trackDescriptors } from '../support/fd-table.js';
+import { Gate } from '../support/gate.js';
+import { RETRY } from '../support/policies.js';
+import {
+  dial,
+  freshAddress,
+  type Message,
+  SECURITIES,
+  type Security,
+  serve,
+  type TestClient,
+} from '../support/service.js';
+import { contentOf, fileWith } from '../support/temporary.js';
+
+trackDescriptors();
+
+const receiving = {
+  unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => ({
+    content: contentOf(await fds.recvFd(String(call.request['file']))),
+    token: call.metadata.get('authorization')[0] ?? null,
+  })),
+};
+
+function newFile(content: string): number {
+  const fd = fileWith(content);
+  defer(() => closeSync(fd));
+  return fd;
+}
+
+/** How many descriptors of this process refer to the same file as `fd`. */
+function copiesOf(fd: number): number {
+  const name = readlinkSync(`/proc/self/fd/${fd}`);
+  return [...descriptorTable().values()].filter((target) => target === name).length;
+}
+
+function ready(client: TestClient): Promise<void> {
+  return new Promise((resolve, reject) => {
+    client.grpc.waitForReady(Date.now() + 10_000, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+function waitingForReady(): grpc.Metadata {
+  return new grpc.Metadata({ waitForReady: true });
+}
+
+const QUICK_RECONNECT = { 'grpc.initial_reconnect_backoff_ms': 100, 'grpc.max_reconnect_backoff_ms': 200 };
+
+/** A client, and the connections it made. */
+async function watchedClient(address: string, security: Security = 'plaintext', options = {}) {
+  const connections: Connection[] = [];
+  const onConnection = (connection: grpcfd.FdConnection) => {
+    connections.push(connection as Connection);
+  };
+  const clientOptions = { ...QUICK_RECONNECT, ...options };
+  const client = await dial(address, { security, options: { onConnection }, clientOptions });
+  return { client, connections };
+}
+
+/** Kills the first connection when a call asks for its metadata, in the turn in which the stream starts. */
+function killing(connections: readonly Connection[]): grpc.CallCredentials {
+  return grpc.credentials.createFromMetadataGenerator((_, callback) => {
+    if (connections.length === 1) connections[0]?.socket.destroy();
+    callback(null, new grpc.Metadata());
+  });
+}
+
+for (const security of SECURITIES) {
+  test(`${security}: a server that restarts between two calls of a client gets the files of both`, async () => {
+    const address = freshAddress();
+    const { client, connections } = await watchedClient(address, security);
+    const fds = grpcfd.callCredentials();
+    for (const content of ['first', 'second']) {
+      const { server } = await serve(receiving, { security, address });
+      const reply = await client.unary(
+        { file: fds.sendFd(newFile(content)).ref },
+        fds.options(),
+        waitingForReady(),
+      );
+      assert.equal(reply['content'], content);
+      server.forceShutdown();
+      await connections.at(-1)?.closed;
+    }
+    assert.equal(connections.length, 2);
+    fds.close();
+  });
+
+  for (const order of ['before', 'after'] as const) {
+    test(`${security}: a reconnect during a slow token, composed ${order} the files`, async () => {
+      const address = freshAddress();
+      const { server } = await serve(receiving, { security, address });
+      const { client, connections } = await watchedClient(address, security);
+      await ready(client);
+      const gate = new Gate();
+      const token = grpc.credentials.createFromMetadataGenerator(async (_, callback) => {
+        await gate.wait();
+        const metadata = new grpc.Metadata();
+        metadata.set('authorization', 'token');
+        callback(null, metadata);
+      });
+      const fds = grpcfd.callCredentials();
+      const credentials = order === 'before' ? token.compose(fds) : fds.compose(token);
+      const { ref, sent } = fds.sendFd(newFile('on the second connection'));
+      const reply = client.unary({ file: ref }, { credentials });
+      await gate.reached;
+      server.forceShutdown();
+      await connections[0]?.closed;
+      await serve(receiving, { security, address });
+      await ready(client);
+      gate.open();
+      assert.deepEqual(await reply, { content: 'on the second connection', token: 'token' });
+      assert.equal(connections.length, 2);
+      await sent;
+    });
+  }
+
+  test(`${security}: a connection that dies between the metadata of a call and its stream: a retry has the files`, async () => {
+    const { address } = await serve(receiving, { security });
+    const { client, connections } = await watchedClient(address, security, RETRY);
+    await ready(client);
+    const fds = grpcfd.callCredentials(killing(connections));
+    const { ref, sent } = fds.sendFd(newFile('survives'));
+    const reply = await client.unary({ file: ref }, fds.options(), waitingForReady());
+    assert.equal(reply['content'], 'survives');
+    assert.equal(connections.length, 2);
+    await sent;
+  });
+
+  test(`${security}: a connection that dies there, without a retry: UNAVAILABLE, as ever, and nothing was sent`, async () => {
+    const { address } = await serve(receiving, { security });
+    const { client, connections } = await watchedClient(address, security);
+    await ready(client);
+    const file = newFile('does not survive');
+    const fds = grpcfd.callCredentials(killing(connections));
+    const { ref, sent } = fds.sendFd(file);
+    await assert.rejects(client.unary({ file: ref }, fds.options()), { code: grpc.status.UNAVAILABLE });
+    await assert.rejects(sent, { reason: 'ERR_GRPCFD_CALL_ENDED' });
+    assert.equal(copiesOf(file), 1);
+  });
+}
+
+test('a call that waits for a server takes its files along when it comes', async () => {
+  const address = freshAddress();
+  const { client } = await watchedClient(address);
+  const fds = grpcfd.callCredentials();
+  const { ref, sent } = fds.sendFd(newFile('patient'));
+  const reply = client.unary({ file: ref }, fds.options(), waitingForReady());
+  await serve(receiving, { address });
+  assert.equal((await reply)['content'], 'patient');
+  await sent;
+});
+
+test('a deadline that passes without a connection: the file is let go of, and was not sent', async () => {
+  const { client } = await watchedClient(freshAddress());
+  const file = newFile('nowhere');
+  const fds = grpcfd.callCredentials();
+  const { ref, sent } = fds.sendFd(file);
+  assert.equal(copiesOf(file), 2);
+  const options = fds.options({ deadline: Date.now() + 50 });
+  await assert.rejects(client.unary({ file: ref }, options, waitingForReady()), { code: 4 });
+  await assert.rejects(sent, { reason: 'ERR_GRPCFD_CALL_ENDED' });
+  assert.equal(copiesOf(file), 1);
+});
+
+test('a call that is cancelled before it got a connection lets go of its file', async () => {
+  const { client } = await watchedClient(freshAddress());
+  const file = newFile('nowhere');
+  const fds = grpcfd.callCredentials();
+  const { sent } = fds.sendFd(file);
+  const { call, reply } = client.clientStream(fds.options());
+  call.cancel();
+  await assert.rejects(reply, { code: grpc.status.CANCELLED });
+  await assert.rejects(sent, { reason: 'ERR_GRPCFD_CALL_ENDED' });
+  assert.equal(copiesOf(file), 1);
+});
+
+test('a call without a server fails at once, and lets go of its file', async () => {
+  const { client } = await watchedClient(freshAddress());
+  const file = newFile('nowhere');
+  const fds = grpcfd.callCredentials();
+  const { sent } = fds.sendFd(file);
+  await assert.rejects(client.unary({}, fds.options()), { code: grpc.status.UNAVAILABLE });
+  await assert.rejects(sent, { reason: 'ERR_GRPCFD_CALL_ENDED' });
+  assert.equal(copiesOf(file), 1);
+});
+
+test('the first response headers of a stream let go of what was attached, its end of what came for it', async () => {
+  const received = new Gate();
+  const finish = new Gate();
+  const { address } = await serve({
+    serverStream: grpcfd.handler(async (call: grpc.ServerWritableStream<Message, Message>, fds) => {
+      closeSync(await fds.recvFd(String(call.request['file'])));
+      await received.wait();
+      call.sendMetadata(new grpc.Metadata());
+      await finish.wait();
+    }),
+  });
+  const { client } = await watchedClient(address);
+  const file = newFile('content');
+  const fds = grpcfd.callCredentials();
+  const call = client.serverStream({ file: fds.sendFd(file).ref }, fds.options());
+  await received.reached;
+  assert.equal(copiesOf(file), 3, "the test's, the one for another attempt, the server's");
+  const headers = new Promise((resolve) => call.once('metadata', resolve));
+  received.open();
+  await headers;
+  assert.equal(copiesOf(file), 2, "the test's and the server's");
+  finish.open();
+  for await (const message of call) assert.fail(`unexpected: ${message}`);
+  while (copiesOf(file) > 1) await new Promise((resolve) => setImmediate(resolve));
+});
+
+test('a file that two calls carry is kept until no attempt of either can follow', async () => {
+  const gates = [new Gate(), new Gate()];
+  const { address } = await serve({
+    unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>) => {
+      await gates[Number(call.request['gate'])]?.wait();
+      return {};
+    }),
+  });
+  const { client } = await watchedClient(address);
+  await ready(client);
+  const file = newFile('content');
+  const fds = grpcfd.callCredentials();
+  fds.sendFd(file);
+  const replies = [0, 1].map((gate) => client.unary({ gate }, fds.options()));
+  await Promise.all(gates.map(({ reached }) => reached));
+  assert.equal(copiesOf(file), 4, "the test's, the one for other attempts, and the server's for each call");
+  for (const [index, left] of [3, 1].entries()) {
+    gates[index]?.open();
+    await replies[index];
+    while (copiesOf(file) > left) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(copiesOf(file), left);
+  }
+});
+
+test('what is sent on a connection that has closed is refused, and closed', async () => {
+  const { address } = await serve(receiving);
+  const { client, connections } = await watchedClient(address);
+  await ready(client);
+  client.grpc.close();
+  const [connection] = connections;
+  await connection?.closed;
+  const file = newFile('too late');
+  await assert.rejects(async () => connection?.sendFd(file).sent, { reason: 'ERR_GRPCFD_CONNECTION_CLOSED' });
+  assert.equal(copiesOf(file), 1);
+});

@@ -1,0 +1,109 @@
+/** How a client learns whether its server is this package, and so what it may let go of. */
+import assert from 'node:assert/strict';
+import { closeSync } from 'node:fs';
+import { test } from 'node:test';
+import * as grpc from '@grpc/grpc-js';
+import * as grpcfd from 'grpcfd';
+import { failure } from '../support/failure.js';
+import { trackDescriptors } from '../support/fd-table.js';
+import { dial, type Message, SECURITIES, serve, TestClient, testService } from '../support/service.js';
+import { contentOf, fileWith } from '../support/temporary.js';
+
+trackDescriptors();
+
+/** A server whose replies all come with the same file, and name it exactly. */
+function sameFile(fd: number) {
+  return {
+    unary: grpcfd.handler((_call: grpc.ServerUnaryCall<Message, Message>, fds) => ({
+      ref: fds.sendFd(fd).ref,
+    })),
+  };
+}
+
+for (const security of SECURITIES) {
+  test(`${security}: of a server of this package, each of many names for one file stays good`, async () => {
+    const fd = fileWith('the same');
+    const { address } = await serve(sameFile(fd), { security });
+    const client = await dial(address, { security });
+    const calls = [];
+    for (let i = 0; i < 20; i++) {
+      const fds = grpcfd.callCredentials();
+      const { ref } = await client.unary({}, fds.options());
+      calls.push({ fds, ref: String(ref) });
+    }
+    for (const { fds, ref } of calls) {
+      assert.equal(contentOf(await fds.recvFd(ref)), 'the same');
+      fds.close();
+    }
+    closeSync(fd);
+  });
+}
+
+test('also where the calls run at a time, on a connection that none has used before', async () => {
+  const fd = fileWith('the same');
+  const { address } = await serve(sameFile(fd));
+  const client = await dial(address);
+  const calls = Array.from({ length: 20 }, async () => {
+    const fds = grpcfd.callCredentials();
+    return { fds, ref: String((await client.unary({}, fds.options()))['ref']) };
+  });
+  for (const { fds, ref } of await Promise.all(calls)) {
+    assert.equal(contentOf(await fds.recvFd(ref)), 'the same');
+    fds.close();
+  }
+  closeSync(fd);
+});
+
+/** The keys of the metadata that a client sees, of response and status. */
+function seenBy(
+  client: TestClient,
+  options: grpc.CallOptions,
+): Promise<{ headers: string[]; status: string[] }> {
+  const { path, requestSerialize, responseDeserialize } = testService.unary;
+  return new Promise((resolve) => {
+    let headers: string[] = [];
+    const call = client.grpc.makeUnaryRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      {},
+      new grpc.Metadata(),
+      options,
+      () => {},
+    );
+    call.on('metadata', (metadata: grpc.Metadata) => {
+      headers = Object.keys(metadata.getMap()).sort();
+    });
+    call.on('status', ({ metadata }: grpc.StatusObject) => {
+      resolve({ headers, status: Object.keys(metadata.getMap()).sort() });
+    });
+  });
+}
+
+for (const outcome of ['a reply', 'an error']) {
+  test(`neither a user nor a client without call credentials sees the answer, with ${outcome}`, async () => {
+    const { address } = await serve({
+      unary: grpcfd.handler(() => {
+        if (outcome === 'an error') throw new Error('no');
+        return {};
+      }),
+    });
+    const stock = new TestClient(address, grpc.credentials.createInsecure());
+    const client = await dial(address);
+    using fds = grpcfd.callCredentials();
+    using more = grpcfd.callCredentials();
+    const usual = await seenBy(stock, {});
+    assert.deepEqual(await seenBy(client, {}), usual);
+    assert.deepEqual(await seenBy(client, fds.options()), usual);
+    assert.deepEqual(await seenBy(client, fds.options(more.options())), usual);
+  });
+}
+
+test('also not with a method that the server does not have', async () => {
+  const { address } = await serve({});
+  const client = await dial(address);
+  using fds = grpcfd.callCredentials();
+  const error = (await failure(client.unary({}, fds.options()))) as grpc.ServiceError;
+  assert.equal(error.code, grpc.status.UNIMPLEMENTED);
+  assert.deepEqual(error.metadata.get('grpcfd-fds'), []);
+});

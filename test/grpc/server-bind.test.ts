@@ -1,0 +1,223 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join, relative } from 'node:path';
+import { test } from 'node:test';
+import * as grpc from '@grpc/grpc-js';
+import * as grpcfd from 'grpcfd';
+import { connect } from 'grpcfd/socket';
+import { native } from '#src/native/binding.js';
+import { failure } from '../support/failure.js';
+import { trackDescriptors } from '../support/fd-table.js';
+import { bind, dial, freshAddress, shutDown, TestClient, testService } from '../support/service.js';
+import { contentOf, fileWith, temporaryDirectory } from '../support/temporary.js';
+
+trackDescriptors();
+
+function newServer(options?: grpc.ServerOptions): grpcfd.Server {
+  const server = new grpcfd.Server(options);
+  server.addService(testService, {
+    unary: grpcfd.handler(async (call, fds) => {
+      const { file } = call.request;
+      return file === undefined ? {} : { content: contentOf(await fds.recvFd(file)) };
+    }),
+  });
+  return server;
+}
+
+async function assertCarriesDescriptors(address: string): Promise<void> {
+  const client = await dial(address);
+  const fds = grpcfd.callCredentials();
+  const file = fileWith(address);
+  const { url } = fds.sendFd(file);
+  native.close(file);
+  assert.deepEqual(await client.unary({ file: url }, fds.options()), { content: address });
+  client.grpc.close();
+}
+
+async function bindError(server: grpc.Server, address: string, credentials = grpcfd.serverCredentials()) {
+  return (await failure(bind(server, address, credentials))) as Error;
+}
+
+const ADDRESSES: Record<string, (path: string) => string> = {
+  'unix:relative': (path) => `unix:${relative(process.cwd(), path)}`,
+  'unix:/absolute': (path) => `unix:${path}`,
+  'unix:///absolute': (path) => `unix://${path}`,
+  'unix-abstract:name': () => `unix-abstract:grpcfd-test-${process.pid}`,
+};
+
+for (const [form, addressOf] of Object.entries(ADDRESSES)) {
+  test(`binds and dials ${form}`, async () => {
+    const path = join(temporaryDirectory(), 's.sock');
+    const address = addressOf(path);
+    const server = newServer();
+    await bind(server, address, grpcfd.serverCredentials());
+    await assertCarriesDescriptors(address);
+    assert.equal(existsSync(path), form.startsWith('unix:'));
+    await shutDown(server);
+    assert.equal(existsSync(path), false);
+    assert.ok(!readFileSync('/proc/net/unix', 'utf8').includes(`@grpcfd-test-${process.pid}`));
+  });
+}
+
+test('an abstract name is exactly what was asked for, for whoever else dials or binds it', async () => {
+  const name = `grpcfd-exact-${process.pid}`;
+  const server = newServer();
+  await bind(server, `unix-abstract:${name}`, grpcfd.serverCredentials());
+  const lines = readFileSync('/proc/net/unix', 'utf8').split('\n');
+  assert.equal(lines.filter((line) => line.endsWith(` @${name}`)).length, 1);
+  const socket = await connect(`\0${name}`);
+  socket.destroy();
+  await shutDown(server);
+});
+
+test('an abstract name can be dialled again after the server has restarted', async () => {
+  const address = `unix-abstract:grpcfd-restart-${process.pid}`;
+  for (let round = 0; round < 3; round++) {
+    const server = newServer();
+    await bind(server, address, grpcfd.serverCredentials());
+    await assertCarriesDescriptors(address);
+    await shutDown(server);
+  }
+});
+
+test('nobody at an abstract name is UNAVAILABLE', async () => {
+  const client = await dial(`unix-abstract:grpcfd-nobody-${process.pid}`);
+  await assert.rejects(client.unary({}), { code: grpc.status.UNAVAILABLE, message: /ECONNREFUSED/ });
+});
+
+test('TCP, and stock credentials on a unix socket, are served as ever', async () => {
+  const server = newServer();
+  const port = await bind(server, 'localhost:0', grpcfd.serverCredentials());
+  const address = freshAddress();
+  await bind(server, address, grpc.ServerCredentials.createInsecure());
+  for (const target of [`localhost:${port}`, address]) {
+    const client = new TestClient(target, grpc.credentials.createInsecure());
+    assert.deepEqual(await client.unary({}), {});
+    client.grpc.close();
+  }
+  await shutDown(server);
+});
+
+test('several addresses, and one of them twice', async () => {
+  const server = newServer();
+  const addresses = [freshAddress(), freshAddress()];
+  for (const address of [...addresses, ...addresses]) await bind(server, address, grpcfd.serverCredentials());
+  const [first = ''] = addresses;
+  const incompatible = await bindError(server, first, grpcfd.serverCredentials(undefined, { holdMs: 5 }));
+  assert.match(incompatible.message, /already bound with incompatible credentials/);
+  for (const address of addresses) await assertCarriesDescriptors(address);
+  await shutDown(server);
+});
+
+test('an address in use is refused, and its owner is not disturbed', async () => {
+  const address = freshAddress();
+  const owner = newServer();
+  await bind(owner, address, grpcfd.serverCredentials());
+  const other = newServer();
+  assert.match((await bindError(other, address)).message, /EADDRINUSE/);
+  await shutDown(other);
+  await assertCarriesDescriptors(address);
+  await shutDown(owner);
+});
+
+test('what cannot be bound says why', async () => {
+  const directory = temporaryDirectory();
+  const server = newServer();
+  assert.match((await bindError(server, `unix:${directory}/missing/s`)).message, /ENOENT/);
+  assert.match((await bindError(server, `unix:${directory}`)).message, /EADDRINUSE/);
+  assert.match(
+    (await bindError(server, `unix:${directory}/${'x'.repeat(200)}`)).message,
+    /ENAMETOOLONG|EINVAL/,
+  );
+  await shutDown(server);
+});
+
+test('a socket file that nobody listens on is replaced', async () => {
+  const path = join(temporaryDirectory(), 'stale');
+  const fd = native.bindUnix(Buffer.from(path));
+  native.close(fd);
+  assert.ok(existsSync(path));
+  const server = newServer();
+  await bind(server, `unix:${path}`, grpcfd.serverCredentials());
+  await assertCarriesDescriptors(`unix:${path}`);
+  await shutDown(server);
+});
+
+test('a stock server on a path is not replaced, and a stock server finds ours in use', async () => {
+  const path = join(temporaryDirectory(), 'taken');
+  const stock = createServer().listen(path);
+  await once(stock, 'listening');
+  const server = newServer();
+  assert.match((await bindError(server, `unix:${path}`)).message, /EADDRINUSE/);
+  stock.close();
+  await once(stock, 'close');
+  await shutDown(server);
+});
+
+test('the socket file has the mode asked for', async () => {
+  const directory = join(temporaryDirectory(), 'open');
+  mkdirSync(directory);
+  chmodSync(directory, 0o777);
+  const server = newServer();
+  await bind(server, `unix:${directory}/s`, grpcfd.serverCredentials(undefined, { mode: 0o640 }));
+  assert.equal(statSync(`${directory}/s`).mode & 0o777, 0o640);
+  await shutDown(server);
+});
+
+test('a stock grpc.Server refuses these credentials, and says what to do', async () => {
+  const server = new grpc.Server();
+  for (const credentials of [
+    grpcfd.serverCredentials(),
+    grpc.experimental.createServerCredentialsWithInterceptors(grpcfd.serverCredentials(), []),
+  ]) {
+    const error = await bindError(server, freshAddress(), credentials);
+    assert.equal((error as grpcfd.GrpcFdError).reason, 'ERR_GRPCFD_STOCK_SERVER');
+    assert.match(error.message, /new grpcfd\.Server\(\).*grpcfd\/register/);
+  }
+  assert.throws(() => server.createConnectionInjector(grpcfd.serverCredentials()), {
+    reason: 'ERR_GRPCFD_STOCK_SERVER',
+  });
+  server.forceShutdown();
+});
+
+test('connections injected with these credentials are served, without descriptors', async () => {
+  const server = new grpcfd.Server();
+  server.addService(testService, {
+    unary: (call: object, callback: grpc.sendUnaryData<unknown>) => {
+      callback(null, { carries: grpcfd.tryFromCall(call) !== undefined });
+    },
+  });
+  const injector = server.createConnectionInjector(grpcfd.serverCredentials());
+  const path = join(temporaryDirectory(), 's');
+  const listener = createServer((socket) => injector.injectConnection(socket));
+  listener.listen(path);
+  await once(listener, 'listening');
+  const client = await dial(`unix:${path}`);
+  assert.deepEqual(await client.unary({}), { carries: false });
+  client.grpc.close();
+  injector.destroy();
+  listener.close();
+  await once(listener, 'close');
+  server.forceShutdown();
+});
+
+test('what comes for a method that nobody serves is closed with its call', async () => {
+  const connections: grpcfd.FdConnection[] = [];
+  const server = new grpcfd.Server();
+  const address = freshAddress();
+  const onConnection = (connection: grpcfd.FdConnection) => void connections.push(connection);
+  await bind(server, address, grpcfd.serverCredentials(undefined, { onConnection }));
+  const client = await dial(address);
+  for (let call = 0; call < 10; call++) {
+    const fds = grpcfd.callCredentials();
+    for (let fd = 0; fd < 3; fd++) fds.sendFd(fd);
+    await assert.rejects(client.unary({}, fds.options()), { code: grpc.status.UNIMPLEMENTED });
+  }
+  const [connection] = connections;
+  assert.equal(connection?.stats().receivedFds, 30);
+  while ((connection?.stats().heldFds ?? 0) > 0) await new Promise(setImmediate);
+  client.grpc.close();
+  await shutDown(server);
+});

@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict';
+import { closeSync } from 'node:fs';
+import { test } from 'node:test';
+import type * as grpc from '@grpc/grpc-js';
+import * as grpcfd from 'grpcfd';
+import { trackDescriptors } from '../support/fd-table.js';
+import { Gate } from '../support/gate.js';
+import { type Message, serve } from '../support/service.js';
+import { contentOf, fileWith } from '../support/temporary.js';
+import { RawClient } from './raw-client.js';
+
+trackDescriptors();
+
+const CONNECTION = 'connection';
+const OK = 'content';
+
+/** A server that tells how each receive of a call ended, and a client that says of its descriptors what it likes. */
+async function forgery(options?: grpcfd.FdServerOptions) {
+  const gate = new Gate();
+  const { address } = await serve(
+    {
+      unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
+        if (call.request['wait'] === true) await gate.wait();
+        const names = call.request['names'] as string[];
+        const outcomes = names.map((name) => fds.recvFd(name).then(contentOf, reasonOf));
+        return {
+          outcomes: await Promise.all(outcomes),
+          received: await countReceived(fds).catch(reasonOf),
+          metadata: Object.keys(call.metadata.getMap()),
+        };
+      }),
+    },
+    options === undefined ? {} : { options },
+  );
+  const client = await RawClient.connect(address);
+  let sequence = 0;
+  /** Sends a new file, and gives the truth about it. */
+  const send = (content = OK) => {
+    const fd = fileWith(content);
+    const { dev, ino } = grpcfd.urlToDevIno(grpcfd.fdToUrl(fd));
+    void client.socket.sendFd(fd);
+    closeSync(fd);
+    sequence++;
+    return { sequence, inode: `${dev}.${ino}` };
+  };
+  const ask = async (metadata: string | string[], names: string[], more: Message = {}) => {
+    const reply = await client.unary({ names, ...more }, { 'grpcfd-fds': metadata, own: 'metadata' });
+    assert.deepEqual(reply['metadata'], ['own']);
+    return reply as { outcomes: string[]; received: number | string };
+  };
+  const honest = async () => {
+    const { sequence, inode } = send();
+    const entries = `${CONNECTION};honest.0.${sequence}.${inode}`;
+    const { outcomes, received } = await ask(entries, ['fd:honest:0']);
+    assert.deepEqual([outcomes, received], [[OK], 1]);
+  };
+  return { address, client, gate, send, ask, honest };
+}
+
+const reasonOf = (error: grpcfd.GrpcFdError) => error.reason;
+
+async function countReceived(fds: grpcfd.FdServerCall): Promise<number> {
+  let count = 0;
+  for await (const file of fds.received()) {
+    await file.close();
+    count++;
+  }
+  return count;
+}
+
+const MALFORMED = {
+  'is empty': '',
+  'has no connection': ';a.0.1.1.1',
+  'has a connection that is none': 'not good!',
+  'has an empty entry': `${CONNECTION};`,
+  'has half an entry': `${CONNECTION};a.0.1`,
+  'has an entry too long': `${CONNECTION};a.0.1.1.1.1`,
+  'has a negative index': `${CONNECTION};a.-1.1.1.1`,
+  'has a number that is none': `${CONNECTION};a.0.one.1.1`,
+  'has a number of many digits': `${CONNECTION};a.0.${'9'.repeat(40)}.1.1`,
+  'ends in the middle': `${CONNECTION};a.0.1.1.1;b.`,
+};
+
+for (const [what, value] of Object.entries(MALFORMED)) {
+  test(`metadata that ${what} fails only who asks for a descriptor by it`, async () => {
+    const { send, ask, honest } = await forgery();
+    await honest();
+    send();
+    const { outcomes, received } = await ask(value, ['fd:a:0', 'fd:elsewhere:1']);
+    const reason = 'ERR_GRPCFD_REFERENCE_MISMATCH';
+    assert.deepEqual([outcomes, received], [[reason, reason], reason]);
+    assert.deepEqual((await ask(value, [])).outcomes, []);
+    await honest();
+  });
+}
+
+test('entries that are not true fail each by itself, and the true one among them is good', async () => {
+  const { send, ask, honest } = await forgery();
+  await honest();
+  const one = send('one');
+  const other = send('other');
+  const entries = [
+    `a.0.${one.sequence}.${other.inode}`,
+    `a.1.${other.sequence}.${other.inode}`,
+    `a.2.${other.sequence + 1}.${other.inode}`,
+    `a.3.${Number.MAX_SAFE_INTEGER % 1e15}.1.1`,
+    `a.4.0.${one.inode}`,
+    `a.5.${one.sequence}.${'9'.repeat(20)}.1`,
+  ];
+  const names = entries.map((_, index) => `fd:a:${index}`);
+  const { outcomes, received } = await ask([CONNECTION, ...entries].join(';'), names);
+  assert.deepEqual(outcomes, [
+    'ERR_GRPCFD_REFERENCE_MISMATCH',
+    'other',
+    'ERR_GRPCFD_NOT_FOUND',
+    'ERR_GRPCFD_NOT_FOUND',
+    'ERR_GRPCFD_NOT_FOUND',
+    'ERR_GRPCFD_REFERENCE_MISMATCH',
+  ]);
+  assert.equal(received, 'ERR_GRPCFD_REFERENCE_MISMATCH');
+  await honest();
+});
+
+test('a descriptor of a call that runs is not for another call that claims it', async () => {
+  const { client, gate, send, ask, honest } = await forgery();
+  const { sequence, inode } = send('private');
+  const metadata = `${CONNECTION};a.0.${sequence}.${inode}`;
+  const owner = ask(metadata, ['fd:a:0'], { wait: true });
+  await gate.reached;
+  const names = ['fd:a:0', `fd:${CONNECTION}c:${sequence}`];
+  assert.deepEqual((await ask(metadata, names)).outcomes, ['ERR_GRPCFD_NOT_FOUND', 'ERR_GRPCFD_NOT_FOUND']);
+  gate.open();
+  assert.deepEqual((await owner).outcomes, ['private']);
+  assert.deepEqual((await ask(metadata, names)).outcomes, ['ERR_GRPCFD_NOT_FOUND', 'ERR_GRPCFD_NOT_FOUND']);
+  await honest();
+  assert.equal(client.alive, true);
+});
+
+test('metadata of another connection, as a relay passes it on, names nothing', async () => {
+  const { send, ask, honest } = await forgery();
+  await honest();
+  const { sequence, inode } = send();
+  const relayed = `other-one;a.0.${sequence}.${inode}`;
+  const { outcomes, received } = await ask(relayed, ['fd:a:0', 'fd:other-onec:1']);
+  const reason = 'ERR_GRPCFD_WRONG_CONNECTION';
+  assert.deepEqual([outcomes, received], [[reason, reason], reason]);
+  await honest();
+});
+
+test("behind a relay's copy, the client's own metadata counts", async () => {
+  const { send, ask, honest } = await forgery();
+  await honest();
+  const { sequence, inode } = send();
+  const own = `${CONNECTION};a.0.${sequence}.${inode}`;
+  assert.deepEqual((await ask([`other-one;b.0.1.1.1`, own], ['fd:a:0'])).outcomes, [OK]);
+  await honest();
+});
+
+test('references that were made up name nothing', async () => {
+  const { ask, honest } = await forgery();
+  await honest();
+  const names = [
+    'fd:connections:1',
+    'fd:connectionc:0',
+    'fd:connectionc:2',
+    'fd:connection:1',
+    'fd:honest:0',
+  ];
+  assert.deepEqual((await ask(CONNECTION, names)).outcomes, [
+    'ERR_GRPCFD_WRONG_CONNECTION',
+    'ERR_GRPCFD_NOT_FOUND',
+    'ERR_GRPCFD_NOT_FOUND',
+    'ERR_GRPCFD_WRONG_CONNECTION',
+    'ERR_GRPCFD_WRONG_CONNECTION',
+  ]);
+  await honest();
+});
+
+test('of more entries than a call may have, those above the limit stay with the connection', async () => {
+  const { send, ask, honest } = await forgery({ maxFdsPerCall: 2 });
+  const sent = ['a', 'b', 'c', 'd'].map(send);
+  const entries = sent.map(({ sequence, inode }, index) => `a.${index}.${sequence}.${inode}`);
+  const names = entries.map((_, index) => `fd:a:${index}`);
+  const metadata = [CONNECTION, ...entries].join(';');
+  assert.deepEqual((await ask(metadata, names)).outcomes, ['a', 'b', 'c', 'd']);
+  const gone = 'ERR_GRPCFD_NOT_FOUND';
+  // The first call took two along; of the others, the next one claims two.
+  assert.deepEqual((await ask(metadata, names)).outcomes, [gone, gone, 'c', 'd']);
+  assert.deepEqual((await ask(metadata, names)).outcomes, [gone, gone, gone, gone]);
+  await honest();
+});
+
+test('metadata as large as HTTP/2 lets through costs nothing', async () => {
+  const { ask, honest } = await forgery();
+  const entries = Array.from({ length: 2_500 }, (_, index) => `a.${index}.${index + 1}.1.${index}`);
+  const { outcomes } = await ask([CONNECTION, ...entries].join(';'), ['fd:a:0', 'fd:a:2499']);
+  assert.deepEqual(outcomes, ['ERR_GRPCFD_NOT_FOUND', 'ERR_GRPCFD_NOT_FOUND']);
+  await honest();
+});
+
+test('metadata larger than that costs its sender the connection, as in HTTP/2 ever, and nobody else', async () => {
+  const { address, ask, honest, send } = await forgery();
+  const other = await RawClient.connect(address);
+  await honest();
+  send();
+  await assert.rejects(ask(`${CONNECTION};${'x'.repeat(200_000)}`, []), { code: 'ERR_HTTP2_STREAM_ERROR' });
+  assert.deepEqual((await other.unary({ names: [] }, {}))['outcomes'], []);
+});

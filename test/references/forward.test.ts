@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { closeSync, openSync, readSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import * as grpc from '@grpc/grpc-js';
+import * as grpcfd from 'grpcfd';
+import { native } from '#src/native/binding.js';
+import { failure } from '../support/failure.js';
+import { defer, trackDescriptors } from '../support/fd-table.js';
+import { closing, openFileOf } from '../support/open-file.js';
+import {
+  dial,
+  type Message,
+  SECURITIES,
+  type Security,
+  serve,
+  type TestHandlers,
+} from '../support/service.js';
+import { temporaryDirectory } from '../support/temporary.js';
+
+trackDescriptors();
+
+/** Says what it got, and sends it back. */
+const backend: TestHandlers = {
+  unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
+    await using file = await fds.recvFile(String(call.request['file']));
+    return { was: openFileOf(file.fd), file: fds.sendFile(file).ref };
+  }),
+};
+
+/** A server that passes what it is sent on to another server, and the answer back. */
+async function relay(security: Security, backendAddress: string): Promise<string> {
+  const client = await dial(backendAddress, { security });
+  const { address } = await serve(
+    {
+      unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
+        using onward = grpcfd.callCredentials();
+        const { ref } = await onward.forward(fds, String(call.request['file']));
+        const reply = await client.unary({ file: ref }, onward.options());
+        return { ...reply, file: (await fds.forward(onward, String(reply['file']))).ref };
+      }),
+    },
+    { security },
+  );
+  return address;
+}
+
+for (const security of SECURITIES) {
+  test(`${security}: a descriptor goes through three servers and back, as itself`, async () => {
+    let { address } = await serve(backend, { security });
+    address = await relay(security, await relay(security, address));
+    const client = await dial(address, { security });
+    const path = join(temporaryDirectory(), 'file');
+    writeFileSync(path, 'content');
+    const readOnly = openSync(path, 'r');
+    readSync(readOnly, Buffer.alloc(3));
+    const files = [readOnly, openSync(path, 'r+'), ...native.testing.pipe()];
+    defer(() => files.forEach((fd) => closeSync(fd)));
+    await Promise.all(
+      files.map(async (fd) => {
+        using fds = grpcfd.callCredentials();
+        const reply = await client.unary({ file: fds.sendFd(fd).ref }, fds.options());
+        assert.equal(reply['was'], openFileOf(fd));
+        assert.equal(closing(await fds.recvFd(String(reply['file'])), openFileOf), openFileOf(fd));
+      }),
+    );
+  });
+}
+
+test('a reference that is passed on without its descriptor names nothing at the next server', async () => {
+  const { address: backendAddress } = await serve(backend);
+  const toBackend = await dial(backendAddress);
+  const { address } = await serve({
+    unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>) => {
+      using onward = grpcfd.callCredentials();
+      onward.sendFd(0);
+      return toBackend.unary(call.request, onward.options());
+    }),
+  });
+  const client = await dial(address);
+  using fds = grpcfd.callCredentials();
+  const error = await failure(client.unary({ file: fds.sendFd(0).ref }, fds.options()));
+  assert.equal((error as grpc.ServiceError).code, grpc.status.FAILED_PRECONDITION);
+});
+
+test('what cannot be received is not passed on, and the reason stays', async () => {
+  const { address } = await serve({
+    unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
+      using onward = grpcfd.callCredentials();
+      await onward.forward(fds, String(call.request['file']));
+      return {};
+    }),
+  });
+  const client = await dial(address);
+  using fds = grpcfd.callCredentials();
+  const error = await failure(client.unary({ file: 'fd:nowhere:1' }, fds.options()));
+  assert.equal((error as grpc.ServiceError).code, grpc.status.FAILED_PRECONDITION);
+});
+
+test('passing on with a time limit ends with it', async () => {
+  using fds = grpcfd.callCredentials();
+  using from = grpcfd.callCredentials();
+  const passing = fds.forward(from, 'inode://1/1', { timeoutMs: 1 });
+  await assert.rejects(passing, { reason: 'ERR_GRPCFD_TIMEOUT' });
+});

@@ -1,0 +1,227 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { closeSync, readSync } from 'node:fs';
+import { test } from 'node:test';
+import * as grpc from '@grpc/grpc-js';
+import * as grpcfd from 'grpcfd';
+import { native } from '#src/native/binding.js';
+import { startFixture } from '../support/child.js';
+import { defer, trackDescriptors } from '../support/fd-table.js';
+import { Gate } from '../support/gate.js';
+import {
+  dial,
+  freshAddress,
+  type Message,
+  serve,
+  type TestHandlers,
+  testService,
+  withResolvers,
+} from '../support/service.js';
+import { contentOf, fileWith } from '../support/temporary.js';
+
+trackDescriptors();
+
+/** Sends one end of a pipe, and resolves when the last descriptor of that end has been closed: the other end tells. */
+function sendPipe(fds: grpcfd.FdTransceiver): { ref: string; closed: () => Promise<void> } {
+  const [out, into] = native.testing.pipe();
+  defer(() => closeSync(out));
+  const { ref } = fds.sendFd(into);
+  closeSync(into);
+  return { ref, closed: () => endOf(out) };
+}
+
+async function endOf(pipe: number): Promise<void> {
+  for (;;) {
+    try {
+      if (readSync(pipe, Buffer.alloc(1)) === 0) return;
+    } catch (error) {
+      assert.equal((error as NodeJS.ErrnoException).code, 'EAGAIN');
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** A server and its connections. */
+async function watchedServer(handlers: TestHandlers, address = freshAddress()) {
+  const connections: grpcfd.FdConnection[] = [];
+  const onConnection = (connection: grpcfd.FdConnection) => void connections.push(connection);
+  const { server } = await serve(handlers, { address, options: { onConnection } });
+  return { server, address, connections };
+}
+
+/** A handler that waits until it is told to go on, and then does `then`. */
+function gatedService(then: () => Message | Promise<Message> = () => ({})) {
+  const gate = new Gate();
+  const unary = grpcfd.handler(async () => {
+    await gate.wait();
+    return then();
+  });
+  return { gate, handlers: { unary } };
+}
+
+const ENDINGS: Record<string, (gate: Gate) => void> = {
+  'its handler replies': (gate) => gate.open(),
+  'its deadline passes': () => {},
+};
+
+for (const [what, end] of Object.entries(ENDINGS)) {
+  test(`what a call did not take is closed when ${what}`, async () => {
+    const { gate, handlers } = gatedService();
+    const { address, connections } = await watchedServer(handlers);
+    const client = await dial(address);
+    const fds = grpcfd.callCredentials();
+    const { closed } = sendPipe(fds);
+    const call = client.unary({}, fds.options({ deadline: Date.now() + 100 }));
+    await gate.reached;
+    assert.deepEqual(
+      connections.map((connection) => connection.stats().claimedFds),
+      [1],
+    );
+    end(gate);
+    await call.catch(({ code }) => assert.equal(code, grpc.status.DEADLINE_EXCEEDED));
+    await closed();
+    assert.equal(connections[0]?.stats().heldFds, 0);
+    gate.open();
+  });
+}
+
+test('what a call did not take is closed when its handler fails', async () => {
+  const { address, connections } = await watchedServer({
+    unary: grpcfd.handler(() => Promise.reject(new Error('no'))),
+  });
+  const client = await dial(address);
+  const fds = grpcfd.callCredentials();
+  const { closed } = sendPipe(fds);
+  await assert.rejects(client.unary({}, fds.options()), { code: grpc.status.UNKNOWN });
+  await closed();
+  assert.equal(connections[0]?.stats().heldFds, 0);
+});
+
+test('what a call did not take is closed when the client cancels', async () => {
+  const { address, connections } = await watchedServer({
+    bidi: (call: grpc.ServerDuplexStream<Message, Message>) => void call.write({}),
+  });
+  const client = await dial(address);
+  const fds = grpcfd.callCredentials();
+  const { closed } = sendPipe(fds);
+  const call = client.bidi(fds.options());
+  call.on('error', () => {});
+  await once(call, 'data');
+  call.cancel();
+  await closed();
+  assert.equal(connections[0]?.stats().heldFds, 0);
+});
+
+test('what came for a method that is not there is closed with the call', async () => {
+  const { address, connections } = await watchedServer({});
+  const client = await dial(address);
+  const fds = grpcfd.callCredentials();
+  const { closed } = sendPipe(fds);
+  const { requestSerialize, responseDeserialize } = testService.unary;
+  const { promise: error, resolve } = withResolvers<grpc.ServiceError | null>();
+  client.grpc.makeUnaryRequest(
+    '/grpcfd.test.Test/NotThere',
+    requestSerialize,
+    responseDeserialize,
+    {},
+    fds.options(),
+    resolve,
+  );
+  assert.equal((await error)?.code, grpc.status.UNIMPLEMENTED);
+  await closed();
+  assert.equal(connections[0]?.stats().heldFds, 0);
+});
+
+test('what a call did not take is closed when the connection is lost', async () => {
+  const { gate, handlers } = gatedService();
+  const { server, address } = await watchedServer(handlers);
+  const client = await dial(address);
+  const fds = grpcfd.callCredentials();
+  const { closed } = sendPipe(fds);
+  const call = client.unary({}, fds.options());
+  await gate.reached;
+  server.forceShutdown();
+  await assert.rejects(call);
+  await closed();
+  gate.open();
+});
+
+test('what a call did not take is closed when the client is killed', async () => {
+  const { gate, handlers } = gatedService();
+  const { address, connections } = await watchedServer(handlers);
+  const child = startFixture('./fixtures/holding-client.js', import.meta.url, [address]);
+  await gate.reached;
+  assert.equal(connections[0]?.stats().claimedFds, 3);
+  child.kill('SIGKILL');
+  await connections[0]?.closed;
+  assert.equal(connections[0]?.stats().heldFds, 0);
+  gate.open();
+});
+
+test('what a handler took outlives its call', async () => {
+  const { promise: taken, resolve } = withResolvers<number>();
+  const { address } = await watchedServer({
+    unary: grpcfd.handler(async (call, fds) => {
+      resolve(await fds.recvFd(String(call.request['file'])));
+      return {};
+    }),
+  });
+  const client = await dial(address);
+  const fds = grpcfd.callCredentials();
+  const file = fileWith('still there');
+  const { ref } = fds.sendFd(file);
+  closeSync(file);
+  await client.unary({ file: ref }, fds.options());
+  client.grpc.close();
+  assert.equal(contentOf(await taken), 'still there');
+});
+
+/** A reply with three files, and the client's side after it. */
+async function afterReply(options: grpcfd.FdConnectionOptions = {}) {
+  const { address } = await watchedServer({
+    unary: grpcfd.handler((_call, fds) => {
+      const files = ['one', 'two', 'three'].map(fileWith);
+      const refs = files.map((fd) => fds.sendFd(fd).ref);
+      files.forEach((fd) => closeSync(fd));
+      return { refs };
+    }),
+  });
+  const connections: grpcfd.FdConnection[] = [];
+  const onConnection = (connection: grpcfd.FdConnection) => void connections.push(connection);
+  const client = await dial(address, { options: { ...options, onConnection } });
+  const fds = grpcfd.callCredentials();
+  const { refs } = (await client.unary({}, fds.options())) as { refs: string[] };
+  const outcomes = () =>
+    Promise.all(
+      refs.map((ref) => fds.recvFd(ref).then(contentOf, ({ reason }: grpcfd.GrpcFdError) => reason)),
+    );
+  return { client, fds, connection: connections[0], outcomes };
+}
+
+test('what came with a reply can be taken after the call, again and again, until close()', async () => {
+  const { fds, outcomes } = await afterReply();
+  assert.deepEqual(await outcomes(), ['one', 'two', 'three']);
+  assert.deepEqual(await outcomes(), ['one', 'two', 'three']);
+  fds.close();
+  assert.deepEqual(await outcomes(), Array(3).fill('ERR_GRPCFD_CLOSED'));
+});
+
+test('what came with a reply is held for holdMs', async () => {
+  const { connection, outcomes } = await afterReply({ holdMs: 20 });
+  while (connection?.stats().heldFds !== 0) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(connection.stats().expiredFds, 3);
+  assert.deepEqual(await outcomes(), Array(3).fill('ERR_GRPCFD_NOT_FOUND'));
+});
+
+test('what came with a reply is held within maxHeldFds, the newest', async () => {
+  const { connection, outcomes } = await afterReply({ maxHeldFds: 2 });
+  while (connection?.stats().evictedFds !== 1) await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(await outcomes(), ['ERR_GRPCFD_NOT_FOUND', 'two', 'three']);
+});
+
+test('what came with a reply goes with the connection', async () => {
+  const { client, connection, outcomes } = await afterReply();
+  client.grpc.close();
+  await connection?.closed;
+  assert.deepEqual(await outcomes(), Array(3).fill('ERR_GRPCFD_CONNECTION_CLOSED'));
+});
