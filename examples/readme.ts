@@ -3,6 +3,7 @@ import { closeSync, mkdtempSync, rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import * as grpc from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
@@ -11,7 +12,11 @@ import { connect, listen } from 'grpcfd/socket';
 
 const directory = mkdtempSync(join(tmpdir(), 'grpcfd-readme-'));
 const address = `unix:${join(directory, 'store.sock')}`;
-const definition = loadSync(fileURLToPath(new URL('../../examples/demo/store.proto', import.meta.url)));
+const definition = loadSync(
+  ['demo/store.proto', 'readme.proto'].map((path) =>
+    fileURLToPath(new URL(`../../examples/${path}`, import.meta.url)),
+  ),
+);
 
 interface StoreClient extends grpc.Client {
   put(
@@ -20,15 +25,33 @@ interface StoreClient extends grpc.Client {
     callback: (error: grpc.ServiceError | null, reply: { bytes: string }) => void,
   ): grpc.ClientUnaryCall;
 }
-interface StoreConstructor {
-  new (...args: ConstructorParameters<typeof grpc.Client>): StoreClient;
+interface ConvertRequest {
+  format: string;
+  input: string;
+  output: string;
+}
+interface ConverterClient extends grpc.Client {
+  convert(
+    request: ConvertRequest,
+    options: grpc.CallOptions,
+    callback: (error: grpc.ServiceError | null) => void,
+  ): grpc.ClientUnaryCall;
+}
+interface ServiceConstructor<Client> {
+  new (...args: ConstructorParameters<typeof grpc.Client>): Client;
   readonly service: grpc.ServiceDefinition;
 }
-const { Store } = (
-  grpc.loadPackageDefinition(definition) as unknown as { grpcfd: { demo: { Store: StoreConstructor } } }
-).grpcfd.demo;
+const packages = grpc.loadPackageDefinition(definition) as unknown as {
+  grpcfd: {
+    demo: { Store: ServiceConstructor<StoreClient> };
+    readme: { Converter: ServiceConstructor<ConverterClient> };
+  };
+};
+const { Store } = packages.grpcfd.demo;
+const { Converter } = packages.grpcfd.readme;
 
 type PutCall = grpc.ServerUnaryCall<{ file: string }, { bytes: number }>;
+type ConvertCall = grpc.ServerUnaryCall<ConvertRequest, object>;
 
 async function main(): Promise<void> {
   const bound = promiseWithResolvers();
@@ -64,8 +87,38 @@ async function main(): Promise<void> {
   await file.close();
   fds.close();
   client.close();
-  await new Promise((resolve) => server.tryShutdown(resolve));
 
+  await convert(server);
+  await new Promise((resolve) => server.tryShutdown(resolve));
+}
+
+async function convert(server: grpc.Server): Promise<void> {
+  const client = new Converter(address, grpcfd.channelCredentials());
+  const fds = grpcfd.callCredentials();
+  const input = await open('/proc/self/status');
+  const output = await open(join(directory, 'output'), 'wx+');
+  const converted = promiseWithResolvers();
+  const callback = (error: Error | null) => (error ? converted.reject(error) : converted.resolve());
+
+  // readme: references
+  server.addService(Converter.service, {
+    convert: grpcfd.handler(async (call: ConvertCall, fds) => {
+      await using files = await fds.recvFiles(call.request, ['input', 'output']);
+      await pipeline(files.input.createReadStream(), files.output.createWriteStream());
+      return {};
+    }),
+  });
+  client.convert({ format: 'text', ...fds.refs({ input, output }) }, fds.options(), callback);
+  // readme: end
+
+  await converted.promise;
+  console.log(`convert: the server wrote ${(await output.stat()).size} bytes`);
+  for (const file of [input, output]) await file.close();
+  fds.close();
+  client.close();
+}
+
+async function withoutGrpc(): Promise<void> {
   const path = join(directory, 'raw.sock');
   const used = promiseWithResolvers();
   const use = (fd: number) => {
@@ -101,4 +154,5 @@ function promiseWithResolvers() {
 }
 
 await main();
+await withoutGrpc();
 rmSync(directory, { recursive: true });

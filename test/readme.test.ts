@@ -32,6 +32,7 @@ test('and they work', () => {
   });
   assert.equal(status, 0, stderr);
   assert.match(stdout, /put: the server read \d+ bytes/);
+  assert.match(stdout, /convert: the server wrote [1-9]\d* bytes/);
   assert.match(stdout, /raw: received descriptor \d+/);
   assert.equal(stderr, '');
 });

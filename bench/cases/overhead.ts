@@ -70,7 +70,7 @@ async function compare(suite: Suite, where: string, link: Omit<Link, 'flavour' |
       ours: ours.side(run),
       theirs: stock.side(run),
       metric,
-      rounds: 15,
+      rounds: 11,
     });
   }
 }

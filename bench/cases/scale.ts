@@ -56,18 +56,18 @@ export async function scale(suite: Suite): Promise<void> {
     suite.say(`${count} waits`);
     await grown.wait(count - waits, count);
     waits = count;
-    await grown.compareCalls(`… and ${format(waits)} waits`);
+    await grown.compareCalls(`all of that and ${format(waits)} waits`);
   }
 }
 
 async function connect(suite: Suite, ours: Rig, stock: Rig, before: number, count: number): Promise<void> {
   const perConnection: Record<string, number>[] = [];
   for (const rig of [ours, stock]) {
-    await rig.collectGarbage();
+    await rig.heap();
     const memory = residentOf(rig);
     const descriptors = descriptorsOf(rig);
     const seconds = await rig.client.ask('connect', count, AT_A_TIME);
-    await rig.collectGarbage();
+    await rig.heap();
     const added = count - before;
     perConnection.push({
       µs: (seconds * 1e6) / added,
@@ -116,8 +116,8 @@ class Grown {
   async compareCalls(where: string): Promise<void> {
     const metric = { unit: 'µs', count: CALLS, as: 'each' } as const;
     // A full collection throws compiled code away, too: it has to fall on both.
-    await this.#small.collectGarbage();
-    await this.#rig.collectGarbage();
+    await this.#small.heap();
+    await this.#rig.heap();
     await this.#suite.compare({
       name: `a call at ${where}`,
       ours: this.#rig.side((client) => client.ask('unary', CALLS, 1, 32)),
@@ -132,32 +132,29 @@ class Grown {
       theirs: this.#small.side((client) => client.ask('take', CALLS, 1)),
       metric,
       rounds: 11,
+      warmUps: 5,
     });
   }
 
   async hold(more: number, count: number): Promise<void> {
-    await this.#rig.collectGarbage();
-    const memory = residentOf(this.#rig);
+    const memory = await this.#rig.heap();
     let seconds = 0;
     for (let left = more; left > 0; left -= HOLD_BATCH) {
       seconds += await this.#rig.client.ask('hold', Math.min(left, HOLD_BATCH));
     }
     const held = await this.#rig.server.ask('held');
     if (held !== count) throw new Error(`the server holds ${held} descriptors, not ${count}`);
-    await this.#rig.collectGarbage();
     const name = `each held fd, to ${format(count)}`;
     this.#suite.count(name, 'µs, sending included', (seconds * 1e6) / more);
-    this.#suite.count(name, 'bytes of both processes', (residentOf(this.#rig) - memory) / more);
+    this.#suite.count(name, 'bytes of both processes', ((await this.#rig.heap()) - memory) / more);
   }
 
   async wait(more: number, count: number): Promise<void> {
-    await this.#rig.collectGarbage();
-    const memory = residentBytes(this.#rig.processes.server);
+    const memory = await this.#rig.heap();
     const seconds = await this.#rig.server.ask('wait', more);
-    await this.#rig.collectGarbage();
     const name = `each wait, to ${format(count)}`;
     this.#suite.count(name, 'µs', (seconds * 1e6) / more);
-    this.#suite.count(name, 'bytes', (residentBytes(this.#rig.processes.server) - memory) / more);
+    this.#suite.count(name, 'bytes', ((await this.#rig.heap()) - memory) / more);
   }
 }
 

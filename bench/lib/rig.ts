@@ -39,10 +39,9 @@ export class Rig implements AsyncDisposable {
     return { processes: this.processes, run: () => run(this.client) };
   }
 
-  /** Before memory is measured. */
-  async collectGarbage(): Promise<void> {
-    await this.client.ask('collectGarbage');
-    await this.server.ask('collectGarbage');
+  /** Bytes that JavaScript holds in both processes, after a full collection. */
+  async heap(): Promise<number> {
+    return (await this.client.ask('heap')) + (await this.server.ask('heap'));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -10,8 +10,8 @@ import { BenchClient, channelOptions, joinNames, type Link, PIECE_BYTES, splitNa
 const link = JSON.parse(process.argv[2] ?? '') as Link;
 const pool = new FilePool();
 const piece = Buffer.alloc(PIECE_BYTES, 1);
-/** Half of a usual second-level cache: reading a file in pieces of this size costs least. */
-const readBuffer = Buffer.alloc(256 * 1024);
+/** As large as a usual second-level cache: reading a file in pieces of this size costs least. */
+const readBuffer = Buffer.alloc(1024 * 1024);
 const connections: grpcfd.FdConnection[] = [];
 const clients: BenchClient[] = [newClient()];
 
@@ -42,7 +42,7 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   return (performance.now() - start) / 1e3;
 }
 
-async function readThrough(fd: number, bytes: number): Promise<void> {
+function readThrough(fd: number, bytes: number): void {
   for (let position = 0; position < bytes; ) {
     const read = readSync(fd, readBuffer, 0, Math.min(readBuffer.length, bytes - position), position);
     if (read === 0) throw new Error(`the payload ends after ${position} bytes`);
@@ -109,25 +109,31 @@ const commands = {
       }
     });
   },
-  payloadByDescriptor(bytes: number): Promise<number> {
+  /** Handovers one after another, and so many bytes read from each. */
+  payloadByDescriptor(times: number, bytes: number): Promise<number> {
     return timed(async () => {
-      using fds = grpcfd.callCredentials();
-      const name = await firstClient().call('payload', Buffer.alloc(0), fds.options());
-      await using file = await fds.recvFile(name.toString());
-      await readThrough(file.fd, bytes);
+      for (let time = 0; time < times; time++) {
+        using fds = grpcfd.callCredentials();
+        const name = await firstClient().call('payload', Buffer.alloc(0), fds.options());
+        await using file = await fds.recvFile(name.toString());
+        readThrough(file.fd, bytes);
+      }
     });
   },
   payloadByStream(bytes: number): Promise<number> {
     return commands.down(bytes / PIECE_BYTES);
   },
-  /** Until the first message, after which the call is cancelled. */
-  async firstOfStream(bytes: number): Promise<number> {
-    const stream = firstClient().down(bytes / PIECE_BYTES);
-    const seconds = await timed(() => once(stream, 'data'));
-    const ended = once(stream, 'error');
-    stream.cancel();
-    await ended;
-    return seconds;
+  /** Streams that are cancelled after their first message, one after another. */
+  firstOfStream(times: number, bytes: number): Promise<number> {
+    return timed(async () => {
+      for (let time = 0; time < times; time++) {
+        const stream = firstClient().down(bytes / PIECE_BYTES);
+        await once(stream, 'data');
+        const ended = once(stream, 'error');
+        stream.cancel();
+        await ended;
+      }
+    });
   },
   /** More connections, until there are `count`; each has had a reply. */
   connect(count: number, atATime: number): Promise<number> {
@@ -164,8 +170,11 @@ const commands = {
       await firstClient().call('echo', Buffer.alloc(count));
     });
   },
-  collectGarbage(): void {
+  /** Bytes that JavaScript holds, after a full collection. */
+  heap(): number {
     globalThis.gc?.();
+    const { heapUsed, external } = process.memoryUsage();
+    return heapUsed + external;
   },
 };
 export type ClientCommands = typeof commands;

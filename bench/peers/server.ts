@@ -89,8 +89,11 @@ const commands = {
   held(): number {
     return connections.reduce((sum, connection) => sum + connection.stats().heldFds, 0);
   },
-  collectGarbage(): void {
+  /** Bytes that JavaScript holds, after a full collection. */
+  heap(): number {
     globalThis.gc?.();
+    const { heapUsed, external } = process.memoryUsage();
+    return heapUsed + external;
   },
 };
 export type ServerCommands = typeof commands;

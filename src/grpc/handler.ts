@@ -74,8 +74,7 @@ async function run(
   try {
     reply = await fn(call, fromAnyCall(call));
   } catch (thrown) {
-    // An object may be a status, whether it is an Error or not. String() would throw for one without a prototype.
-    const error = typeof thrown === 'object' && thrown !== null ? thrown : new Error(String(thrown));
+    const error = toStatus(thrown);
     if (callback !== undefined) callback(error);
     else stream.emit('error', error);
     return;
@@ -93,4 +92,20 @@ function keepWritable(stream: Duplex): void {
     value: () => stream.iterator({ destroyOnReturn: false }),
     configurable: true,
   });
+}
+
+/**
+ * What grpc-js can make a status of. An object may be one, whether it is an Error or not. Half a surrogate pair, which a peer's
+ * bytes can bring into an error's text, is replaced: grpc-js puts the text through encodeURI(), which would throw.
+ */
+function toStatus(thrown: unknown): object {
+  const status = typeof thrown === 'object' && thrown !== null ? thrown : new Error(String(thrown));
+  const { message, details } = status as { message?: unknown; details?: unknown };
+  const mended = { message: wellFormed(message), details: wellFormed(details) };
+  if (mended.message === message && mended.details === details) return status;
+  return Object.create(status, { message: { value: mended.message }, details: { value: mended.details } });
+}
+
+function wellFormed(text: unknown): unknown {
+  return typeof text === 'string' ? Buffer.from(text).toString() : text;
 }

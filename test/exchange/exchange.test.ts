@@ -94,7 +94,7 @@ describe('take by sequence number', () => {
 
   const refused: [name: string, DescriptorName, reason: string, details: RegExp][] = [
     ['did not arrive', sequence(3, 1), 'ERR_GRPCFD_NOT_FOUND', /did not arrive: only 2 came/],
-    ['is 0', sequence(0, 1), 'ERR_GRPCFD_NOT_FOUND', /not held any more/],
+    ['is 0', sequence(0, 1), 'ERR_GRPCFD_NOT_FOUND', /was not sent/],
     ['is no integer', sequence(1.5, 1), 'ERR_GRPCFD_NOT_FOUND', /./],
     ['is another inode', sequence(1, 2), 'ERR_GRPCFD_REFERENCE_MISMATCH', /inode:\/\/7\/2.*inode:\/\/7\/1/],
     [

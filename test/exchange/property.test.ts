@@ -4,6 +4,7 @@ import type { CallScope } from '#src/exchange/call-scope.js';
 import { Exchange } from '#src/exchange/exchange.js';
 import type { ExchangeLimits } from '#src/exchange/limits.js';
 import type { DescriptorName } from '#src/exchange/names.js';
+import { type Random, randomFrom, seedOfThisRun } from '../support/random.js';
 import { FakeClock, FakeTable, inode, RecordingWaiter, sequence, someError } from './fakes.js';
 
 /**
@@ -17,17 +18,6 @@ const INODES = 6;
 const LIMITS: ExchangeLimits = { maxHeldFds: 2, maxFdsPerCall: 4, holdMs: 50, maxPendingReceives: 5 };
 /** What eviction spares of what has just come: and with this hold time nothing gets older than that. */
 const BURST = LIMITS.maxHeldFds * 8;
-
-/** mulberry32 */
-function randomFrom(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 interface ModelFd {
   readonly sequence: number;
@@ -68,7 +58,7 @@ class Run {
   generation = 0;
   closed = false;
 
-  constructor(readonly random: (below: number) => number) {}
+  constructor(readonly random: Random) {}
 
   pick<T>(values: readonly T[]): T | undefined {
     return values[this.random(Math.max(values.length, 1))];
@@ -89,6 +79,7 @@ class Run {
     if (rare === 0) this.lose();
     else if (rare === 1) this.close();
     else if (rare === 2) this.exchange.exactPeer = true;
+    else if (rare === 3) this.exchange.inodePeer = true;
     else this.pick(weighted)?.();
     this.check();
   }
@@ -99,6 +90,7 @@ class Run {
     if (this.closed) return;
     const exact = this.exchange.exactPeer;
     for (const ino of inodes) {
+      if (this.exchange.inodePeer) this.generation++;
       if (!exact) {
         this.held = this.held.filter((fd) => fd.call || fd.ino !== ino || fd.generation === this.generation);
       }
@@ -312,8 +304,7 @@ class Run {
 }
 
 test('random interleavings agree with a plain model', (t) => {
-  const { GRPCFD_SEED } = process.env;
-  const firstSeed = Number(GRPCFD_SEED ?? Date.now() % 2 ** 31);
+  const firstSeed = seedOfThisRun();
   t.diagnostic(`GRPCFD_SEED=${firstSeed}`);
   for (let round = 0; round < ROUNDS; round++) {
     const seed = firstSeed + round;

@@ -24,7 +24,7 @@ trackDescriptors();
 /** Both ends of a pipe: one inode, two files. They go with the test. */
 function pipe(): { out: number; into: number } {
   const [out, into] = native.testing.pipe();
-  defer(() => [out, into].forEach((fd) => closeSync(fd)));
+  defer(() => [out, into].forEach(closeSync));
   return { out, into };
 }
 

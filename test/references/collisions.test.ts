@@ -30,7 +30,7 @@ function collidingFiles() {
     atOffset4: openSync(path, 'r'),
     atOffset11: openSync(path, 'r'),
   };
-  defer(() => Object.values(files).forEach((fd) => closeSync(fd)));
+  defer(() => Object.values(files).forEach(closeSync));
   writeSync(files.eventFd, new BigUint64Array([1n]));
   writeSync(files.otherEventFd, new BigUint64Array([2n]));
   readSync(files.atOffset4, Buffer.alloc(4));

@@ -55,7 +55,7 @@ for (const security of SECURITIES) {
     const readOnly = openSync(path, 'r');
     readSync(readOnly, Buffer.alloc(3));
     const files = [readOnly, openSync(path, 'r+'), ...native.testing.pipe()];
-    defer(() => files.forEach((fd) => closeSync(fd)));
+    defer(() => files.forEach(closeSync));
     await Promise.all(
       files.map(async (fd) => {
         using fds = grpcfd.callCredentials();

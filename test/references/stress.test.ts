@@ -68,7 +68,7 @@ function poolOfFiles(): number[] {
     readSync(atOffset1, Buffer.alloc(1));
     return [atOffset1, openSync(path, index % 2 === 0 ? 'r' : 'r+')];
   }).flat();
-  defer(() => pool.forEach((fd) => closeSync(fd)));
+  defer(() => pool.forEach(closeSync));
   return pool;
 }
 
