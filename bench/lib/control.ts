@@ -34,7 +34,8 @@ export class Peer<C extends Commands> {
     execArgv: readonly string[] = [],
   ): Promise<Peer<C>> {
     const path = fileURLToPath(new URL(`../${module}`, import.meta.url));
-    const peer = new Peer<C>(fork(path, args, { execArgv: [...execArgv] }));
+    // With those of the bench: `node --cpu-prof build/bench/main.js` profiles every process.
+    const peer = new Peer<C>(fork(path, args, { execArgv: [...process.execArgv, ...execArgv] }));
     await peer.#answerTo(0);
     return peer;
   }

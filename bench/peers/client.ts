@@ -1,6 +1,7 @@
 /** The client process of a side: `client.js LINK`, a {@link Link} in JSON. Commands that return a number return seconds. */
 import { once } from 'node:events';
 import { closeSync, readFileSync, readSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { obey } from '../lib/control.js';
@@ -170,8 +171,10 @@ const commands = {
       await firstClient().call('echo', Buffer.alloc(count));
     });
   },
-  /** Bytes that JavaScript holds, after a full collection. */
-  heap(): number {
+  /** Bytes that JavaScript holds, after full collections: what the first one finalizes, the second one frees. */
+  async heap(): Promise<number> {
+    globalThis.gc?.();
+    await setImmediate();
     globalThis.gc?.();
     const { heapUsed, external } = process.memoryUsage();
     return heapUsed + external;

@@ -1,6 +1,7 @@
 /** The server process of a side: `server.js LINK`, a {@link Link} in JSON. */
 
 import { closeSync, readFileSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { obey } from '../lib/control.js';
@@ -89,8 +90,10 @@ const commands = {
   held(): number {
     return connections.reduce((sum, connection) => sum + connection.stats().heldFds, 0);
   },
-  /** Bytes that JavaScript holds, after a full collection. */
-  heap(): number {
+  /** Bytes that JavaScript holds, after full collections: what the first one finalizes, the second one frees. */
+  async heap(): Promise<number> {
+    globalThis.gc?.();
+    await setImmediate();
     globalThis.gc?.();
     const { heapUsed, external } = process.memoryUsage();
     return heapUsed + external;

@@ -181,7 +181,7 @@ export class Connection extends Transceiver implements FdConnection {
 
   #received(fds: number[], truncated: boolean): void {
     if (fds.length > 0) {
-      const inodes = native.identify(fds);
+      const inodes = identify(fds);
       const arrivals: Arrival[] = [];
       for (const [index, fd] of fds.entries()) {
         arrivals.push({ fd, dev: inodes[index * 2] ?? 0n, ino: inodes[index * 2 + 1] ?? 0n });
@@ -224,6 +224,19 @@ class Outgoing implements OutgoingDescriptor {
             cause: error,
           }),
     );
+  }
+}
+
+/**
+ * `[dev, ino, dev, ino…]`. A file system may refuse to tell: FUSE does to every user but the one who mounted it. Such a file keeps
+ * its place among the others, and has the inode 0, which no file has: a receive of it fails.
+ */
+function identify(fds: readonly number[]): BigUint64Array {
+  try {
+    return native.identify(fds);
+  } catch {
+    if (fds.length === 1) return BigUint64Array.of(0n, 0n);
+    return BigUint64Array.from(fds.flatMap((fd) => [...identify([fd])]));
   }
 }
 

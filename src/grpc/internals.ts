@@ -585,3 +585,19 @@ export function addResponseHeader(stream: ServerHttp2Stream, key: string, value:
   const { respond } = stream;
   stream.respond = (headers, options) => respond.call(stream, { ...headers, [key]: value }, options);
 }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// 9. A session that is on its way out when its server shuts down.
+//
+// tryShutdown() gives each session's close() a callback, and waits for it (`server.ts`, closeSession). Once a peer's hang-up has
+// destroyed a session, and until its socket has closed, Node's close() does nothing, and drops the callback
+// (`lib/internal/http2/core.js`): tryShutdown() would never end.
+
+/** Has `session.close(callback)` call back whenever the session closes. */
+export function alwaysCallBackOnClose(session: ServerHttp2Session): void {
+  const { close } = session;
+  session.close = (callback) => {
+    if (callback !== undefined && session.destroyed && !session.closed) session.once('close', callback);
+    else close.call(session, callback);
+  };
+}

@@ -4,6 +4,7 @@ import { UnixListener } from '../socket/unix-listener.js';
 import { Connection } from './connection.js';
 import {
   type AnyHttp2Server,
+  alwaysCallBackOnClose,
   listenOnUnixPathsWith,
   replaceCreateHttp2Server,
   type StreamSocket,
@@ -57,6 +58,7 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): voi
     const connection = socket === undefined ? undefined : connections.get(socket);
     if (connection === undefined) return;
     setConnectionOf(session, connection);
+    alwaysCallBackOnClose(session);
     // Sequence numbers are of no use any more on a connection that lost descriptors: the channel is sent to a new one.
     // In a later turn, so that a call in the very bytes with which descriptors were lost reaches its handler and fails there.
     // A session that closes already refuses it, and its next attempt waits for as long as the table is full.

@@ -45,7 +45,8 @@ export interface UnixListenerEvents {
   onConnection(fd: number): void;
   /**
    * `accept` failed. The listener goes on by itself: where descriptors or memory ran out, it tries again
-   * after a while, and reports only the first of such failures in a row.
+   * after a while, and reports only the first of such failures in a row. Or `close` could not remove the
+   * socket file.
    */
   onError(error: NodeJS.ErrnoException): void;
 }
@@ -111,6 +112,9 @@ export class UnixListener {
     // While the file is there its socket listens: whoever finds one that does not may take it away.
     try {
       this.#file?.unlink();
+    } catch (error) {
+      // The process may have given up the right since it bound. The socket is closed all the same, and the file then is a dead one.
+      this.#events.onError(error as NodeJS.ErrnoException);
     } finally {
       this.#handle.close();
     }

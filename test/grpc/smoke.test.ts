@@ -13,7 +13,8 @@ for (const security of SECURITIES) {
     test(`${security}: a file goes with a call by its ${name}, and another comes back`, async () => {
       const question = fileWith('from the client');
       const answer = fileWith('from the server');
-      defer(() => [question, answer].forEach((fd) => closeSync(fd)));
+      defer(() => closeSync(question));
+      defer(() => closeSync(answer));
       const { address } = await serve(
         {
           unary: grpcfd.handler(async (call, fds) => {

@@ -75,7 +75,7 @@ for (const security of SECURITIES) {
     });
     const tap = await Tap.open(target);
     const row = { security, rpc: 'unary', direction: 'c2s', kind: 'UNLINKED', fds: count } as const;
-    const result = await goClient()({ ...row, target: tap.target, warm: false, receiveMs: RECEIVE_MS });
+    const result = await goClient()({ ...row, target: tap.target, warm: true, receiveMs: RECEIVE_MS });
     assert.equal(result.reason, undefined);
     assert.deepEqual(tap.fromClient, Array(count).fill(1));
     assert.equal(connections[0]?.stats().receivedFds, count);

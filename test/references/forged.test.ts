@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
+import { constants } from 'node:os';
 import { test } from 'node:test';
 import type * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
+import { native } from '#src/native/binding.js';
 import { trackDescriptors } from '../support/fd-table.js';
 import { Gate } from '../support/gate.js';
 import { type Message, serve } from '../support/service.js';
@@ -119,6 +121,28 @@ test('entries that are not true fail each by itself, and the true one among them
   ]);
   assert.equal(received, 'ERR_GRPCFD_REFERENCE_MISMATCH');
   await honest();
+});
+
+test('a file whose inode its file system does not tell, as FUSE to other users, fails only who asks for it', async (t) => {
+  const { client, send, ask, honest } = await forgery();
+  await honest();
+  const files = [send('one'), send('untold'), send('two')];
+  const [dev, ino] = (files[1]?.inode ?? '').split('.').map(BigInt);
+  const { identify } = native;
+  t.mock.method(native, 'identify', (fds: readonly number[]) => {
+    const inodes = identify(fds);
+    for (const index of fds.keys()) {
+      if (inodes[index * 2] === dev && inodes[index * 2 + 1] === ino)
+        throw native.systemError(constants.errno.EACCES, 'fstat');
+    }
+    return inodes;
+  });
+  const entries = files.map(({ sequence, inode }, index) => `a.${index}.${sequence}.${inode}`);
+  const { outcomes } = await ask([CONNECTION, ...entries].join(';'), ['fd:a:0', 'fd:a:1', 'fd:a:2']);
+  assert.deepEqual(outcomes, ['one', 'ERR_GRPCFD_REFERENCE_MISMATCH', 'two']);
+  t.mock.restoreAll();
+  await honest();
+  assert.equal(client.alive, true);
 });
 
 test('a descriptor of a call that runs is not for another call that claims it', async () => {

@@ -132,9 +132,8 @@ class Stress {
     if (plan.kills !== undefined) [...this.serverConnections][plan.kills]?.socket.destroy();
     const fds = grpcfd.callCredentials();
     try {
-      const replies = await this.#call(plan, fds);
+      await this.#call(plan, fds);
       this.count('OK');
-      for (const { file, index } of replies) if (file !== undefined) await this.#check(fds, file, index);
     } catch (error) {
       const { code } = error as grpc.ServiceError;
       this.count(grpc.status[code] ?? String(error));
@@ -148,7 +147,8 @@ class Stress {
     }
   }
 
-  async #check(fds: grpcfd.FdTransceiver, file: unknown, index: unknown): Promise<void> {
+  async #check(fds: grpcfd.FdTransceiver, { file, index }: Message): Promise<void> {
+    if (file === undefined) return;
     try {
       await using received = await fds.recvFile(String(file));
       assert.equal(identityOf(received.fd), this.identities[Number(index)]);
@@ -173,7 +173,7 @@ class Stress {
     return [...files, ...pipes];
   }
 
-  async #call(plan: Plan, fds: grpcfd.FdCallCredentials): Promise<Message[]> {
+  async #call(plan: Plan, fds: grpcfd.FdCallCredentials): Promise<void> {
     const client = this.clients[plan.client];
     assert.ok(client !== undefined);
     const { id, failures, deadlineMs } = plan;
@@ -181,7 +181,8 @@ class Stress {
     const first = { call: id, failures };
     if (!plan.streaming) {
       const reply = await client.unary({ requests: [first, ...this.#request(plan, fds)] }, options);
-      return reply['replies'] as Message[];
+      for (const each of reply['replies'] as Message[]) await this.#check(fds, each);
+      return;
     }
     // Some of its descriptors are attached before it starts, some are sent while it runs.
     const early = this.#request(plan, fds);
@@ -190,15 +191,15 @@ class Stress {
       plan.cancelAfterMs === undefined ? undefined : setTimeout(() => call.cancel(), plan.cancelAfterMs);
     try {
       for (const request of [first, ...early]) call.write(request);
-      const replies: Message[] = [];
+      let replies = 0;
       for await (const reply of call) {
-        replies.push(reply as Message);
-        if (replies.length === 1) {
+        await this.#check(fds, reply as Message);
+        replies++;
+        if (replies === 1) {
           for (const request of this.#request(plan, fds)) call.write(request);
           call.end();
         }
       }
-      return replies;
     } finally {
       clearTimeout(timer);
     }

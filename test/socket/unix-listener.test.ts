@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
+import fs, {
   chmodSync,
   existsSync,
   lstatSync,
@@ -12,6 +12,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { connect as plainConnect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -158,6 +159,29 @@ test("close leaves a socket file alone that has become somebody else's", () => {
   first.close();
   assert.ok(existsSync(path));
   connectTo(path);
+});
+
+test('close of a socket file that may not be removed any more closes the socket, and says so', (t) => {
+  const path = join(temporaryDirectory(), 's');
+  const errors: Error[] = [];
+  const listener = UnixListener.listen(
+    { path },
+    { onConnection: () => {}, onError: (error) => void errors.push(error) },
+  );
+  const denied = new Error('EACCES');
+  // As for a process that has changed its user since it bound.
+  t.mock.method(fs, 'unlinkSync', () => {
+    throw denied;
+  });
+  syncBuiltinESMExports();
+  listener.close();
+  t.mock.restoreAll();
+  syncBuiltinESMExports();
+  assert.deepEqual(errors, [denied]);
+  assert.throws(() => native.connectUnix(Buffer.from(path)), { code: 'ECONNREFUSED' });
+  const { listener: next } = listen({ path });
+  next.close();
+  assert.equal(existsSync(path), false);
 });
 
 test('of processes that find the same dead socket at the same time, exactly one gets the path', async () => {
