@@ -26,7 +26,7 @@ export async function handoff(suite: Suite): Promise<void> {
         ours: ours.side((client) => client.ask(command, calls, fds)),
         theirs: ours.side((client) => client.ask('unary', calls, 1, 32)),
         metric: { unit: 'calls/s', count: calls, as: 'rate' },
-        rounds: 11,
+        rounds: 9,
       });
     }
   }
@@ -44,7 +44,7 @@ export async function handoff(suite: Suite): Promise<void> {
         ...sides,
         name: `${name} to the ${to}, against Go`,
         metric: { unit: 'fds/s', count: total, as: 'rate' },
-        rounds: 11,
+        rounds: 9,
       });
       const switches = [pairs.ours.contextSwitches / total, pairs.theirs.contextSwitches / total] as const;
       suite.count(`${name} to the ${to}, context switches, against Go`, 'each fd', ...switches);

@@ -42,7 +42,7 @@ export async function scale(suite: Suite): Promise<void> {
     ours: ours.side((client) => client.ask('unary', CALLS, 1, 32)),
     theirs: stock.side((client) => client.ask('unary', CALLS, 1, 32)),
     metric: { unit: 'µs', count: CALLS, as: 'each' },
-    rounds: 11,
+    rounds: 9,
     warmUps: 5,
   });
   let held = 0;
@@ -126,7 +126,7 @@ class Grown {
       ours: this.#rig.side((client) => client.ask('unary', CALLS, 1, 32)),
       theirs: this.#small.side((client) => client.ask('unary', CALLS, 1, 32)),
       metric,
-      rounds: 11,
+      rounds: 9,
       warmUps: 5,
     });
     await this.#suite.compare({
@@ -134,7 +134,7 @@ class Grown {
       ours: this.#rig.side((client) => client.ask('take', CALLS, 1)),
       theirs: this.#small.side((client) => client.ask('take', CALLS, 1)),
       metric,
-      rounds: 11,
+      rounds: 9,
       warmUps: 5,
     });
   }

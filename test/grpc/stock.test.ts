@@ -83,7 +83,8 @@ for (const security of SECURITIES) {
 
     test(`${security}: ${who}: big messages, and many at a time`, async () => {
       const client = await pair(ours, security);
-      const replies = await Promise.all(Array.from({ length: 20 }, (_, id) => client.unary({ id, BIG })));
+      // grpc-js 1.13.0 refuses more than 10 MB at a time on Node 22 and later, also with stock at both ends.
+      const replies = await Promise.all(Array.from({ length: 8 }, (_, id) => client.unary({ id, BIG })));
       for (const [id, reply] of replies.entries()) assert.deepEqual(reply, { id, BIG });
     });
 

@@ -8,6 +8,7 @@ import {
   clientOf,
   type ExchangeClient,
   exchangeService,
+  healthService,
   type Reply,
   type Request,
 } from '../../interop/node/protocol.js';
@@ -61,7 +62,7 @@ export type Unary = (
   fds: grpcfd.FdServerCall,
 ) => Promise<Reply> | Reply;
 
-/** A server in this process, whose unary calls are answered by `unary`. */
+/** A server in this process, whose unary calls are answered by `unary`, and health checks too. */
 export async function serveUnary(
   security: Security,
   unary: Unary,
@@ -71,6 +72,7 @@ export async function serveUnary(
   const onConnection = (connection: grpcfd.FdConnection) => void connections.push(connection);
   const server = new grpcfd.Server();
   server.addService(exchangeService, { Unary: grpcfd.handler<Request, Reply>(unary) });
+  server.addService(healthService, { Check: grpcfd.handler(() => ({ status: 'SERVING' })) });
   await bind(server, target, serverCredentials(security, workplace().certs, { onConnection }));
   defer(() => shutDown(server));
   return { server, target, connections };
