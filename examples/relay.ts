@@ -14,7 +14,8 @@ interface Message {
 const proto = fileURLToPath(new URL('../../interop/proto/interop.proto', import.meta.url));
 const definition = loadSync(proto, { arrays: true });
 const service = definition['grpcfd.interop.v1.Exchange'] as grpc.ServiceDefinition;
-const [listen = '', backend = ''] = process.argv.slice(2);
+const [listen, backend] = process.argv.slice(2);
+if (listen === undefined || backend === undefined) throw new Error('usage: node relay.js LISTEN BACKEND');
 
 const Client = grpc.makeGenericClientConstructor(service, 'Exchange');
 const client = new Client(backend, grpcfd.channelCredentials());

@@ -122,6 +122,12 @@ function statusOf(reason: GrpcFdErrorReason, cause: unknown): number {
   return errno === undefined ? STATUS.INTERNAL : (STATUS_OF_ERRNO[errno] ?? STATUS.INTERNAL);
 }
 
+/** The gRPC status of a failed syscall, as Node.js reports it; undefined for any other error. */
+export function statusOfSystemError(error: object): number | undefined {
+  const errno = errnoCode(error);
+  return errno === undefined ? undefined : STATUS_OF_ERRNO[errno];
+}
+
 /** The `code` of a failed syscall ('EMFILE'), or undefined. */
 function errnoCode(error: unknown): string | undefined {
   const code = (error as NodeJS.ErrnoException | null | undefined)?.code;

@@ -87,6 +87,7 @@ function parseUint64(digits: string, url: string): bigint {
 }
 
 function describeFault(url: string): string {
+  if (url === '') return 'it is empty: was the field of the message set?';
   if (!/^inode:/i.test(url)) return 'its scheme is not "inode"';
   if (/[?#]/.test(url)) return 'it has a query or a fragment';
   return 'it is not inode://<dev>/<ino> with two unsigned decimal numbers';

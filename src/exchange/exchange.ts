@@ -123,14 +123,27 @@ export class Exchange {
   take(name: SequenceName, scope?: CallScope): number;
   take(name: DescriptorName, scope?: CallScope): number | undefined;
   take(name: DescriptorName, scope?: CallScope): number | undefined {
+    return this.takeNumbered(name, scope)?.fd;
+  }
+
+  /** {@link take}, and in which place it came: for {@link release}. */
+  takeNumbered(name: DescriptorName, scope?: CallScope): Taken | undefined {
     this.#assertOpen(scope);
-    if (name.kind === 'sequence') return this.#duplicate(this.#exact(name, scope), name);
+    if (name.kind === 'sequence') {
+      const exact = this.#exact(name, scope);
+      return { fd: this.#duplicate(exact, name), sequence: exact.sequence };
+    }
     const held = this.#state.held.newest(inodeKey(name), scope?.claims);
     if (held === undefined) return undefined;
     const fd = this.#duplicate(held, name);
     // What came with it has come by now, both ends of a pipe for one; see `arrive`.
     this.#state.held.advance();
-    return fd;
+    return { fd, sequence: held.sequence };
+  }
+
+  /** Closes what came in a place and is still held for no running call: whoever received it wants it no more. */
+  release(sequence: number): void {
+    this.#state.held.releaseIdle(sequence);
   }
 
   /**
@@ -217,7 +230,7 @@ export class Exchange {
 
   #prepare(wait: Wait, held: Held): Delivery {
     try {
-      return { wait, fd: this.#state.held.duplicate(held) };
+      return { wait, fd: this.#state.held.duplicate(held), sequence: held.sequence };
     } catch (cause) {
       return { wait, error: duplicateFailed({ kind: 'inode', dev: held.dev, ino: held.ino }, cause) };
     }
@@ -227,16 +240,22 @@ export class Exchange {
     const { wait } = delivery;
     if ('error' in delivery) failWaits([wait], delivery.error);
     else if (wait.withdrawn) this.#operations.close(delivery.fd);
-    else wait.waiter.arrived(delivery.fd);
+    else wait.waiter.arrived(delivery.fd, delivery.sequence);
   }
+}
+
+/** A duplicate, the taker's own, of what came in that place. */
+export interface Taken {
+  readonly fd: number;
+  readonly sequence: number;
 }
 
 /** What a waiter that was removed from the waits is about to be told. */
 type Delivery =
-  | { readonly wait: Wait; readonly fd: number }
+  | { readonly wait: Wait; readonly fd: number; readonly sequence: number }
   | { readonly wait: Wait; readonly error: GrpcFdError };
 
-function descriptorsLost(): GrpcFdError {
+export function descriptorsLost(): GrpcFdError {
   return new GrpcFdError(
     'ERR_GRPCFD_DESCRIPTORS_LOST',
     'the kernel dropped descriptors (MSG_CTRUNC): the descriptor table was full, or a security module refused',

@@ -192,6 +192,11 @@ export class HeldDescriptors {
     }
   }
 
+  releaseIdle(sequence: number): void {
+    const held = this.#bySequence.get(sequence);
+    if (held?.idleLink !== undefined) this.#close(held);
+  }
+
   closeAll(): void {
     const all = [...this.#bySequence.values()];
     for (const held of all) {

@@ -1,7 +1,7 @@
 import { GrpcFdError } from '../errors.js';
 import type { CallScope } from './call-scope.js';
 import { MAX_TIMER_MS } from './clock.js';
-import type { Exchange } from './exchange.js';
+import type { Exchange, Taken } from './exchange.js';
 import { type DescriptorName, describeName } from './names.js';
 import type { Waiter } from './waits.js';
 
@@ -13,12 +13,18 @@ export interface ReceiveOptions {
   readonly timeoutMs?: number | undefined;
 }
 
+/** The place in which a received descriptor came. */
+export interface ReceiveSource {
+  readonly exchange: Exchange;
+  readonly sequence: number;
+}
+
 /**
  * One receive as its user sees it. It may be attached to several connections over time: a call of a client
  * learns late which one carries it, and a retry may take another. The first result counts, and withdraws it
  * everywhere.
  */
-export class PendingReceive implements Waiter {
+export class PendingReceive {
   /**
    * The descriptor, which is then the user's own. Nothing happens when a rejection goes unread: a receiver
    * that was given up must not end the process when the peer hangs up.
@@ -31,6 +37,7 @@ export class PendingReceive implements Waiter {
   readonly #onAbort = (): void => this.fail(aborted(this.#name, this.#signal));
   readonly #onSettled: ((receive: PendingReceive) => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #source: ReceiveSource | undefined;
   #settled = false;
   #resolve: (fd: number) => void = () => {};
   #reject: (error: GrpcFdError) => void = () => {};
@@ -55,6 +62,11 @@ export class PendingReceive implements Waiter {
     this.#start(options);
   }
 
+  /** Where the descriptor came from, once it has come. */
+  get source(): ReceiveSource | undefined {
+    return this.#source;
+  }
+
   get settled(): boolean {
     return this.#settled;
   }
@@ -66,10 +78,15 @@ export class PendingReceive implements Waiter {
   attach(exchange: Exchange, scope?: CallScope): void {
     if (this.#settled || this.#attached.has(exchange)) return;
     try {
-      const fd = exchange.take(this.#name, scope);
-      if (fd !== undefined) this.arrived(fd);
-      else if (this.#name.kind === 'inode')
-        this.#attached.set(exchange, exchange.wait(this.#name, this, scope));
+      const taken = exchange.takeNumbered(this.#name, scope);
+      if (taken !== undefined) this.#resolveWith(taken, exchange);
+      else if (this.#name.kind === 'inode') {
+        const waiter: Waiter = {
+          arrived: (fd, sequence) => this.#resolveWith({ fd, sequence }, exchange),
+          failed: (error) => this.fail(error),
+        };
+        this.#attached.set(exchange, exchange.wait(this.#name, waiter, scope));
+      }
     } catch (error) {
       if (!(error instanceof GrpcFdError)) throw error;
       this.fail(error);
@@ -82,24 +99,18 @@ export class PendingReceive implements Waiter {
     this.#attached.delete(exchange);
   }
 
-  /**
-   * Called by an exchange, never after the receive settled: settling withdraws every wait, and a withdrawn
-   * one is closed there.
-   */
-  arrived(fd: number): void {
-    this.#settle();
-    this.#resolve(fd);
-  }
-
-  failed(error: GrpcFdError): void {
-    this.fail(error);
-  }
-
   /** Ends the receive with `error`, unless it is settled. */
   fail(error: GrpcFdError): void {
     if (this.#settled) return;
     this.#settle();
     this.#reject(error);
+  }
+
+  /** Never after the receive settled: settling withdraws every wait, and a withdrawn one is closed by its exchange. */
+  #resolveWith({ fd, sequence }: Taken, exchange: Exchange): void {
+    this.#source = { exchange, sequence };
+    this.#settle();
+    this.#resolve(fd);
   }
 
   #start({ signal, timeoutMs }: ReceiveOptions): void {

@@ -5,8 +5,8 @@ import type { GrpcFdError } from '../errors.js';
  * first. Either may call anything of the exchange, and must not throw.
  */
 export interface Waiter {
-  /** Receives its own duplicate, to close. */
-  arrived(fd: number): void;
+  /** Receives its own duplicate, to close, of what came in that place. */
+  arrived(fd: number, sequence: number): void;
   failed(error: GrpcFdError): void;
 }
 

@@ -5,6 +5,9 @@ import { Outcome, type OutcomeSink } from './sent.js';
 import type { SharedDescriptor } from './shared-descriptor.js';
 import { formatReference } from './source.js';
 
+/** Makes the error for what was never sent. Only where it never was: an error costs more than the rest of a call's descriptor. */
+export type Reason = () => GrpcFdError;
+
 /**
  * A descriptor attached to the calls of an FdCallCredentials. It is kept until no attempt of any call that started with it
  * can follow, and sent anew on the connection of each attempt.
@@ -14,8 +17,9 @@ export class Attachment implements OutcomeSink {
   /** Success once any connection's kernel took it; else why it never was sent, known when nothing more can follow. */
   readonly outcome = new Outcome();
   #queued = 0;
+  #sent = false;
   #failure: Error | undefined;
-  #released = false;
+  #released: Reason | undefined;
   #id: string;
   #number: number;
 
@@ -50,7 +54,7 @@ export class Attachment implements OutcomeSink {
 
   #queueOn(connection: Connection): number {
     // Its credentials were closed since the call started.
-    if (this.#released) return NOT_SENT;
+    if (this.#released !== undefined) return NOT_SENT;
     this.#queued++;
     return connection.queue(this.descriptor, this);
   }
@@ -58,21 +62,25 @@ export class Attachment implements OutcomeSink {
   /** @internal What became of it on one connection. */
   settle(error: Error | null): void {
     this.#queued--;
-    if (error === null) this.outcome.settle(null);
-    else this.#failure = error;
+    if (error === null) {
+      this.#sent = true;
+      this.outcome.settle(null);
+    } else {
+      this.#failure = error;
+    }
     this.#conclude();
   }
 
   /** Lets go of the descriptor: no attempt can follow. `reason` tells why, where it never was sent. Idempotent. */
-  release(reason: GrpcFdError): void {
-    if (this.#released) return;
-    this.#released = true;
-    this.#failure ??= reason;
+  release(reason: Reason): void {
+    if (this.#released !== undefined) return;
+    this.#released = reason;
     this.descriptor.release();
     this.#conclude();
   }
 
   #conclude(): void {
-    if (this.#released && this.#queued === 0) this.outcome.settle(this.#failure ?? null);
+    if (this.#sent || this.#released === undefined || this.#queued > 0) return;
+    this.outcome.settle(this.#failure ?? this.#released());
   }
 }

@@ -1,11 +1,11 @@
 import * as grpc from '@grpc/grpc-js';
 import type { ReceivedFile } from '../descriptor/received-file.js';
 import type { ReceiveOptions } from '../exchange/pending-receive.js';
-import type { Attachment } from './attachment.js';
 import { CallBoundCredentials, CombinedCallCredentials } from './call-binding.js';
 import { CallUse } from './call-use.js';
 import { ClientCallTransceiver, credentialsClosed } from './client-call.js';
 import { takeAnswer } from './fds-metadata.js';
+import type { Holdings } from './holdings.js';
 import { type CallObserver, componentsOf, installCallHook, isEmptyCallCredentials } from './internals.js';
 import type { SentFd } from './sent.js';
 import type { DescriptorSource } from './source.js';
@@ -32,7 +32,7 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
   constructor(inner: grpc.CallCredentials) {
     super();
     this.#inner = inner;
-    collected.register(this, this.#transceiver.attachments);
+    collected.register(this, this.#transceiver.holdings);
     installCallHook(hookCall);
   }
 
@@ -88,7 +88,8 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
   }
 
   /**
-   * Closes what was not sent, and ends what waits with `ERR_GRPCFD_CLOSED`. Calls that run go on. Idempotent.
+   * Closes what was not sent, ends what waits with `ERR_GRPCFD_CLOSED`, and has the connection close what it held of that
+   * which was received with these credentials: yours stays yours. Calls that run go on. Idempotent.
    */
   close(): void {
     this.#transceiver.close();
@@ -169,7 +170,7 @@ function observerOf(uses: readonly CallUse[]): CallObserver {
   };
 }
 
-/** Closes what credentials that nobody has any more did not send. */
-const collected = new FinalizationRegistry<Set<Attachment>>((attachments) => {
-  for (const attachment of attachments) attachment.release(credentialsClosed('were collected'));
+/** Closes what credentials that nobody has any more left behind. */
+const collected = new FinalizationRegistry<Holdings>((holdings) => {
+  holdings.close(() => credentialsClosed('were collected'));
 });

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../errors.js';
-import { resolveLimits } from '../exchange/limits.js';
+import { descriptorsLost } from '../exchange/exchange.js';
 import { type ConnectionSource, callCredentialsOfSubchannel } from './call-binding.js';
 import { fdCredentialsIn } from './call-credentials.js';
 import { Connection } from './connection.js';
@@ -12,7 +12,7 @@ import {
   registerUnixAbstractResolver,
   takeConnection,
 } from './internals.js';
-import { type FdConnectionOptions, sameOptions } from './options.js';
+import { checkArguments, type FdConnectionOptions, sameOptions } from './options.js';
 
 type CreateConnectorParameters = Parameters<grpc.ChannelCredentials['_createSecureConnector']>;
 type SecureConnector = ReturnType<grpc.ChannelCredentials['_createSecureConnector']>;
@@ -24,13 +24,13 @@ type SecureConnectResult = Awaited<ReturnType<SecureConnector['connect']>>;
  * insecure; a unix socket does not leave the machine, and on a TCP target such a channel does not connect.
  *
  * @param inner default: insecure
- * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT` for options out of range
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT` for options out of range or unknown
  */
 export function channelCredentials(
   inner: grpc.ChannelCredentials = grpc.credentials.createInsecure(),
   options: FdConnectionOptions = {},
 ): grpc.ChannelCredentials {
-  resolveLimits(options);
+  checkArguments('channel', inner, options);
   registerUnixAbstractResolver();
   return new FdChannelCredentials(inner, options, grpc.credentials.createEmpty());
 }
@@ -109,6 +109,7 @@ class FdConnector implements SecureConnector, ConnectionSource {
     const connection = new Connection(takeConnection(socket), 'client', this.#options);
     try {
       const result = await this.#inner.connect(connection.socket);
+      if (connection.hasLostDescriptors) throw descriptorsLost();
       // Node leaves a socket open after a TLS error that follows the handshake, as a server's demand for a certificate does
       // in TLS 1.3, and grpc-js forgets it.
       result.socket.once('error', () => connection.socket.destroy());

@@ -2,8 +2,8 @@ import { GrpcFdError } from '../errors.js';
 import { MAX_TIMER_MS } from '../exchange/clock.js';
 import { DEFAULT_LIMITS } from '../exchange/limits.js';
 import type { InodeName } from '../exchange/names.js';
-import { PendingReceive, type ReceiveOptions, receive } from '../exchange/pending-receive.js';
-import { Attachment } from './attachment.js';
+import { PendingReceive, type ReceiveOptions } from '../exchange/pending-receive.js';
+import { Attachment, type Reason } from './attachment.js';
 import type { CallUse, CallUseOwner } from './call-use.js';
 import {
   type Connection,
@@ -12,6 +12,7 @@ import {
   randomId,
   wrongConnection,
 } from './connection.js';
+import { Holdings } from './holdings.js';
 import { Sent, type SentFd } from './sent.js';
 import type { SharedDescriptor } from './shared-descriptor.js';
 import type { Reference } from './source.js';
@@ -24,8 +25,7 @@ export function credentialsClosed(how = 'were closed'): GrpcFdError {
 /** The transceiver of the calls that were given one FdCallCredentials, which have a base class of their own. */
 export class ClientCallTransceiver extends Transceiver implements CallUseOwner, ConnectionUser {
   readonly #id = randomId();
-  /** What the next call takes along, and what running calls may need again. */
-  readonly attachments = new Set<Attachment>();
+  readonly holdings = new Holdings();
   /** How many uncommitted calls carry an attachment. */
   readonly #carriers = new Map<Attachment, number>();
   readonly #uses = new Set<CallUse>();
@@ -44,7 +44,7 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
       descriptor.release();
       throw credentialsClosed();
     }
-    if (this.attachments.size >= DEFAULT_LIMITS.maxFdsPerCall) {
+    if (this.holdings.attachments.size >= DEFAULT_LIMITS.maxFdsPerCall) {
       descriptor.release();
       throw tooMany();
     }
@@ -54,8 +54,8 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
     for (const connection of this.#connectionsInUse()) attachment.sendLate(connection);
     const carriers = [...this.#uses].filter((use) => use.add(attachment)).length;
     if (carriers > 0) this.#carriers.set(attachment, carriers);
-    if (carriers > 0 || this.#uses.size === 0) this.attachments.add(attachment);
-    else attachment.release(this.#unsupported ?? credentialsClosed('have no call that could carry it'));
+    if (carriers > 0 || this.#uses.size === 0) this.holdings.attachments.add(attachment);
+    else attachment.release(() => this.#unsupported ?? credentialsClosed('have no call that could carry it'));
     return new Sent(descriptor.url, attachment.ref, attachment.outcome);
   }
 
@@ -64,7 +64,10 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
     if (name.kind === 'reference') {
       for (const connection of this.#connections) {
         const known = connection.nameOf(name);
-        if (known !== undefined) return receive(connection.exchange, known, options);
+        if (known === undefined) continue;
+        const pending = new PendingReceive(known, options, (settled) => this.#remember(settled));
+        pending.attach(connection.exchange);
+        return pending.promise;
       }
       return Promise.reject(wrongConnection(name));
     }
@@ -83,18 +86,20 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    for (const attachment of [...this.attachments]) this.#release(attachment, credentialsClosed());
     this.#failPending(credentialsClosed());
     this.#settleIdle();
+    this.holdings.close(credentialsClosed);
   }
 
   callStarted(use: CallUse): Iterable<Attachment> {
+    // What earlier calls received is theirs by now.
+    if (this.#uses.size === 0) this.holdings.releaseReceived();
     this.#uses.add(use);
-    for (const attachment of this.attachments) {
+    for (const attachment of this.holdings.attachments) {
       this.#carriers.set(attachment, (this.#carriers.get(attachment) ?? 0) + 1);
     }
     this.#settleIdle();
-    return this.attachments;
+    return this.holdings.attachments;
   }
 
   callBound(_use: CallUse, connection: Connection): void {
@@ -110,7 +115,7 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
 
   callUnsupported(_use: CallUse, error: GrpcFdError): void {
     this.#unsupported = error;
-    for (const attachment of [...this.attachments]) this.#release(attachment, error);
+    for (const attachment of [...this.holdings.attachments]) this.#release(attachment, () => error);
     this.#failPending(error);
   }
 
@@ -118,7 +123,7 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
     for (const attachment of attachments) {
       const carriers = (this.#carriers.get(attachment) ?? 0) - 1;
       if (carriers > 0) this.#carriers.set(attachment, carriers);
-      else this.#release(attachment, neverSent());
+      else this.#release(attachment, neverSent);
     }
   }
 
@@ -143,15 +148,20 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
     return [...this.#connections].filter((connection) => connection.isOpen).reverse();
   }
 
-  #release(attachment: Attachment, reason: GrpcFdError): void {
-    this.attachments.delete(attachment);
+  #release(attachment: Attachment, reason: Reason): void {
+    this.holdings.attachments.delete(attachment);
     this.#carriers.delete(attachment);
     attachment.release(reason);
   }
 
   #forget(pending: PendingReceive): void {
     this.#pending.delete(pending);
+    this.#remember(pending);
     this.#settleIdle();
+  }
+
+  #remember({ source }: PendingReceive): void {
+    if (source !== undefined) this.holdings.addReceived(source);
   }
 
   #failPending(error: GrpcFdError): void {

@@ -42,6 +42,7 @@ export class Connection extends Transceiver implements FdConnection {
   readonly #users = new Set<ConnectionUser>();
   readonly #closed = new Outcome();
   #exactServer = false;
+  #lostDescriptors = false;
 
   /**
    * Takes `fd` over, and closes it if it throws.
@@ -101,6 +102,11 @@ export class Connection extends Transceiver implements FdConnection {
 
   get isOpen(): boolean {
     return !this.#stream.closed;
+  }
+
+  /** The kernel dropped some that came in, perhaps before anybody could be told: in a TLS handshake. */
+  get hasLostDescriptors(): boolean {
+    return this.#lostDescriptors;
   }
 
   stats(): FdConnectionStats {
@@ -190,6 +196,7 @@ export class Connection extends Transceiver implements FdConnection {
     }
     if (!truncated) return;
     this.exchange.lose();
+    this.#lostDescriptors = true;
     this.onDescriptorsLost?.();
   }
 
@@ -247,7 +254,8 @@ export function connectionClosed(): GrpcFdError {
 export function wrongConnection(reference: Reference): GrpcFdError {
   return new GrpcFdError(
     'ERR_GRPCFD_WRONG_CONNECTION',
-    `${formatReference(reference.id, reference.number)} names a descriptor of another connection or call`,
+    `${formatReference(reference.id, reference.number)} names a descriptor of another connection or call: was the call that brought it started with the options() of ` +
+      'its credentials?',
   );
 }
 

@@ -1,5 +1,6 @@
 import { Duplex } from 'node:stream';
 import type * as grpc from '@grpc/grpc-js';
+import { statusOfSystemError } from '../errors.js';
 import { fromAnyCall } from './server-call.js';
 import type { FdServerCall } from './transceiver.js';
 
@@ -32,7 +33,8 @@ type AsyncHandler<Handler> = [Handler] extends [never]
 /**
  * Makes an asynchronous function a handler of grpc-js: what it returns is the reply, what it throws becomes the call's
  * status, and nothing is left unhandled. A {@link GrpcFdError} has its own status; anything else with a numeric `code` keeps
- * that, with its `details` and `metadata`; the rest is UNKNOWN. A streaming call is ended when the function has finished,
+ * that, with its `details` and `metadata`; a failed syscall has the status of its errno (ENOENT: NOT_FOUND), and its message; the rest is
+ * UNKNOWN. A streaming call is ended when the function has finished,
  * unless it did that itself.
  *
  * `fds` is the call's transceiver. On a connection that cannot carry descriptors the handler still runs, and what it sends
@@ -101,9 +103,17 @@ function keepWritable(stream: Duplex): void {
 function toStatus(thrown: unknown): object {
   const status = typeof thrown === 'object' && thrown !== null ? thrown : new Error(String(thrown));
   const { message, details } = status as { message?: unknown; details?: unknown };
-  const mended = { message: wellFormed(message), details: wellFormed(details) };
+  const code = statusOfSystemError(status);
+  const mended = {
+    message: wellFormed(message),
+    details: wellFormed(code === undefined ? details : message),
+  };
   if (mended.message === message && mended.details === details) return status;
-  return Object.create(status, { message: { value: mended.message }, details: { value: mended.details } });
+  return Object.create(status, {
+    message: { value: mended.message },
+    details: { value: mended.details },
+    ...(code === undefined ? {} : { code: { value: code } }),
+  });
 }
 
 function wellFormed(text: unknown): unknown {

@@ -1,4 +1,6 @@
-import type { ExchangeLimits } from '../exchange/limits.js';
+import * as grpc from '@grpc/grpc-js';
+import { GrpcFdError } from '../errors.js';
+import { type ExchangeLimits, resolveLimits } from '../exchange/limits.js';
 import type { FdConnection } from './transceiver.js';
 
 /** What can be set for the connections of `channelCredentials()` and `serverCredentials()`. */
@@ -20,6 +22,36 @@ export interface FdServerOptions extends FdConnectionOptions {
   readonly gid?: number | undefined;
   /** Connections that the kernel queues before they are accepted. Default 511, as in Node; the kernel's `net.core.somaxconn` caps it. */
   readonly backlog?: number | undefined;
+}
+
+const CONNECTION_OPTIONS = ['maxHeldFds', 'maxFdsPerCall', 'holdMs', 'maxPendingReceives', 'onConnection'];
+const SERVER_OPTIONS = [...CONNECTION_OPTIONS, 'mode', 'uid', 'gid', 'backlog'];
+
+/**
+ * Checks what `channelCredentials` and `serverCredentials` were given: a misspelt option, or options in the place of the
+ * credentials, would show much later, or never.
+ *
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`
+ */
+export function checkArguments(role: 'channel' | 'server', inner: object, options: FdServerOptions): void {
+  const [credentials, known] =
+    role === 'channel'
+      ? [grpc.ChannelCredentials, CONNECTION_OPTIONS]
+      : [grpc.ServerCredentials, SERVER_OPTIONS];
+  if (!(inner instanceof credentials)) {
+    throw new GrpcFdError(
+      'ERR_GRPCFD_INVALID_ARGUMENT',
+      `${role}Credentials() takes the credentials to wrap, of the same @grpc/grpc-js, or undefined; options come second`,
+    );
+  }
+  const unknown = Object.keys(options).find((key) => !known.includes(key));
+  if (unknown !== undefined) {
+    throw new GrpcFdError(
+      'ERR_GRPCFD_INVALID_ARGUMENT',
+      `${role}Credentials() has no option ${JSON.stringify(unknown)}`,
+    );
+  }
+  resolveLimits(options);
 }
 
 /** Whether two sets of options make equal connections, so that channels may share them. */

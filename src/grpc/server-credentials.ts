@@ -1,8 +1,7 @@
 import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../errors.js';
-import { resolveLimits } from '../exchange/limits.js';
 import { childCredentialsOf, registerUnixAbstractResolver } from './internals.js';
-import { type FdServerOptions, sameOptions } from './options.js';
+import { checkArguments, type FdServerOptions, sameOptions } from './options.js';
 
 /**
  * Server credentials whose connections over unix sockets carry descriptors, around `inner`, whose TLS and interceptors go
@@ -10,13 +9,13 @@ import { type FdServerOptions, sameOptions } from './options.js';
  * imported; a stock bindAsync fails with `ERR_GRPCFD_STOCK_SERVER`.
  *
  * @param inner default: insecure
- * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT` for options out of range
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT` for options out of range or unknown
  */
 export function serverCredentials(
   inner: grpc.ServerCredentials = grpc.ServerCredentials.createInsecure(),
   options: FdServerOptions = {},
 ): grpc.ServerCredentials {
-  resolveLimits(options);
+  checkArguments('server', inner, options);
   registerUnixAbstractResolver();
   return new FdServerCredentials(inner, options);
 }

@@ -63,6 +63,7 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): voi
     // In a later turn, so that a call in the very bytes with which descriptors were lost reaches its handler and fails there.
     // A session that closes already refuses it, and its next attempt waits for as long as the table is full.
     connection.onDescriptorsLost = () => setImmediate(() => session.close());
+    if (connection.hasLostDescriptors) connection.onDescriptorsLost();
   });
 
   // Before grpc-js looks at the call, so that also one that it refuses is known to the books.

@@ -59,7 +59,8 @@ export function duplicateToSend(fd: number): SharedDescriptor {
   if (!Number.isInteger(fd) || fd < 0 || fd > 0x7fff_ffff) {
     throw new GrpcFdError(
       'ERR_GRPCFD_INVALID_ARGUMENT',
-      `a file descriptor is a non-negative integer, not ${String(fd)}`,
+      `a file descriptor is a non-negative integer, not ${typeof fd === 'string' ? JSON.stringify(fd) : String(fd)}` +
+        (fd === -1 ? ': has the file been closed?' : ''),
     );
   }
   try {

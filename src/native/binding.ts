@@ -46,7 +46,7 @@ function load(): NativeBinding {
   const details = [
     `the native addon could not be loaded on ${platform}, Node.js ${process.version}. Tried:`,
     ...failures,
-    `To build it here: npm run build:native in ${fileURLToPath(packageRoot)} (needs make and a C++17 compiler).`,
+    'To build it: npm ci in a clone of the repository, which takes make, Python 3 and a C++17 compiler; then npm pack, and install that.',
   ];
   throw new GrpcFdError('ERR_GRPCFD_ADDON_NOT_LOADED', details.join('\n'), {
     cause: new AggregateError(causes, 'no candidate could be loaded'),

@@ -32,7 +32,7 @@ describe('urlToDevIno', () => {
   }
 
   const refused: [url: string | URL, details: RegExp][] = [
-    ['', /^"" names no file: its scheme is not "inode"/],
+    ['', /^"" names no file: it is empty/],
     ['42', /scheme/],
     ['file:/x', /^"file:\/x" names no file: its scheme/],
     ['file:///proc/1/fd/1', /scheme/],

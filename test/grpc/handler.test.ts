@@ -82,7 +82,7 @@ const THROWN: readonly [what: string, thrown: () => unknown, code: grpc.status, 
   [
     'a failed syscall',
     () => Object.assign(new Error('no file'), { code: 'ENOENT' }),
-    grpc.status.UNKNOWN,
+    grpc.status.NOT_FOUND,
     'no file',
   ],
   [
