@@ -95,6 +95,8 @@ export class StreamSocket extends net.Socket {
   readonly #jsStream: JSStream;
   #write: object | null = null;
   #shutdown: object | null = null;
+  #reading = false;
+  #writeFailed = false;
   #closing = false;
 
   /** @param onClosed runs once, in the turn in which the stream has been closed. */
@@ -102,11 +104,14 @@ export class StreamSocket extends net.Socket {
     const handle = newJSStream();
     handle.isClosing = () => this.#closing;
     handle.onreadstart = () => {
+      this.#reading = true;
       stream.readStart();
       return 0;
     };
     handle.onreadstop = () => {
+      this.#reading = false;
       stream.readStop();
+      if (this.#writeFailed) setImmediate(StreamSocket.closeIfStuck, this);
       return 0;
     };
     handle.onwrite = (request, buffers) => this.#onWrite(request, buffers);
@@ -153,6 +158,10 @@ export class StreamSocket extends net.Socket {
     if (request === null) return;
     this.#write = null;
     this.#jsStream.finishWrite(request, error === null ? 0 : errnoOf(error));
+    if (error !== null) {
+      this.#writeFailed = true;
+      setImmediate(StreamSocket.closeIfStuck, this);
+    }
     // TLS asks for the shutdown while its last write is under way.
     if (this.#shutdown !== null && !this.#closing) this.#startShutdown(this.#shutdown);
   }
@@ -160,6 +169,15 @@ export class StreamSocket extends net.Socket {
   /** For setImmediate, without a closure for each write. */
   static finishWrite(socket: StreamSocket): void {
     socket.#finishWrite(null);
+  }
+
+  /**
+   * A TLSWrap whose write of its own failed (a session ticket, to a peer that hung up) takes no write any more and ends none, and
+   * HTTP/2 reads nothing while it waits for one: nobody would ever come to the end of the stream. Node's own Pipe is spared
+   * because libuv reports a hang-up in the same turn as the bytes before it (`src/crypto/crypto_tls.cc`, EncOut).
+   */
+  static closeIfStuck(socket: StreamSocket): void {
+    if (!socket.#reading && socket.#write === null) socket.destroy();
   }
 
   #onShutdown(request: object): number {
