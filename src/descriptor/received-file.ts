@@ -187,8 +187,8 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
 
   /**
    * Closes the descriptor once the operations in flight have ended, so that none of them finds its number at
-   * another file. New ones fail at once. Idempotent: every call returns the same promise. It rejects with
-   * what the kernel reports at close (EIO); the descriptor is gone all the same.
+   * another file. New ones fail at once. Idempotent: every call returns the same promise. What a file system
+   * finds wrong only at its close is not reported: `fsync` what must be on disk.
    */
   close(): Promise<void> {
     this.#closing ??= this.#closeWhenIdle();

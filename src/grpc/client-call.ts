@@ -108,6 +108,7 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
     this.#connections.delete(connection);
     this.#connections.add(connection);
     this.#hadConnection = true;
+    this.#unsupported = undefined;
     this.#holdMs = connection.holdMs;
     connection.addUser(this);
     for (const pending of this.#pending) pending.attach(connection.exchange);
