@@ -38,6 +38,8 @@ function workspace(grpcVersion) {
   const copied = [
     'package.json',
     'README.md',
+    'docs',
+    'src',
     'dist',
     'scripts',
     'examples',
