@@ -14,7 +14,7 @@ export class Holdings {
 
   addReceived(source: ReceiveSource): void {
     this.#received.push(source);
-    // A stream may receive without end. No connection holds more than this anyway.
+    // A stream may receive without end, and a connection holds no more than this by default.
     if (this.#received.length > DEFAULT_LIMITS.maxHeldFds) release(this.#received.splice(0, 1));
   }
 

@@ -1,7 +1,8 @@
 /**
  * Everything that leans on what Node or grpc-js do not document, in one place. Each part says why it is needed, what is
  * used, and where it was read; `test/grpc/internals.test.ts` holds a contract test for each, run on every supported
- * version of both. A missing part fails with ERR_GRPCFD_INTERNALS_CHANGED, never in silence.
+ * version of both. A missing part fails with ERR_GRPCFD_INTERNALS_CHANGED, never in silence. It is longer than a file should be,
+ * so that a new version of either has one file to be read against.
  *
  * Read in: Node 20, 22, 24 and 26 (`lib/net.js`, `lib/_tls_wrap.js`, `lib/internal/js_stream_socket.js`,
  * `lib/internal/http2/core.js`, `src/js_stream.cc`), @grpc/grpc-js 1.13.0 and 1.14.
