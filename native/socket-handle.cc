@@ -167,11 +167,14 @@ void SocketHandle::ReleaseReferences() {
 void SocketHandle::OnPoll(uv_poll_t* poll, int status, int events) {
   auto* self = static_cast<SocketHandle*>(uv_handle_get_data(reinterpret_cast<uv_handle_t*>(poll)));
   if (status == 0) {
-    self->Dispatch(events);
+    events &= self->wanted_;
+    if (events != 0) self->Dispatch(events);
+    else self->Rearm();
     return;
   }
   // libuv answers EPOLLERR with an error of its own making and stops watching. The socket's own error is to be had from
   // recvmsg or sendmsg, and data may still lie before it.
+  self->watched_ = 0;
   self->Dispatch(UV_READABLE | UV_WRITABLE);
   self->Rearm();
 }
@@ -196,9 +199,17 @@ void SocketHandle::Dispatch(int events) {
   napi_close_handle_scope(env_, scope);
 }
 
+// Has the event loop watch what is wanted, no more.
 int SocketHandle::Rearm() {
-  if (!socket_.IsOpen()) return 0;
-  return events_ == 0 ? uv_poll_stop(poll_) : uv_poll_start(poll_, events_, OnPoll);
+  if (!socket_.IsOpen() || watched_ == wanted_) return 0;
+  watched_ = wanted_;
+  return wanted_ == 0 ? uv_poll_stop(poll_) : uv_poll_start(poll_, wanted_, OnPoll);
+}
+
+// What is watched without being wanted does not keep the process alive.
+void SocketHandle::UpdateRef() {
+  if (ref_ && wanted_ != 0) uv_ref(uv_handle());
+  else uv_unref(uv_handle());
 }
 
 SocketHandle* SocketHandle::Unwrap(napi_env env, napi_value self, const char* syscall) {
@@ -218,7 +229,11 @@ napi_value SocketHandle::Watch(napi_env env, napi_callback_info info) {
   int events = 0;
   SocketHandle* handle = Unwrap(env, arguments.self(), "epoll_ctl");
   if (handle == nullptr || !arguments.Int(0, &events)) return nullptr;
-  handle->events_ = events & (UV_READABLE | UV_WRITABLE);
+  handle->wanted_ = events & (UV_READABLE | UV_WRITABLE);
+  handle->UpdateRef();
+  const int unwanted = handle->watched_ & ~handle->wanted_;
+  const bool enough = (handle->wanted_ & ~handle->watched_) == 0 && (unwanted & UV_WRITABLE) == 0;
+  if (enough) return nullptr;
   if (const int error = handle->Rearm(); error != 0) return ThrowSystemError(env, -error, "epoll_ctl");
   return nullptr;
 }
@@ -296,14 +311,18 @@ napi_value SocketHandle::Accept(napi_env env, napi_callback_info info) {
 napi_value SocketHandle::Ref(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   SocketHandle* handle = Unwrap(env, arguments.self(), "ref");
-  if (handle != nullptr) uv_ref(handle->uv_handle());
+  if (handle == nullptr) return nullptr;
+  handle->ref_ = true;
+  handle->UpdateRef();
   return nullptr;
 }
 
 napi_value SocketHandle::Unref(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   SocketHandle* handle = Unwrap(env, arguments.self(), "unref");
-  if (handle != nullptr) uv_unref(handle->uv_handle());
+  if (handle == nullptr) return nullptr;
+  handle->ref_ = false;
+  handle->UpdateRef();
   return nullptr;
 }
 

@@ -44,6 +44,7 @@ class SocketHandle {
 
   int Start(int fd);
   int Rearm();
+  void UpdateRef();
   void Dispatch(int events);
   void ReleaseReferences();
   uv_handle_t* uv_handle() const { return reinterpret_cast<uv_handle_t*>(poll_); }
@@ -52,7 +53,12 @@ class SocketHandle {
   Environment& environment_;
   OwnFd socket_;
   uv_poll_t* poll_ = nullptr;
-  int events_ = 0;
+  // What JavaScript wants to be told, and what the event loop watches. The latter may be readiness to read that nobody wants just
+  // now: HTTP/2 stops reading for the time of each write, and to leave and enter the epoll set costs three syscalls. It is left
+  // when something comes that nobody wants.
+  int wanted_ = 0;
+  int watched_ = 0;
+  bool ref_ = true;
   // Strong while the handle is open: an open socket is alive even if only the event loop knows it.
   napi_ref self_ = nullptr;
   napi_ref on_ready_ = nullptr;
