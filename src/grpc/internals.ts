@@ -95,6 +95,10 @@ export class StreamSocket extends net.Socket {
   readonly #stream: UnixStream;
   readonly #jsStream: JSStream;
   #write: object | null = null;
+  /** The write in progress has gone, and nobody was told yet. */
+  #written = false;
+  /** Inside of `received`, where HTTP/2 answers. */
+  #delivering = false;
   #shutdown: object | null = null;
   #reading = false;
   #writeFailed = false;
@@ -133,7 +137,14 @@ export class StreamSocket extends net.Socket {
   }
 
   received(chunk: Uint8Array): void {
-    if (!this.#closing) this.#jsStream.readBuffer(chunk);
+    if (this.#closing) return;
+    this.#delivering = true;
+    try {
+      this.#jsStream.readBuffer(chunk);
+    } finally {
+      this.#delivering = false;
+      if (this.#written) this.#finishWrite(null);
+    }
   }
 
   ended(): void {
@@ -148,9 +159,10 @@ export class StreamSocket extends net.Socket {
     if (this.#closing) return UV_ECANCELED;
     this.#write = request;
     const done = this.#stream.write(buffers, (error) => this.#finishWrite(error));
-    // A native writer is still inside its own call here, so even a finished write is reported in a later turn. That also
-    // lets writes of one turn gather into the next sendmsg.
-    if (done) setImmediate(StreamSocket.finishWrite, this);
+    // A native writer is still inside its own call here, so even a finished write is reported later: after the bytes that it
+    // answers have been delivered, or in a turn of its own, which lets writes gather into the next sendmsg.
+    this.#written = done;
+    if (done && !this.#delivering) setImmediate(StreamSocket.finishWrite, this);
     return 0;
   }
 
@@ -158,6 +170,7 @@ export class StreamSocket extends net.Socket {
     const request = this.#write;
     if (request === null) return;
     this.#write = null;
+    this.#written = false;
     this.#jsStream.finishWrite(request, error === null ? 0 : errnoOf(error));
     if (error !== null) {
       this.#writeFailed = true;
@@ -169,7 +182,8 @@ export class StreamSocket extends net.Socket {
 
   /** For setImmediate, without a closure for each write. */
   static finishWrite(socket: StreamSocket): void {
-    socket.#finishWrite(null);
+    // What came in meanwhile may have finished that write, and another one may be under way.
+    if (socket.#written) socket.#finishWrite(null);
   }
 
   /**
