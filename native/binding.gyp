@@ -5,6 +5,7 @@
       "sources": [
         "addon.cc",
         "arguments.cc",
+        "buffers.cc",
         "descriptors.cc",
         "environment.cc",
         "message.cc",

@@ -83,6 +83,9 @@ function newJSStream(): JSStream {
   return new jsStreamClass();
 }
 
+/** The memory of a smaller write is left to the collector: freeing it takes longer than it saves. A frame of HTTP/2 has 16 KiB. */
+const FREED_WRITE_BYTES = 16 * 1024;
+
 const UV_ECANCELED = -125;
 const UV_EPIPE = -32;
 
@@ -95,6 +98,9 @@ export class StreamSocket extends net.Socket {
   readonly #stream: UnixStream;
   readonly #jsStream: JSStream;
   #write: object | null = null;
+  /** What it consists of: copies that JSStream made for it, and nobody else has. */
+  #buffers: readonly Buffer[] = [];
+  readonly #onWritten = (error: Error | null) => this.#finishWrite(error);
   /** The write in progress has gone, and nobody was told yet. */
   #written = false;
   /** Inside of `received`, where HTTP/2 answers. */
@@ -158,7 +164,8 @@ export class StreamSocket extends net.Socket {
   #onWrite(request: object, buffers: Buffer[]): number {
     if (this.#closing) return UV_ECANCELED;
     this.#write = request;
-    const done = this.#stream.write(buffers, (error) => this.#finishWrite(error));
+    this.#buffers = buffers;
+    const done = this.#stream.write(buffers, this.#onWritten);
     // A native writer is still inside its own call here, so even a finished write is reported later: after the bytes that it
     // answers have been delivered, or in a turn of its own, which lets writes gather into the next sendmsg.
     this.#written = done;
@@ -171,6 +178,9 @@ export class StreamSocket extends net.Socket {
     if (request === null) return;
     this.#write = null;
     this.#written = false;
+    // A stream in bulk has the collector run twice as often if it is left to find them.
+    if (sizeOf(this.#buffers) >= FREED_WRITE_BYTES) native.freeBuffers(this.#buffers);
+    this.#buffers = [];
     this.#jsStream.finishWrite(request, error === null ? 0 : errnoOf(error));
     if (error !== null) {
       this.#writeFailed = true;
@@ -227,6 +237,12 @@ export class StreamSocket extends net.Socket {
       callback();
     });
   }
+}
+
+function sizeOf(buffers: readonly Uint8Array[]): number {
+  let size = 0;
+  for (const { length } of buffers) size += length;
+  return size;
 }
 
 function errnoOf(error: Error): number {

@@ -99,6 +99,12 @@ export interface NativeBinding {
   /** An error as a failed syscall throws it. `errno` is positive. */
   systemError(errno: number, syscall: string): NodeJS.ErrnoException;
 
+  /**
+   * Frees the memory of buffers at once, not when the collector finds them; they have no bytes from then on. One that is only a
+   * part of its memory is left alone.
+   */
+  freeBuffers(buffers: readonly Uint8Array[]): void;
+
   peerCredentials(fd: number): PeerCredentials;
   /**
    * A connected, non-blocking socket, guarded. `name` is a path, or an abstract name that starts with NUL.
