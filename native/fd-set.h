@@ -21,6 +21,8 @@ class FdSet {
     if (fd >= 0 && static_cast<size_t>(fd) < bits_.size()) bits_[static_cast<size_t>(fd)] = false;
   }
 
+  bool Has(int fd) const { return fd >= 0 && static_cast<size_t>(fd) < bits_.size() && bits_[static_cast<size_t>(fd)]; }
+
   // Empties the set.
   std::vector<int> TakeAll() {
     std::vector<int> all;

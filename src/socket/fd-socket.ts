@@ -1,5 +1,5 @@
 import { Duplex } from 'node:stream';
-import { close, closeAll, duplicateGuarded, unguard } from '../native/binding.js';
+import { close, closeAll, duplicateGuarded, unguardAll } from '../native/binding.js';
 import type { PeerCredentials } from '../native/types.js';
 import { UnixStream } from './unix-stream.js';
 
@@ -50,7 +50,7 @@ export class FdSocket extends Duplex {
     super({ allowHalfOpen, highWaterMark });
     this.#stream = new UnixStream(fd, {
       onDescriptors: (fds, truncated) => {
-        for (const fd of fds) unguard(fd);
+        unguardAll(fds);
         if (!this.emit('fds', fds, truncated)) closeAll(fds);
       },
       onData: (chunk) => {

@@ -52,6 +52,28 @@ test('close: once, and then EBADF; closeAll takes what it finds', () => {
   closeAll([]);
 });
 
+test('duplicateAll: close-on-exec duplicates of all, or of none', () => {
+  const [a, b] = native.testing.pipe();
+  const copies = native.duplicateAll([a, b, a]);
+  assert.deepEqual(identify(copies), identify([a, b, a]));
+  assert.equal(new Set([a, b, ...copies]).size, 5);
+  for (const copy of copies) assert.ok(isCloseOnExec(copy));
+  closeAll(copies);
+  close(b);
+  assert.throws(() => native.duplicateAll([a, a, b]), { code: 'EBADF', syscall: 'fcntl' });
+  close(a);
+  assert.deepEqual(native.duplicateAll([]), []);
+});
+
+test('lists of any length', () => {
+  const many = Array.from({ length: 1000 }, () => 0);
+  const identities = identify(many);
+  assert.equal(identities.length, 2000);
+  const [dev, ino] = identify([0]);
+  assert.ok(identities.every((value, index) => value === (index % 2 === 0 ? dev : ino)));
+  native.unguardAll(many);
+});
+
 test('open: close-on-exec, with the flags and mode that were asked for', () => {
   const path = join(temporaryDirectory(), 'new');
   const { O_CREAT, O_EXCL, O_RDWR, O_RDONLY, O_NOFOLLOW } = constants;
@@ -105,7 +127,9 @@ test('numbers that are no descriptors are never rounded to one', () => {
       assert.throws(() => call(number), { code: 'ERR_INVALID_ARG_TYPE' });
     }
     assert.throws(() => identify([number]), { code: 'ERR_INVALID_ARG_TYPE' });
-    assert.throws(() => closeAll([number]), { code: 'ERR_INVALID_ARG_TYPE' });
+    for (const call of [closeAll, native.duplicateAll, native.unguardAll]) {
+      assert.throws(() => call([0, number]), { code: 'ERR_INVALID_ARG_TYPE' });
+    }
   }
   assert.throws(() => closeAll(0 as unknown as number[]), { code: 'ERR_INVALID_ARG_TYPE' });
 });
