@@ -52,6 +52,17 @@ test('close: once, and then EBADF; closeAll takes what it finds', () => {
   closeAll([]);
 });
 
+test('closeAll: consecutive numbers, gaps, repetitions and any order; nothing else is closed', () => {
+  const all = Array.from({ length: 40 }, () => duplicate(0));
+  const kept = all.filter((_, index) => index % 7 === 3);
+  const gone = all.filter((fd) => !kept.includes(fd));
+  const last = gone.slice(-2);
+  closeAll([-2, -1, ...gone.slice(0, -2), ...last.reverse(), ...gone.slice(0, 3), 2 ** 31 - 1, -(2 ** 31)]);
+  for (const fd of gone) assert.throws(() => fstatSync(fd), { code: 'EBADF' });
+  assert.equal(identify(kept).length, 2 * kept.length);
+  closeAll(kept);
+});
+
 test('duplicateAll: close-on-exec duplicates of all, or of none', () => {
   const [a, b] = native.testing.pipe();
   const copies = native.duplicateAll([a, b, a]);
