@@ -34,15 +34,6 @@ napi_value Duplicate(napi_env env, napi_callback_info info) {
   return GiveDescriptor(env, fcntl(fd, F_DUPFD_CLOEXEC, 0), "fcntl");
 }
 
-napi_value DuplicateGuarded(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  int fd = -1;
-  if (!arguments.Int(0, &fd)) return nullptr;
-  OwnFd duplicate(fcntl(fd, F_DUPFD_CLOEXEC, 0));
-  if (!duplicate.IsOpen()) return ThrowSystemError(env, errno, "fcntl");
-  return Environment::Of(env).Give(env, std::move(duplicate));
-}
-
 // Puts guarded duplicates in the places of all, or throws and makes none.
 napi_value DuplicateAll(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
@@ -203,7 +194,6 @@ bool DefineDescriptorFunctions(napi_env env, napi_value exports) {
          napi_set_named_property(env, exports, "ETOOMANYREFS", too_many_refs) == napi_ok &&
          Define(env, exports,
                 {{"duplicate", Duplicate},
-                 {"duplicateGuarded", DuplicateGuarded},
                  {"duplicateAll", DuplicateAll},
                  {"close", Close},
                  {"closeAll", CloseAll},

@@ -16,7 +16,7 @@
 namespace grpcfd {
 namespace {
 
-// What comes before the descriptors where Receive leaves them.
+// What comes before the descriptors where Receive leaves them: see ARRIVED in src/native/types.ts.
 constexpr size_t kArrivedHeader = 2;
 
 // 0 for a unix stream socket, otherwise the errno that says what else it is.

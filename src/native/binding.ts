@@ -13,7 +13,6 @@ export const native: NativeBinding = complete(load());
 
 export const {
   duplicate,
-  duplicateGuarded,
   duplicateAll,
   close,
   closeAll,

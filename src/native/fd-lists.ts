@@ -21,8 +21,8 @@ export interface ArrayFunctions {
 const USUAL_LENGTH = 253;
 
 /**
- * The addon is given one piece of memory, the same for all calls of the thread: to have it ask for each element of an array takes
- * half as long as what is then done with the descriptor, and typed arrays made for each call are expensive to collect.
+ * The addon is given one piece of memory, the same for all calls of the thread: an ordinary array would cost it two calls into the
+ * engine for each element, and typed arrays made for each call are expensive to collect.
  */
 let list = new Int32Array(USUAL_LENGTH);
 let identities = new BigUint64Array(2 * USUAL_LENGTH);
@@ -36,14 +36,15 @@ export function withArrays(addon: ListFunctions): ArrayFunctions {
       addon.unguardAll(packFds(fds), fds.length);
     },
     duplicateAll(fds) {
-      addon.duplicateAll(packFds(fds), fds.length);
-      return unpackFds(list, 0, fds.length);
+      const packed = packFds(fds);
+      addon.duplicateAll(packed, fds.length);
+      return unpackFds(packed, 0, fds.length);
     },
     identify(fds) {
-      packFds(fds);
+      const packed = packFds(fds);
       const values = 2 * fds.length;
       if (identities.length < values) identities = new BigUint64Array(values);
-      addon.identify(list, fds.length, identities);
+      addon.identify(packed, fds.length, identities);
       return identities.slice(0, values);
     },
   };
@@ -61,6 +62,7 @@ export function packFds(fds: readonly number[]): Int32Array {
   return list;
 }
 
+/** The elements of a typed array from `start` to `end`, exclusive, as an ordinary array, which JavaScript is quicker to make. */
 export function unpackFds(from: Int32Array, start: number, end: number): number[] {
   const fds: number[] = [];
   for (let index = start; index < end; index++) fds.push(from[index] ?? -1);

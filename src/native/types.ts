@@ -67,9 +67,7 @@ export interface NativeBinding {
 
   /** A second descriptor of the same open file, close-on-exec, owned by the caller. `fd` is only borrowed. */
   duplicate(fd: number): number;
-  /** The same, guarded. */
-  duplicateGuarded(fd: number): number;
-  /** The same of all, or, when that throws, of none. */
+  /** Guarded duplicates of all, or, when this throws, of none. */
   duplicateAll(fds: readonly number[]): number[];
   /** Closes and unguards `fd`. Throws EBADF only: after any other error the descriptor is gone as well. */
   close(fd: number): void;
