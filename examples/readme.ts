@@ -134,8 +134,8 @@ async function withoutGrpc(): Promise<void> {
     socket.resume();
   });
   const socket = await connect(path);
-  socket.sendFd(1); // a duplicate of standard output, which rides on what is written next
-  socket.end('standard output');
+  socket.writeWithFds('standard output', [1]); // 1 is only borrowed, until this returns
+  socket.end();
   // readme: end
 
   await used.promise;

@@ -4,12 +4,19 @@
 
 namespace grpcfd {
 
-bool ReadBytes(napi_env env, napi_value value, Bytes* out) {
+namespace {
+
+bool ReadTypedArray(napi_env env, napi_value value, napi_typedarray_type expected, void** data, size_t* size) {
   napi_typedarray_type type;
+  return napi_get_typedarray_info(env, value, &type, size, data, nullptr, nullptr) == napi_ok && type == expected;
+}
+
+}  // namespace
+
+bool ReadBytes(napi_env env, napi_value value, Bytes* out) {
   void* data = nullptr;
   size_t size = 0;
-  if (napi_get_typedarray_info(env, value, &type, &size, &data, nullptr, nullptr) != napi_ok) return false;
-  if (type != napi_uint8_array) return false;
+  if (!ReadTypedArray(env, value, napi_uint8_array, &data, &size)) return false;
   *out = {static_cast<uint8_t*>(data), size};
   return true;
 }
@@ -37,16 +44,30 @@ bool Arguments::Int(size_t index, int* out) const {
   return ReadInt(env_, values_[index], out) || Reject(index, "a 32-bit integer");
 }
 
-bool Arguments::Ints(size_t index, std::vector<int>* out) const {
-  uint32_t length = 0;
-  if (napi_get_array_length(env_, values_[index], &length) != napi_ok) return Reject(index, "an array");
-  out->resize(length);
-  for (uint32_t i = 0; i < length; i++) {
-    napi_value element = nullptr;
-    if (napi_get_element(env_, values_[index], i, &element) != napi_ok || !ReadInt(env_, element, &(*out)[i])) {
-      return Reject(index, "an array of 32-bit integers");
-    }
-  }
+bool Arguments::Fds(size_t index, FdList* out) const {
+  void* data = nullptr;
+  size_t size = 0;
+  if (!ReadTypedArray(env_, values_[index], napi_int32_array, &data, &size)) return Reject(index, "an Int32Array");
+  *out = {static_cast<int32_t*>(data), size};
+  return true;
+}
+
+bool Arguments::CountedFds(size_t index, FdList* out) const {
+  int count = 0;
+  if (!Int(index + 1, &count)) return false;
+  if (count == 0) return true;
+  if (!Fds(index, out)) return false;
+  if (count < 0 || static_cast<size_t>(count) > out->size) return Reject(index + 1, "a number of its elements");
+  out->size = static_cast<size_t>(count);
+  return true;
+}
+
+bool Arguments::Uint64s(size_t index, size_t size, uint64_t** out) const {
+  void* data = nullptr;
+  size_t room = 0;
+  const bool read = ReadTypedArray(env_, values_[index], napi_biguint64_array, &data, &room);
+  if (!read || room < size) return Reject(index, "a BigUint64Array with room for the result");
+  *out = static_cast<uint64_t*>(data);
   return true;
 }
 

@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <vector>
 
 namespace grpcfd {
 
@@ -14,6 +13,15 @@ namespace grpcfd {
 struct Bytes {
   uint8_t* data = nullptr;
   size_t size = 0;
+};
+
+// Descriptors, in memory of an Int32Array. Good until JavaScript runs again.
+struct FdList {
+  int32_t* data = nullptr;
+  size_t size = 0;
+
+  const int32_t* begin() const { return data; }
+  const int32_t* end() const { return data + size; }
 };
 
 // The arguments of one call from JavaScript. Each reader returns false with a TypeError pending when the argument is of
@@ -28,8 +36,13 @@ class Arguments {
   napi_value operator[](size_t index) const { return values_[index]; }
 
   bool Int(size_t index, int* out) const;
-  bool Ints(size_t index, std::vector<int>* out) const;
+  // An Int32Array. To get the elements of an ordinary array, each takes two calls into the engine.
+  bool Fds(size_t index, FdList* out) const;
+  // The same, cut to the number of elements that the argument behind it gives. It is not looked at for none of them.
+  bool CountedFds(size_t index, FdList* out) const;
   bool GetBytes(size_t index, Bytes* out) const;
+  // A BigUint64Array of at least `size` elements.
+  bool Uint64s(size_t index, size_t size, uint64_t** out) const;
   // A string without NUL characters, as every path must be.
   bool Path(size_t index, std::string* out) const;
 

@@ -1,14 +1,15 @@
 #include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <string>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <vector>
 
 #include "arguments.h"
 #include "define.h"
 #include "environment.h"
+#include "fd-set.h"
 #include "functions.h"
 #include "own-fd.h"
 #include "system-error.h"
@@ -33,13 +34,27 @@ napi_value Duplicate(napi_env env, napi_callback_info info) {
   return GiveDescriptor(env, fcntl(fd, F_DUPFD_CLOEXEC, 0), "fcntl");
 }
 
-napi_value DuplicateGuarded(napi_env env, napi_callback_info info) {
+// Puts guarded duplicates in the places of all, or throws and makes none.
+napi_value DuplicateAll(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
-  int fd = -1;
-  if (!arguments.Int(0, &fd)) return nullptr;
-  OwnFd duplicate(fcntl(fd, F_DUPFD_CLOEXEC, 0));
-  if (!duplicate.IsOpen()) return ThrowSystemError(env, errno, "fcntl");
-  return Environment::Of(env).Give(env, std::move(duplicate));
+  FdList descriptors;
+  if (!arguments.CountedFds(0, &descriptors)) return nullptr;
+  std::vector<OwnFd> duplicates;
+  duplicates.reserve(descriptors.size);
+  FdSet made;
+  for (int fd : descriptors) {
+    // A number that was not open a moment ago is what the kernel likes to give a duplicate: of another file.
+    if (made.Has(fd)) return ThrowSystemError(env, EBADF, "fcntl");
+    duplicates.emplace_back(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (!duplicates.back().IsOpen()) return ThrowSystemError(env, errno, "fcntl");
+    made.Add(duplicates.back().Get());
+  }
+  Environment& environment = Environment::Of(env);
+  for (size_t i = 0; i < duplicates.size(); i++) {
+    descriptors.data[i] = duplicates[i].Release();
+    environment.Guard(descriptors.data[i]);
+  }
+  return nullptr;
 }
 
 napi_value Close(napi_env env, napi_callback_info info) {
@@ -52,13 +67,35 @@ napi_value Close(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// Where the numbers stop to be consecutive. Those of one message seldom do: the kernel gives out the lowest that are free.
+size_t EndOfRun(const FdList& descriptors, size_t start) {
+  size_t end = start + 1;
+  while (end < descriptors.size && descriptors.data[end - 1] >= 0 &&
+         static_cast<int64_t>(descriptors.data[end]) == static_cast<int64_t>(descriptors.data[end - 1]) + 1) {
+    end++;
+  }
+  return end;
+}
+
+// Linux 5.9; not in the headers of the systems that prebuilt binaries are made on. The same number on every architecture.
+constexpr long kCloseRange = 436;
+
+// Closes all from `first` to `last` in one system call; false on older kernels, and where a sandbox forbids it.
+bool CloseRange(int first, int last) { return syscall(kCloseRange, first, last, 0) == 0; }
+
 napi_value CloseAll(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
-  std::vector<int> descriptors;
-  if (!arguments.Ints(0, &descriptors)) return nullptr;
-  for (int fd : descriptors) {
-    Environment::Of(env).Unguard(fd);
-    close(fd);
+  FdList descriptors;
+  if (!arguments.CountedFds(0, &descriptors)) return nullptr;
+  Environment& environment = Environment::Of(env);
+  for (int fd : descriptors) environment.Unguard(fd);
+  for (size_t start = 0; start < descriptors.size;) {
+    const size_t end = EndOfRun(descriptors, start);
+    const int first = descriptors.data[start];
+    if (end - start == 1 || !CloseRange(first, descriptors.data[end - 1])) {
+      for (size_t i = start; i < end; i++) close(descriptors.data[i]);
+    }
+    start = end;
   }
   return nullptr;
 }
@@ -74,6 +111,15 @@ napi_value Unguard(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   int fd = -1;
   if (arguments.Int(0, &fd)) Environment::Of(env).Unguard(fd);
+  return nullptr;
+}
+
+napi_value UnguardAll(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  FdList descriptors;
+  if (!arguments.CountedFds(0, &descriptors)) return nullptr;
+  Environment& environment = Environment::Of(env);
+  for (int fd : descriptors) environment.Unguard(fd);
   return nullptr;
 }
 
@@ -102,26 +148,19 @@ napi_value TryLock(napi_env env, napi_callback_info info) {
   return result;
 }
 
+// identify(descriptors, count, identities): device and inode of each.
 napi_value Identify(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
-  std::vector<int> descriptors;
-  if (!arguments.Ints(0, &descriptors)) return nullptr;
-  std::vector<uint64_t> identities;
-  identities.reserve(descriptors.size() * 2);
+  FdList descriptors;
+  uint64_t* identities = nullptr;
+  if (!arguments.CountedFds(0, &descriptors) || !arguments.Uint64s(2, descriptors.size * 2, &identities)) return nullptr;
   for (int fd : descriptors) {
     struct stat status;
     if (fstat(fd, &status) != 0) return ThrowSystemError(env, errno, "fstat");
-    identities.push_back(status.st_dev);
-    identities.push_back(status.st_ino);
+    *identities++ = status.st_dev;
+    *identities++ = status.st_ino;
   }
-  const size_t size = identities.size() * sizeof(uint64_t);
-  void* data = nullptr;
-  napi_value memory = nullptr;
-  napi_value result = nullptr;
-  if (napi_create_arraybuffer(env, size, &data, &memory) != napi_ok) return nullptr;
-  if (size > 0) memcpy(data, identities.data(), size);
-  napi_create_typedarray(env, napi_biguint64_array, identities.size(), memory, 0, &result);
-  return result;
+  return nullptr;
 }
 
 napi_value StatusFlags(napi_env env, napi_callback_info info) {
@@ -155,11 +194,12 @@ bool DefineDescriptorFunctions(napi_env env, napi_value exports) {
          napi_set_named_property(env, exports, "ETOOMANYREFS", too_many_refs) == napi_ok &&
          Define(env, exports,
                 {{"duplicate", Duplicate},
-                 {"duplicateGuarded", DuplicateGuarded},
+                 {"duplicateAll", DuplicateAll},
                  {"close", Close},
                  {"closeAll", CloseAll},
                  {"guard", Guard},
                  {"unguard", Unguard},
+                 {"unguardAll", UnguardAll},
                  {"open", Open},
                  {"tryLock", TryLock},
                  {"identify", Identify},

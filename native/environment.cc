@@ -39,8 +39,7 @@ void Environment::Remove(SocketHandle* handle) {
 void Environment::OnTeardown(napi_async_cleanup_hook_handle, void* data) {
   auto* environment = static_cast<Environment*>(data);
   environment->tearing_down_ = true;
-  for (int fd : environment->guarded_) close(fd);
-  environment->guarded_.clear();
+  for (int fd : environment->guarded_.TakeAll()) close(fd);
   for (SocketHandle* handle : environment->handles_) handle->Close();
   if (environment->handles_.empty()) environment->FinishTeardown();
 }

@@ -6,6 +6,7 @@
 
 #include <unordered_set>
 
+#include "fd-set.h"
 #include "own-fd.h"
 
 namespace grpcfd {
@@ -28,8 +29,8 @@ class Environment {
   // A guarded descriptor is owned by JavaScript, which cannot close it any more once a worker has been terminated. That can
   // be between any two instructions, so descriptors are guarded before JavaScript hears of them. Owners who give one away
   // must unguard it first: its number may be anybody's afterwards.
-  void Guard(int fd) { guarded_.insert(fd); }
-  void Unguard(int fd) { guarded_.erase(fd); }
+  void Guard(int fd) { guarded_.Add(fd); }
+  void Unguard(int fd) { guarded_.Remove(fd); }
 
   // Passes a descriptor to JavaScript as a number, guarded. nullptr, and it is closed, when there is no number to be had.
   napi_value Give(napi_env env, OwnFd descriptor);
@@ -44,7 +45,7 @@ class Environment {
   napi_async_cleanup_hook_handle hook_ = nullptr;
   bool tearing_down_ = false;
   std::unordered_set<SocketHandle*> handles_;
-  std::unordered_set<int> guarded_;
+  FdSet guarded_;
 };
 
 }  // namespace grpcfd

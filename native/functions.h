@@ -5,8 +5,8 @@
 
 namespace grpcfd {
 
-// Functions on any descriptor: duplicate, duplicateGuarded, close, closeAll, guard, unguard, open, tryLock, identify, statusFlags,
-// systemError.
+// Functions on any descriptor: duplicate, duplicateAll, close, closeAll, guard, unguard, unguardAll, open, tryLock, identify,
+// statusFlags, systemError.
 bool DefineDescriptorFunctions(napi_env env, napi_value exports);
 
 // Functions on memory of JavaScript: freeBuffers.

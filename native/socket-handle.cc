@@ -16,6 +16,9 @@
 namespace grpcfd {
 namespace {
 
+// What comes before the descriptors where Receive leaves them: see ARRIVED in src/native/types.ts.
+constexpr size_t kArrivedHeader = 2;
+
 // 0 for a unix stream socket, otherwise the errno that says what else it is.
 int CheckUnixStream(int fd) {
   int value = 0;
@@ -32,23 +35,18 @@ napi_value MakeInt(napi_env env, int64_t number) {
   return value;
 }
 
-// { bytes, descriptors, truncated }. Descriptors pass to JavaScript only when the object is complete.
-napi_value MakeReceived(napi_env env, Environment& environment, ReceivedMessage message) {
-  napi_value object = nullptr;
-  napi_value descriptors = nullptr;
-  napi_value truncated = nullptr;
-  const size_t count = message.descriptors.size();
-  if (napi_create_object(env, &object) != napi_ok) return nullptr;
-  if (napi_create_array_with_length(env, count, &descriptors) != napi_ok) return nullptr;
+// Leaves the descriptors of a message in memory of JavaScript, guarded: their number, whether some were truncated, and
+// then the descriptors themselves.
+void LeaveDescriptors(Environment& environment, ReceivedMessage message, FdList out) {
+  const size_t room = out.size - kArrivedHeader;
+  const size_t count = message.descriptors.size() < room ? message.descriptors.size() : room;
   for (size_t i = 0; i < count; i++) {
-    if (napi_set_element(env, descriptors, i, MakeInt(env, message.descriptors[i].Get())) != napi_ok) return nullptr;
+    const int fd = message.descriptors[i].Release();
+    environment.Guard(fd);
+    out.data[kArrivedHeader + i] = fd;
   }
-  if (napi_get_boolean(env, message.truncated, &truncated) != napi_ok) return nullptr;
-  if (napi_set_named_property(env, object, "bytes", MakeInt(env, message.bytes)) != napi_ok) return nullptr;
-  if (napi_set_named_property(env, object, "descriptors", descriptors) != napi_ok) return nullptr;
-  if (napi_set_named_property(env, object, "truncated", truncated) != napi_ok) return nullptr;
-  for (OwnFd& descriptor : message.descriptors) environment.Guard(descriptor.Release());
-  return object;
+  out.data[0] = static_cast<int>(count);
+  out.data[1] = message.truncated || count < message.descriptors.size() ? 1 : 0;
 }
 
 // Fills `out` from an array of Uint8Array until `limit` bytes or IOV_MAX pieces are reached; the kernel refuses more
@@ -243,21 +241,25 @@ napi_value SocketHandle::Receive(napi_env env, napi_callback_info info) {
   Bytes buffer;
   int offset = 0;
   SocketHandle* handle = Unwrap(env, arguments.self(), "recvmsg");
+  FdList arrived;
   if (handle == nullptr || !arguments.GetBytes(0, &buffer) || !arguments.Int(1, &offset)) return nullptr;
+  if (!arguments.Fds(2, &arrived)) return nullptr;
   // A read of no bytes would report the end of the stream.
   if (offset < 0 || static_cast<size_t>(offset) >= buffer.size) return ThrowSystemError(env, EINVAL, "recvmsg");
+  if (arrived.size < kArrivedHeader + kMaxDescriptorsPerMessage) return ThrowSystemError(env, EINVAL, "recvmsg");
   ReceivedMessage message =
       ReceiveMessage(handle->socket_.Get(), buffer.data + offset, buffer.size - static_cast<size_t>(offset));
-  if (message.descriptors.empty() && !message.truncated) return MakeInt(env, message.bytes);
-  return MakeReceived(env, handle->environment_, std::move(message));
+  const ssize_t bytes = message.bytes;
+  LeaveDescriptors(handle->environment_, std::move(message), arrived);
+  return MakeInt(env, bytes);
 }
 
 napi_value SocketHandle::Send(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   SocketHandle* handle = Unwrap(env, arguments.self(), "sendmsg");
   int64_t limit = 0;
-  std::vector<int> descriptors;
-  if (handle == nullptr || !arguments.Ints(2, &descriptors)) return nullptr;
+  FdList descriptors;
+  if (handle == nullptr || !arguments.CountedFds(2, &descriptors)) return nullptr;
   if (napi_get_value_int64(env, arguments[1], &limit) != napi_ok || limit < 0) limit = 0;
   iovec buffers[IOV_MAX];
   const int count = FillBuffers(env, arguments[0], static_cast<size_t>(limit), buffers);
@@ -266,8 +268,8 @@ napi_value SocketHandle::Send(napi_env env, napi_callback_info info) {
   size_t size = 0;
   for (int i = 0; i < count; i++) size += buffers[i].iov_len;
   if (size == 0) return ThrowSystemError(env, EINVAL, "sendmsg");
-  return MakeInt(env, SendMessage(handle->socket_.Get(), buffers, static_cast<size_t>(count), descriptors.data(),
-                                  descriptors.size()));
+  return MakeInt(env, SendMessage(handle->socket_.Get(), buffers, static_cast<size_t>(count), descriptors.data,
+                                  descriptors.size));
 }
 
 // Would the kernel send this descriptor? Returns 0 or the negative errno. A sendmsg without bytes goes through every

@@ -1,4 +1,4 @@
-/** The raw layer, without gRPC, against a C program that does nothing but the syscalls. */
+/** The raw layer's public functions, without gRPC, against a C program that does nothing but the syscalls. */
 import { execFile } from 'node:child_process';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,19 +1,16 @@
 /** `raw-receiver.js PATH`: takes what comes to that socket, as c/limit.c does. */
 import { closeSync, fstatSync } from 'node:fs';
-import { type FdSocket, listen } from 'grpcfd/socket';
-import { closeAll, identify } from '#src/native/binding.js';
+import { closeFds, type FdSocket, identifyFds, listen } from 'grpcfd/socket';
 import { obey } from '../lib/control.js';
 
 /** How a receiver looks at descriptors and closes them. */
 export type Handling = 'batched' | 'node:fs';
 
 const HANDLINGS: Readonly<Record<Handling, (fds: number[]) => void>> = {
-  // As the gRPC layer of the package does.
   batched: (fds) => {
-    identify(fds);
-    closeAll(fds);
+    identifyFds(fds);
+    closeFds(fds);
   },
-  // As a user of grpcfd/socket would.
   'node:fs': (fds) => {
     for (const fd of fds) {
       fstatSync(fd);

@@ -31,8 +31,7 @@ const commands = {
     const payload = Buffer.alloc(bytes);
     const start = performance.now();
     for (let sent = 1; sent <= messages; sent++) {
-      for (const fd of files) socket.sendFd(fd);
-      socket.write(payload);
+      socket.writeWithFds(payload, files);
       if (sent % window === 0 && ++unacknowledged >= 2) await acknowledged(2);
     }
     if (messages % window !== 0) unacknowledged++;

@@ -3,20 +3,22 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { GrpcFdError } from '../errors.js';
+import { type ArrayFunctions, type ListFunctions, withArrays } from './fd-lists.js';
 import type { NativeBinding } from './types.js';
 
 const packageRoot = new URL('../../', import.meta.url);
 
 /** The functions of the addon, documented in `types.ts`. */
-export const native: NativeBinding = load();
+export const native: NativeBinding = complete(load());
 
 export const {
   duplicate,
-  duplicateGuarded,
+  duplicateAll,
   close,
   closeAll,
   guard,
   unguard,
+  unguardAll,
   identify,
   statusFlags,
   tryLock,
@@ -29,7 +31,13 @@ export function open(path: string, flags: number, mode = 0o666): number {
   return native.open(path, flags, mode);
 }
 
-function load(): NativeBinding {
+type Addon = Omit<NativeBinding, keyof ArrayFunctions> & ListFunctions;
+
+function complete(addon: Addon): NativeBinding {
+  return { ...addon, ...withArrays(addon) };
+}
+
+function load(): Addon {
   const platform = `${process.platform}-${process.arch}${isMusl() ? '-musl' : ''}`;
   const candidates = [`prebuilds/${platform}/grpcfd.node`, 'native/build/Release/grpcfd.node'];
   const require = createRequire(import.meta.url);
@@ -37,7 +45,7 @@ function load(): NativeBinding {
   const causes: unknown[] = [];
   for (const candidate of candidates) {
     try {
-      return require(fileURLToPath(new URL(candidate, packageRoot))) as NativeBinding;
+      return require(fileURLToPath(new URL(candidate, packageRoot))) as Addon;
     } catch (error) {
       causes.push(error);
       failures.push(`  ${candidate}: ${firstLine(error)}`);

@@ -10,17 +10,12 @@ export interface PeerCredentials {
   readonly gid: number;
 }
 
-/** What {@link SocketHandle.receive} returns when descriptors came, or were lost, with the bytes. */
-export interface Received {
-  readonly bytes: number;
-  /** Owned by the caller, and guarded. */
-  readonly descriptors: number[];
-  /**
-   * MSG_CTRUNC: the kernel had descriptors to deliver and could not, mostly because the descriptor table was
-   * full.
-   */
-  readonly truncated: boolean;
-}
+/**
+ * Where {@link SocketHandle.receive} leaves the descriptors of a message, owned by the caller and guarded: how many, 1 if some are
+ * missing, and then their numbers. `ARRIVED.LENGTH` elements have room for any message. Missing (MSG_CTRUNC): the kernel had
+ * descriptors to deliver and could not, mostly because the descriptor table was full.
+ */
+export const ARRIVED = { COUNT: 0, TRUNCATED: 1, FIRST: 2, LENGTH: 2 + 253 } as const;
 
 /** For {@link SocketHandle.watch}, the values of libuv's UV_READABLE and UV_WRITABLE. */
 export const READABLE = 1;
@@ -37,13 +32,16 @@ export interface SocketHandle {
    * with both.
    */
   watch(events: number): void;
-  /** One `recvmsg` into `buffer` from `offset` on. 0 bytes: end of the stream. */
-  receive(buffer: Uint8Array, offset: number): number | Received;
   /**
-   * One `sendmsg` of at most `limit` bytes of `buffers`, and all of `descriptors`, which are borrowed. After
+   * One `recvmsg` into `buffer` from `offset` on: the number of bytes, 0 at the end of the stream. In any case, `arrived`
+   * then says what came with them: see {@link ARRIVED}.
+   */
+  receive(buffer: Uint8Array, offset: number, arrived: Int32Array): number;
+  /**
+   * One `sendmsg` of at most `limit` bytes of `buffers`, and the first `count` of `descriptors`, which are borrowed. After
    * a negative result none of the descriptors has gone, after any other all of them have.
    */
-  send(buffers: readonly Uint8Array[], limit: number, descriptors: readonly number[]): number;
+  send(buffers: readonly Uint8Array[], limit: number, descriptors: Int32Array, count: number): number;
   /** Whether the kernel would send this descriptor: 0 or a negative errno. The peer sees nothing of it. */
   probe(fd: number): number;
   /** SHUT_WR. 0 or a negative errno. */
@@ -69,8 +67,8 @@ export interface NativeBinding {
 
   /** A second descriptor of the same open file, close-on-exec, owned by the caller. `fd` is only borrowed. */
   duplicate(fd: number): number;
-  /** The same, guarded. */
-  duplicateGuarded(fd: number): number;
+  /** Guarded duplicates of all, or, when this throws, of none. */
+  duplicateAll(fds: readonly number[]): number[];
   /** Closes and unguards `fd`. Throws EBADF only: after any other error the descriptor is gone as well. */
   close(fd: number): void;
   /** Closes and unguards all of them, whatever is wrong with some. */
@@ -82,6 +80,7 @@ export interface NativeBinding {
    */
   guard(fd: number): void;
   unguard(fd: number): void;
+  unguardAll(fds: readonly number[]): void;
   /**
    * `open(2)` with O_CLOEXEC. Not `fs.openSync`: Node closes what a worker opened with that behind its back.
    */

@@ -1,6 +1,7 @@
 import { Duplex } from 'node:stream';
-import { close, closeAll, duplicateGuarded, unguard } from '../native/binding.js';
+import { close, closeAll, unguardAll } from '../native/binding.js';
 import type { PeerCredentials } from '../native/types.js';
+import { Duplicates } from './duplicates.js';
 import { UnixStream } from './unix-stream.js';
 
 export interface FdSocketOptions {
@@ -50,7 +51,7 @@ export class FdSocket extends Duplex {
     super({ allowHalfOpen, highWaterMark });
     this.#stream = new UnixStream(fd, {
       onDescriptors: (fds, truncated) => {
-        for (const fd of fds) unguard(fd);
+        unguardAll(fds);
         if (!this.emit('fds', fds, truncated)) closeAll(fds);
       },
       onData: (chunk) => {
@@ -66,28 +67,58 @@ export class FdSocket extends Duplex {
     return this.#stream.peer;
   }
 
-  /**
-   * Has a descriptor travel with the next bytes that are written, or with bytes that are still being written.
-   * `fd` is duplicated before this returns, and the caller's own to close; when it cannot be (EBADF, EMFILE),
-   * this throws.
-   *
-   * Resolves when the kernel took it. Rejects if it never will: the socket is closed or ended before any byte
-   * is written after it, or the kernel refuses to send what it is. Ignoring the promise is safe.
-   */
+  /** {@link sendFds} of one. */
   sendFd(fd: number): Promise<void> {
-    const duplicated = duplicateGuarded(fd);
-    const sent = new Promise<void>((resolve, reject) => {
-      this.#stream.queueDescriptor({
-        fd: duplicated,
-        settled: (error) => {
-          close(duplicated);
-          if (error) reject(error);
-          else resolve();
-        },
-      });
+    return this.sendFds([fd]);
+  }
+
+  /**
+   * Has descriptors travel with the next bytes that are written, or with bytes that are still being written: up to 64 to a byte,
+   * what is left with later ones. They are duplicated before this returns, and stay the caller's to close; when one of them cannot
+   * be (EBADF, EMFILE), this throws, and none of them is sent.
+   *
+   * Resolves when the kernel took all of them. Rejects if it never will take one: the socket is closed or ended before enough
+   * bytes are written after it, or the kernel refuses to send what it is; the others may have been sent. Ignoring the promise is
+   * safe.
+   */
+  sendFds(fds: readonly number[]): Promise<void> {
+    const duplicates = new Duplicates(fds);
+    this.#stream.queueDescriptors(duplicates.fds, duplicates);
+    return duplicates.sent;
+  }
+
+  /**
+   * Writes `chunk` as `write` does, and has `fds` travel with it or with bytes before it, as {@link sendFds} does. Mostly the
+   * kernel takes both at once: no duplicate is made then. The descriptors are only borrowed until this returns. When one of them
+   * cannot be duplicated (EBADF, EMFILE), this throws, and nothing is written. An empty chunk carries none: they travel with what
+   * is written next.
+   *
+   * `callback` is called when the kernel took all bytes and descriptors, or with the reason why it never will.
+   *
+   * @returns false when the caller should wait for 'drain' before it writes more
+   */
+  writeWithFds(
+    chunk: string | Uint8Array,
+    fds: readonly number[],
+    callback?: (error?: Error | null) => void,
+  ): boolean {
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+    // Ended or destroyed, or no bytes at all: `write` says so, as it always does, and no descriptor goes.
+    if (!this.writable || !(bytes instanceof Uint8Array)) return this.write(bytes, 'utf8', callback);
+    // Nothing waits in this stream either: its machinery, which would call `_write` now, has nothing to add.
+    const isIdle = this.writableLength === 0 && this.writableCorked === 0;
+    const taken = isIdle ? this.#stream.writeNow(bytes, fds) : 0;
+    if (taken > 0 && taken === bytes.length) {
+      if (callback) process.nextTick(callback, null);
+      return true;
+    }
+    if (taken > 0) return this.write(bytes.subarray(taken), 'utf8', callback);
+    const sent = this.sendFds(fds);
+    if (!callback) return this.write(bytes);
+    return this.write(bytes, (error) => {
+      const done = (refused: Error | null) => process.nextTick(callback, error ?? refused);
+      sent.then(() => done(null), done);
     });
-    sent.catch(() => {});
-    return sent;
   }
 
   stats(): FdSocketStats {

@@ -2,3 +2,4 @@ export type { PeerCredentials } from '../native/types.js';
 export { type ConnectOptions, connect } from './connect.js';
 export { FdListener, type FdListenerEvents, type ListenOptions, listen } from './fd-listener.js';
 export { FdSocket, type FdSocketOptions, type FdSocketStats, type FdsListener } from './fd-socket.js';
+export { closeFds, identifyFds } from './received-fds.js';

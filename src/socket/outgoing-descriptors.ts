@@ -6,34 +6,38 @@ import { close, placeholder } from '../native/binding.js';
  */
 export const MAX_DESCRIPTORS_PER_MESSAGE = 64;
 
-/**
- * A descriptor on its way out. The queue borrows `fd` until it calls `settled`, which it does exactly once: it may be queued on
- * several sockets at a time, and is its owner's to close when the last one is done with it.
- */
-export interface OutgoingDescriptor {
-  readonly fd: number;
+/** Whose queued descriptors are: the queue borrows each until it calls `settled` for it, which it does exactly once. */
+export interface DescriptorOwner {
   /**
    * null: the kernel took the descriptor. Called from within `write`, `queueDescriptor`, `shutdown`, `close`
    * or an event of the socket, as the case may be: it must not throw, and must not write.
    */
-  settled(error: Error | null): void;
+  settled(error: Error | null, fd: number): void;
 }
 
-interface Entry {
+/** A descriptor on its way out. It may be queued on several sockets at a time, and is closed when the last one is done with it. */
+export interface OutgoingDescriptor extends DescriptorOwner {
   readonly fd: number;
-  /** Absent for a placeholder. */
-  readonly owner?: OutgoingDescriptor;
 }
 
-const NONE: readonly number[] = [];
+/** In place of a placeholder that could not be made: the connection fails, and there is nothing to close. */
+const NOTHING = -1;
+
+/** What the next message carries. One for all sockets of the thread: it is sent before anybody else can fill it. */
+export const batch = new Int32Array(MAX_DESCRIPTORS_PER_MESSAGE);
 
 /** Descriptors that wait for bytes to ride on, in order. */
 export class OutgoingDescriptors {
-  #queue: Entry[] = [];
+  // Side by side, for the sake of the collector. Placeholders have no owner but the queue. Both are replaced, never emptied, when
+  // all in them has settled.
+  #fds: number[] = [];
+  #owners: (DescriptorOwner | undefined)[] = [];
+  /** Those before have gone. */
+  #first = 0;
   #sent = 0;
 
   get length(): number {
-    return this.#queue.length;
+    return this.#fds.length - this.#first;
   }
 
   /** How many the kernel took. Placeholders do not count. */
@@ -41,22 +45,33 @@ export class OutgoingDescriptors {
     return this.#sent;
   }
 
-  push(owner: OutgoingDescriptor): void {
-    this.#queue.push({ fd: owner.fd, owner });
+  push(fd: number, owner: DescriptorOwner): void {
+    this.#fds.push(fd);
+    this.#owners.push(owner);
   }
 
-  /** What the next message carries. */
-  nextBatch(): readonly number[] {
-    if (this.#queue.length === 0) return NONE;
-    return this.#queue.slice(0, MAX_DESCRIPTORS_PER_MESSAGE).map(({ fd }) => fd);
+  /** Fills {@link batch}. How many there are in it. */
+  nextBatch(): number {
+    const count = Math.min(this.length, MAX_DESCRIPTORS_PER_MESSAGE);
+    for (let index = 0; index < count; index++) batch[index] = this.#fds[this.#first + index] ?? NOTHING;
+    return count;
   }
 
   /** The kernel took the first `count`. */
   markSent(count: number): void {
     if (count === 0) return;
-    const entries = this.#queue.splice(0, count);
-    for (const { owner } of entries) if (owner) this.#sent++;
-    settle(entries, null);
+    const fds = this.#fds;
+    const owners = this.#owners;
+    const start = this.#first;
+    const end = start + count;
+    this.#drop(end);
+    for (let index = start; index < end; index++) if (owners[index]) this.#sent++;
+    settle(fds, owners, start, end, null);
+  }
+
+  /** The kernel took so many that were never queued. */
+  countSent(count: number): void {
+    this.#sent += count;
   }
 
   /**
@@ -65,36 +80,61 @@ export class OutgoingDescriptors {
    * placeholder may be sent. Throws when no placeholder can be made.
    */
   replaceRefused(count: number, check: (fd: number) => Error | null): boolean {
-    const queue = this.#queue;
+    const fds = this.#fds;
+    const owners = this.#owners;
     let refused = false;
-    for (const [index, { fd, owner }] of queue.slice(0, count).entries()) {
+    for (let index = this.#first, end = index + count; index < end; index++) {
+      const fd = fds[index] ?? NOTHING;
+      const owner = owners[index];
       const error = check(fd);
       if (!error) continue;
       if (!owner) return false;
       refused = true;
-      queue[index] = NOTHING;
+      fds[index] = NOTHING;
+      owners[index] = undefined;
       // First, because its owner closes it: where the descriptor table is full, this makes room for the placeholder.
-      owner.settled(error);
-      if (this.#queue !== queue) return true; // closed in there
-      queue[index] = { fd: placeholder() };
+      owner.settled(error, fd);
+      if (this.#fds !== fds) return true; // closed in there
+      fds[index] = placeholder();
     }
     return refused;
   }
 
   /** Settles all that is left. */
   rejectAll(error: Error): void {
-    const entries = this.#queue;
-    this.#queue = [];
-    settle(entries, error);
+    const fds = this.#fds;
+    const owners = this.#owners;
+    const start = this.#first;
+    this.#drop(fds.length);
+    settle(fds, owners, start, fds.length, error);
+  }
+
+  #drop(end: number): void {
+    this.#first = end;
+    if (end === this.#fds.length) {
+      this.#fds = [];
+      this.#owners = [];
+      this.#first = 0;
+    } else if (end > this.length) {
+      // More room is behind us than ahead: each is moved once, on the average.
+      this.#fds = this.#fds.slice(end);
+      this.#owners = this.#owners.slice(end);
+      this.#first = 0;
+    }
   }
 }
 
-function settle(entries: readonly Entry[], error: Error | null): void {
-  for (const { fd, owner } of entries) {
-    if (owner) owner.settled(error);
-    else if (fd >= 0) close(fd);
+function settle(
+  fds: readonly number[],
+  owners: readonly (DescriptorOwner | undefined)[],
+  start: number,
+  end: number,
+  error: Error | null,
+): void {
+  for (let index = start; index < end; index++) {
+    const fd = fds[index] ?? NOTHING;
+    const owner = owners[index];
+    if (owner) owner.settled(error, fd);
+    else if (fd !== NOTHING) close(fd);
   }
 }
-
-/** Where a placeholder should be and could not be made: the connection fails, and there is nothing to close. */
-const NOTHING: Entry = { fd: -1 };

@@ -1,8 +1,9 @@
 import { constants } from 'node:os';
 import { ETOOMANYREFS, systemError } from '../native/binding.js';
+import { packFds } from '../native/fd-lists.js';
 import type { SocketHandle } from '../native/types.js';
 import { Backoff } from './backoff.js';
-import { OutgoingDescriptors } from './outgoing-descriptors.js';
+import { batch, MAX_DESCRIPTORS_PER_MESSAGE, OutgoingDescriptors } from './outgoing-descriptors.js';
 
 const { EAGAIN, ECONNRESET, ENOBUFS, ENOMEM, ENOTCONN, EPIPE } = constants.errno;
 
@@ -65,22 +66,36 @@ export class Sender {
   /** Sends as much of the current write as the kernel takes now. */
   flush(): SendProgress {
     while (this.#remaining > 0) {
-      const batch = this.descriptors.nextBatch();
+      const count = this.descriptors.nextBatch();
       // A message that leaves descriptors behind takes one byte only, so that the next ones have bytes to
       // ride on.
-      const limit = this.descriptors.length > batch.length ? 1 : this.#remaining;
-      const result = this.#handle.send(this.#buffers, limit, batch);
+      const limit = this.descriptors.length > count ? 1 : this.#remaining;
+      const result = this.#handle.send(this.#buffers, limit, batch, count);
       if (result >= 0) {
         this.#backoff.reset();
         this.#advance(result);
-        this.descriptors.markSent(batch.length);
+        this.descriptors.markSent(count);
         continue;
       }
       if (result === -EAGAIN) return BLOCKED;
-      const progress = this.#afterFailure(-result, batch.length);
+      const progress = this.#afterFailure(-result, count);
       if (progress) return progress;
     }
     return DONE;
+  }
+
+  /**
+   * One message, when nothing waits to be sent before it: how many of the bytes the kernel took at once, and with them all of
+   * `fds`, which are only borrowed. 0: nothing has been sent, for whatever reason.
+   */
+  sendNow(bytes: Uint8Array, fds: readonly number[]): number {
+    const packed = packFds(fds);
+    if (bytes.length === 0 || fds.length > MAX_DESCRIPTORS_PER_MESSAGE) return 0;
+    const sent = this.#handle.send([bytes], bytes.length, packed, fds.length);
+    if (sent < 0) return 0;
+    this.#bytesWritten += sent;
+    this.descriptors.countSent(fds.length);
+    return sent;
   }
 
   /** What to do about a failed message, or undefined: try again at once. */

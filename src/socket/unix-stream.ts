@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { constants } from 'node:os';
 import { peerCredentials, SocketHandle, systemError } from '../native/binding.js';
 import { type SocketHandle as Handle, type PeerCredentials, READABLE, WRITABLE } from '../native/types.js';
-import type { OutgoingDescriptor } from './outgoing-descriptors.js';
+import { arrivals } from './arrivals.js';
+import type { DescriptorOwner, OutgoingDescriptor } from './outgoing-descriptors.js';
 import { type ReadBuffer, reusedReadBuffer, slabReadBuffer } from './read-buffer.js';
 import { Sender, type SendProgress } from './sender.js';
 
@@ -103,12 +104,27 @@ export class UnixStream {
 
   /**
    * Has a descriptor ride on the next bytes to be written, or on the rest of a write in progress. n bytes
-   * carry at most 64 n descriptors; what is left rides on the write after. Takes over `descriptor.fd` in any
+   * carry at most 64 n descriptors; what is left rides on the write after. Borrows `descriptor.fd` in any
    * case.
    */
   queueDescriptor(descriptor: OutgoingDescriptor): void {
-    this.#sender.descriptors.push(descriptor);
+    this.queueDescriptors([descriptor.fd], descriptor);
+  }
+
+  /** The same for several of one owner. */
+  queueDescriptors(fds: readonly number[], owner: DescriptorOwner): void {
+    for (const fd of fds) this.#sender.descriptors.push(fd, owner);
     if (this.#writeError) this.#sender.descriptors.rejectAll(this.#writeError);
+  }
+
+  /**
+   * Sends one message at once, if nothing waits before it: how many of the bytes the kernel took, and with them all of `fds`, which
+   * are only borrowed. 0: nothing has happened, and `queueDescriptors` and `write` will find out why.
+   */
+  writeNow(bytes: Uint8Array, fds: readonly number[]): number {
+    if (this.#writeCallback || this.#shutdownCallback || this.#writeError || this.pendingDescriptors > 0)
+      return 0;
+    return this.#sender.sendNow(bytes, fds);
   }
 
   /**
@@ -211,14 +227,14 @@ export class UnixStream {
     const buffer = this.#readBuffer;
     for (let reads = 0; reads < READS_PER_TURN && this.#reading && !this.#readEnded; reads++) {
       const room = buffer.memory.length - buffer.offset;
-      const result = this.#handle.receive(buffer.memory, buffer.offset);
-      if (typeof result !== 'number') {
-        // The chunk is taken first: it is in the shared buffer, which is anybody's once the listener has been
-        // called.
-        const chunk = result.bytes > 0 ? buffer.take(result.bytes) : undefined;
-        this.#bytesRead += result.bytes;
-        this.#descriptorsReceived += result.descriptors.length;
-        this.#listener.onDescriptors(result.descriptors, result.truncated);
+      const result = this.#handle.receive(buffer.memory, buffer.offset, arrivals.memory);
+      if (!arrivals.isEmpty) {
+        // All is taken first: the memory that it is in is anybody's once the listener has been called.
+        const chunk = result > 0 ? buffer.take(result) : undefined;
+        const fds = arrivals.take();
+        this.#bytesRead += result;
+        this.#descriptorsReceived += fds.length;
+        this.#listener.onDescriptors(fds, arrivals.truncated);
         if (chunk && !this.#closed) this.#listener.onData(chunk);
         continue;
       }

@@ -24,7 +24,7 @@ function isCloseOnExec(fd: number): boolean {
 
 test('duplicate: the same open file, close-on-exec, and another number', () => {
   const file = fileWith('shared');
-  for (const copy of [duplicate(file), native.duplicateGuarded(file)]) {
+  for (const copy of [duplicate(file), ...native.duplicateAll([file])]) {
     assert.notEqual(copy, file);
     assert.ok(isCloseOnExec(copy));
     assert.deepEqual(identify([copy]), identify([file]));
@@ -50,6 +50,39 @@ test('close: once, and then EBADF; closeAll takes what it finds', () => {
   closeAll([a, b, -1]);
   assert.throws(() => fstatSync(b), { code: 'EBADF' });
   closeAll([]);
+});
+
+test('closeAll: consecutive numbers, gaps, repetitions and any order; nothing else is closed', () => {
+  const all = Array.from({ length: 40 }, () => duplicate(0));
+  const kept = all.filter((_, index) => index % 7 === 3);
+  const gone = all.filter((fd) => !kept.includes(fd));
+  const last = gone.slice(-2);
+  closeAll([-2, -1, ...gone.slice(0, -2), ...last.reverse(), ...gone.slice(0, 3), 2 ** 31 - 1, -(2 ** 31)]);
+  for (const fd of gone) assert.throws(() => fstatSync(fd), { code: 'EBADF' });
+  assert.equal(identify(kept).length, 2 * kept.length);
+  closeAll(kept);
+});
+
+test('duplicateAll: close-on-exec duplicates of all, or of none', () => {
+  const [a, b] = native.testing.pipe();
+  const copies = native.duplicateAll([a, b, a]);
+  assert.deepEqual(identify(copies), identify([a, b, a]));
+  assert.equal(new Set([a, b, ...copies]).size, 5);
+  for (const copy of copies) assert.ok(isCloseOnExec(copy));
+  closeAll(copies);
+  close(b);
+  assert.throws(() => native.duplicateAll([a, a, b]), { code: 'EBADF', syscall: 'fcntl' });
+  close(a);
+  assert.deepEqual(native.duplicateAll([]), []);
+});
+
+test('lists of any length', () => {
+  const many = Array.from({ length: 1000 }, () => 0);
+  const identities = identify(many);
+  assert.equal(identities.length, 2000);
+  const [dev, ino] = identify([0]);
+  assert.ok(identities.every((value, index) => value === (index % 2 === 0 ? dev : ino)));
+  native.unguardAll(many);
 });
 
 test('open: close-on-exec, with the flags and mode that were asked for', () => {
@@ -105,7 +138,9 @@ test('numbers that are no descriptors are never rounded to one', () => {
       assert.throws(() => call(number), { code: 'ERR_INVALID_ARG_TYPE' });
     }
     assert.throws(() => identify([number]), { code: 'ERR_INVALID_ARG_TYPE' });
-    assert.throws(() => closeAll([number]), { code: 'ERR_INVALID_ARG_TYPE' });
+    for (const call of [closeAll, native.duplicateAll, native.unguardAll]) {
+      assert.throws(() => call([0, number]), { code: 'ERR_INVALID_ARG_TYPE' });
+    }
   }
   assert.throws(() => closeAll(0 as unknown as number[]), { code: 'ERR_INVALID_ARG_TYPE' });
 });

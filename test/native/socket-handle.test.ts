@@ -4,11 +4,14 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 import { test } from 'node:test';
-import { close, native, SocketHandle } from '#src/native/binding.js';
-import { type SocketHandle as Handle, READABLE, WRITABLE } from '#src/native/types.js';
+import { close, closeAll, native, SocketHandle } from '#src/native/binding.js';
+import { ARRIVED, type SocketHandle as Handle, READABLE, WRITABLE } from '#src/native/types.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 
 trackDescriptors();
+
+const NO_FDS = new Int32Array();
+const arrived = new Int32Array(ARRIVED.LENGTH);
 
 function handlePair(onReady: (events: number) => void = () => {}): [Handle, Handle] {
   const [a, b] = native.testing.socketPair();
@@ -24,8 +27,8 @@ test('a closed handle never touches its number again', () => {
   a.close();
   a.close();
   for (const call of [
-    () => a.receive(Buffer.alloc(1), 0),
-    () => a.send([Buffer.alloc(1)], 1, []),
+    () => a.receive(Buffer.alloc(1), 0, arrived),
+    () => a.send([Buffer.alloc(1)], 1, NO_FDS, 0),
     () => a.probe(0),
     () => a.shutdown(),
     () => a.listen(1),
@@ -42,18 +45,22 @@ test('arguments of the wrong kind', () => {
   const [a] = handlePair();
   const any = (value: unknown) => value as never;
   const calls = [
-    () => a.receive(any('text'), 0),
-    () => a.receive(any(new Uint16Array(1)), 0),
-    () => a.receive(Buffer.alloc(1), any('0')),
-    () => a.send(any(Buffer.alloc(1)), 1, []),
-    () => a.send([any('text')], 4, []),
-    () => a.send([Buffer.alloc(1)], 1, any(0)),
+    () => a.receive(any('text'), 0, arrived),
+    () => a.receive(any(new Uint16Array(1)), 0, arrived),
+    () => a.receive(Buffer.alloc(1), any('0'), arrived),
+    () => a.receive(Buffer.alloc(1), 0, any([])),
+    () => a.send(any(Buffer.alloc(1)), 1, NO_FDS, 0),
+    () => a.send([any('text')], 4, NO_FDS, 0),
+    () => a.send([Buffer.alloc(1)], 1, any([0]), 1),
+    () => a.send([Buffer.alloc(1)], 1, Int32Array.of(0), 2),
+    () => a.send([Buffer.alloc(1)], 1, Int32Array.of(0), -1),
+    () => a.send([Buffer.alloc(1)], 1, Int32Array.of(0), any(undefined)),
     () => a.watch(any(undefined)),
     () => new SocketHandle(any('0'), () => {}),
   ];
   for (const call of calls) assert.throws(call, { code: 'ERR_INVALID_ARG_TYPE' });
   for (const offset of [-1, 1, 2]) {
-    assert.throws(() => a.receive(Buffer.alloc(1), offset), { code: 'EINVAL', syscall: 'recvmsg' });
+    assert.throws(() => a.receive(Buffer.alloc(1), offset, arrived), { code: 'EINVAL', syscall: 'recvmsg' });
   }
   assert.throws(() => SocketHandle.prototype.close.call(any({})), TypeError);
 });
@@ -62,15 +69,41 @@ test('a probe tells whether a descriptor would be sent, and the peer sees nothin
   const [a, b] = handlePair();
   assert.equal(a.probe(0), 0);
   assert.equal(a.probe(-1), -9);
-  assert.equal(b.receive(Buffer.alloc(1), 0), -11);
+  assert.equal(b.receive(Buffer.alloc(1), 0, arrived), -11);
+});
+
+test('what a message brings is left where it can be found, and the next one overwrites it', () => {
+  const [a, b] = handlePair();
+  a.send([Buffer.from('x')], 1, Int32Array.of(0, 0, -1), 2);
+  assert.equal(b.receive(Buffer.alloc(4), 0, arrived), 1);
+  assert.equal(arrived[ARRIVED.COUNT], 2);
+  assert.equal(arrived[ARRIVED.TRUNCATED], 0);
+  closeAll([...arrived.subarray(ARRIVED.FIRST, ARRIVED.FIRST + 2)]);
+  for (const result of [1, -11]) {
+    if (result === 1) a.send([Buffer.from('y')], 1, NO_FDS, 0);
+    arrived.fill(7);
+    assert.equal(b.receive(Buffer.alloc(4), 0, arrived), result);
+    assert.equal(arrived[ARRIVED.COUNT], 0);
+    assert.equal(arrived[ARRIVED.TRUNCATED], 0);
+  }
+});
+
+test('without room for all that a message may bring, nothing is read', () => {
+  const [a, b] = handlePair();
+  a.send([Buffer.from('x')], 1, Int32Array.of(0), 1);
+  const short = new Int32Array(ARRIVED.LENGTH - 1);
+  assert.throws(() => b.receive(Buffer.alloc(1), 0, short), { code: 'EINVAL', syscall: 'recvmsg' });
+  assert.equal(b.receive(Buffer.alloc(1), 0, arrived), 1);
+  assert.equal(arrived[ARRIVED.COUNT], 1);
+  close(arrived[ARRIVED.FIRST] ?? -1);
 });
 
 test('never a message without bytes: it would lose its descriptors', () => {
   const [a] = handlePair();
   for (const buffers of [[], [Buffer.alloc(0)]]) {
-    assert.throws(() => a.send(buffers, 10, [0]), { code: 'EINVAL', syscall: 'sendmsg' });
+    assert.throws(() => a.send(buffers, 10, Int32Array.of(0), 1), { code: 'EINVAL', syscall: 'sendmsg' });
   }
-  assert.throws(() => a.send([Buffer.alloc(1)], 0, [0]), { code: 'EINVAL' });
+  assert.throws(() => a.send([Buffer.alloc(1)], 0, Int32Array.of(0), 1), { code: 'EINVAL' });
 });
 
 test('readiness is level-triggered, and stops when it is not watched', async () => {
@@ -87,7 +120,7 @@ test('readiness is level-triggered, and stops when it is not watched', async () 
     }
   });
   a.watch(READABLE);
-  b.send([Buffer.from('x')], 1, []);
+  b.send([Buffer.from('x')], 1, NO_FDS, 0);
   await thrice;
   for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
   assert.equal(calls, 3);
@@ -104,13 +137,13 @@ test('an error on the socket makes it ready for both, and again as long as it is
     if (seen.length === 2) resolve();
   });
   // A peer that closes with bytes unread.
-  a.send([Buffer.from('x')], 1, []);
+  a.send([Buffer.from('x')], 1, NO_FDS, 0);
   b.close();
   a.watch(READABLE);
   await twice;
   assert.deepEqual(seen, [READABLE | WRITABLE, READABLE | WRITABLE]);
-  assert.equal(a.receive(Buffer.alloc(1), 0), -104);
-  assert.equal(a.receive(Buffer.alloc(1), 0), 0);
+  assert.equal(a.receive(Buffer.alloc(1), 0, arrived), -104);
+  assert.equal(a.receive(Buffer.alloc(1), 0, arrived), 0);
 });
 
 test('callbacks run in the asynchronous context in which the handle was made', async () => {

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { native } from '#src/native/binding.js';
+import { ARRIVED, type SocketHandle } from '#src/native/types.js';
 import { trackDescriptors } from '../support/fd-table.js';
 import { dial, type Message, serve } from '../support/service.js';
 import { contentOf, fileWith } from '../support/temporary.js';
@@ -21,11 +22,10 @@ for (const [reader, read] of [
     t.mock.method(
       native.SocketHandle.prototype,
       'receive',
-      function (this: typeof native.SocketHandle.prototype, buffer: Uint8Array, offset: number) {
-        const result = receive.call(this, buffer, offset);
-        if (typeof result !== 'number' || result <= 0) return result;
-        reads++;
-        return reads === read ? { bytes: result, descriptors: [], truncated: true } : result;
+      function (this: SocketHandle, buffer: Uint8Array, offset: number, arrived: Int32Array) {
+        const bytes = receive.call(this, buffer, offset, arrived);
+        if (bytes > 0 && ++reads === read) arrived[ARRIVED.TRUNCATED] = 1;
+        return bytes;
       },
     );
     const { address } = await serve(

@@ -10,8 +10,11 @@ async function passes(name: string, ...args: string[]): Promise<void> {
 test('a full descriptor table when descriptors arrive: truncation is reported, no byte is lost, nothing leaks', () =>
   passes('fixtures/table-full.js', 'receive'));
 
-test('a full descriptor table when one is to be sent: sendFd throws EMFILE', () =>
+test('a full descriptor table when some are to be sent: EMFILE, and none of them is', () =>
   passes('fixtures/table-full.js', 'sendFd'));
+
+test('a full descriptor table when bytes and descriptors leave at once: no number is needed, and else all or nothing goes', () =>
+  passes('fixtures/table-full.js', 'writeWithFds'));
 
 test('a refused descriptor makes room for its placeholder in an otherwise full table', () =>
   passes('fixtures/table-full.js', 'placeholder'));

@@ -6,32 +6,14 @@ import { Readable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { mock, test } from 'node:test';
-import { FdSocket, type FdSocketOptions } from 'grpcfd/socket';
+import { FdSocket } from 'grpcfd/socket';
 import { closeAll, native } from '#src/native/binding.js';
 import { UnixStream } from '#src/socket/unix-stream.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
+import { descriptorsOf, socketPair } from '../support/socket-pair.js';
 import { contentOf, fileWith } from '../support/temporary.js';
 
 trackDescriptors();
-
-function socketPair(options: Omit<FdSocketOptions, 'fd'> = {}): [FdSocket, FdSocket] {
-  const [a, b] = native.testing.socketPair();
-  return [socketOver(a, options), socketOver(b, options)];
-}
-
-function socketOver(fd: number, options: Omit<FdSocketOptions, 'fd'> = {}): FdSocket {
-  const socket = new FdSocket({ fd, ...options });
-  defer(() => socket.destroy());
-  return socket;
-}
-
-/** Collects what the 'fds' events of a socket bring. */
-function descriptorsOf(socket: FdSocket): number[] {
-  const all: number[] = [];
-  socket.on('fds', (fds) => all.push(...fds));
-  defer(() => closeAll(all));
-  return all;
-}
 
 test('a descriptor travels with the bytes that are written next', async () => {
   const [a, b] = socketPair();

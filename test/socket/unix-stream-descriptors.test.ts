@@ -119,15 +119,15 @@ test('253 descriptors in one message are received, as another program may send t
   const receiver = endpoint(b);
   const sender = new SocketHandle(a, () => {});
   defer(() => sender.close());
-  const fds = new Array<number>(253).fill(0);
-  assert.equal(sender.send([Buffer.from('x')], 1, fds), 1);
+  const fds = new Int32Array(254);
+  assert.equal(sender.send([Buffer.from('x')], 1, fds, 253), 1);
   await receiver.until(() => receiver.bytes.length === 1);
   assert.equal(receiver.fds.length, 253);
   assert.equal(receiver.truncated, false);
   const { ino } = fstatSync(0);
   for (const fd of receiver.fds) assert.equal(fstatSync(fd).ino, ino);
-  assert.throws(() => sender.send([Buffer.alloc(0)], 1, [0]), { code: 'EINVAL', syscall: 'sendmsg' });
-  assert.equal(sender.send([Buffer.from('x')], 1, new Array<number>(254).fill(0)), -22);
+  assert.throws(() => sender.send([Buffer.alloc(0)], 1, fds, 1), { code: 'EINVAL', syscall: 'sendmsg' });
+  assert.equal(sender.send([Buffer.from('x')], 1, fds, 254), -22);
 });
 
 test('a reader that does not know about descriptors gets the bytes', async () => {
@@ -158,11 +158,11 @@ test('other control messages take nothing away from the descriptors, and leave n
   const sender = new SocketHandle(a, () => {});
   defer(() => sender.close());
   const receiver = endpoint(b);
-  assert.equal(sender.send([Buffer.from('x')], 1, new Array<number>(253).fill(0)), 1);
+  assert.equal(sender.send([Buffer.from('x')], 1, new Int32Array(253), 253), 1);
   await receiver.until(() => receiver.bytes.length === 1);
   assert.equal(receiver.fds.length, 253);
   assert.equal(receiver.truncated, false);
-  assert.equal(sender.send([Buffer.from('y')], 1, []), 1);
+  assert.equal(sender.send([Buffer.from('y')], 1, new Int32Array(), 0), 1);
   await receiver.until(() => receiver.bytes.length === 2);
   assert.equal(receiver.fds.length, 253);
 });

@@ -1,0 +1,74 @@
+/** The functions of the addon that take lists of descriptors, and how a list crosses over to it. */
+
+/** As the addon has them: of each list, the first `count` elements count. */
+export interface ListFunctions {
+  closeAll(fds: Int32Array, count: number): void;
+  unguardAll(fds: Int32Array, count: number): void;
+  /** In place. */
+  duplicateAll(fds: Int32Array, count: number): void;
+  identify(fds: Int32Array, count: number, identities: BigUint64Array): void;
+}
+
+/** As the layers above have them, documented in `types.ts`. */
+export interface ArrayFunctions {
+  closeAll(fds: readonly number[]): void;
+  unguardAll(fds: readonly number[]): void;
+  duplicateAll(fds: readonly number[]): number[];
+  identify(fds: readonly number[]): BigUint64Array;
+}
+
+/** SCM_MAX_FD: what one message brings at most. */
+const USUAL_LENGTH = 253;
+
+/**
+ * The addon is given one piece of memory, the same for all calls of the thread: an ordinary array would cost it two calls into the
+ * engine for each element, and typed arrays made for each call are expensive to collect.
+ */
+let list = new Int32Array(USUAL_LENGTH);
+let identities = new BigUint64Array(2 * USUAL_LENGTH);
+
+export function withArrays(addon: ListFunctions): ArrayFunctions {
+  return {
+    closeAll(fds) {
+      addon.closeAll(packFds(fds), fds.length);
+    },
+    unguardAll(fds) {
+      addon.unguardAll(packFds(fds), fds.length);
+    },
+    duplicateAll(fds) {
+      const packed = packFds(fds);
+      addon.duplicateAll(packed, fds.length);
+      return unpackFds(packed, 0, fds.length);
+    },
+    identify(fds) {
+      const packed = packFds(fds);
+      const values = 2 * fds.length;
+      if (identities.length < values) identities = new BigUint64Array(values);
+      addon.identify(packed, fds.length, identities);
+      return identities.slice(0, values);
+    },
+  };
+}
+
+/** Good until the next call of a function here. Throws rather than round: NaN, 0.5 and 2^32 would all become the descriptor 0. */
+export function packFds(fds: readonly number[]): Int32Array {
+  if (!Array.isArray(fds)) throw invalid('descriptors must be an array');
+  if (list.length < fds.length) list = new Int32Array(fds.length);
+  for (let index = 0; index < fds.length; index++) {
+    const fd: unknown = fds[index];
+    if (typeof fd !== 'number' || (fd | 0) !== fd) throw invalid('a descriptor must be a 32-bit integer');
+    list[index] = fd;
+  }
+  return list;
+}
+
+/** The elements of a typed array from `start` to `end`, exclusive, as an ordinary array, which JavaScript is quicker to make. */
+export function unpackFds(from: Int32Array, start: number, end: number): number[] {
+  const fds: number[] = [];
+  for (let index = start; index < end; index++) fds.push(from[index] ?? -1);
+  return fds;
+}
+
+function invalid(message: string): TypeError {
+  return Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_TYPE' });
+}

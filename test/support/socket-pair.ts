@@ -1,0 +1,23 @@
+import { FdSocket, type FdSocketOptions } from 'grpcfd/socket';
+import { closeAll, native } from '#src/native/binding.js';
+import { defer } from './fd-table.js';
+
+/** Two connected sockets that go with the test. */
+export function socketPair(options: Omit<FdSocketOptions, 'fd'> = {}): [FdSocket, FdSocket] {
+  const [a, b] = native.testing.socketPair();
+  return [socketOver(a, options), socketOver(b, options)];
+}
+
+export function socketOver(fd: number, options: Omit<FdSocketOptions, 'fd'> = {}): FdSocket {
+  const socket = new FdSocket({ fd, ...options });
+  defer(() => socket.destroy());
+  return socket;
+}
+
+/** Collects what the 'fds' events of a socket bring. */
+export function descriptorsOf(socket: FdSocket): number[] {
+  const all: number[] = [];
+  socket.on('fds', (fds) => all.push(...fds));
+  defer(() => closeAll(all));
+  return all;
+}
