@@ -37,6 +37,19 @@ bool Arguments::Int(size_t index, int* out) const {
   return ReadInt(env_, values_[index], out) || Reject(index, "a 32-bit integer");
 }
 
+bool Arguments::Size(size_t index, size_t* out) const {
+  constexpr double kMaxExact = 9007199254740991;  // 2^53 - 1
+  double number = -1;
+  napi_get_value_double(env_, values_[index], &number);
+  if (!(number >= 0 && number <= kMaxExact)) return Reject(index, "an integer from 0 to 2^53-1");
+  *out = static_cast<size_t>(number);
+  return static_cast<double>(*out) == number || Reject(index, "an integer from 0 to 2^53-1");
+}
+
+bool Arguments::Bool(size_t index, bool* out) const {
+  return napi_get_value_bool(env_, values_[index], out) == napi_ok || Reject(index, "a boolean");
+}
+
 bool Arguments::Ints(size_t index, std::vector<int>* out) const {
   uint32_t length = 0;
   if (napi_get_array_length(env_, values_[index], &length) != napi_ok) return Reject(index, "an array");

@@ -28,6 +28,9 @@ class Arguments {
   napi_value operator[](size_t index) const { return values_[index]; }
 
   bool Int(size_t index, int* out) const;
+  // An integer that is at least 0 and exact as a double.
+  bool Size(size_t index, size_t* out) const;
+  bool Bool(size_t index, bool* out) const;
   bool Ints(size_t index, std::vector<int>* out) const;
   bool GetBytes(size_t index, Bytes* out) const;
   // A string without NUL characters, as every path must be.

@@ -7,6 +7,8 @@
         "arguments.cc",
         "descriptors.cc",
         "environment.cc",
+        "mapping.cc",
+        "memory.cc",
         "message.cc",
         "socket-handle.cc",
         "system-error.cc",
