@@ -64,7 +64,9 @@ napi_value Mapping::Map(napi_env env, int fd, size_t length, bool writable) {
 Mapping* Mapping::Of(napi_env env, napi_value buffer) {
   bool ours = false;
   void* mapping = nullptr;
-  if (napi_check_object_type_tag(env, buffer, &kMappingTag, &ours) != napi_ok || !ours ||
+  // Asked first, because the check of the tag throws an error of its own for what is no object.
+  if (napi_is_arraybuffer(env, buffer, &ours) != napi_ok || !ours ||
+      napi_check_object_type_tag(env, buffer, &kMappingTag, &ours) != napi_ok || !ours ||
       napi_unwrap(env, buffer, &mapping) != napi_ok) {
     napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "argument 0 must be an ArrayBuffer of map()");
     return nullptr;
