@@ -50,6 +50,8 @@ export async function payload(suite: Suite): Promise<void> {
       client.ask('payloadInPlace', 'everyPageUnpopulated'),
     );
     await compare('every byte', (client) => client.ask('payloadInPlace', 'everyByte'));
+    await ours.client.ask('mapPayload');
+    await compare('every page, mapped before', (client) => client.ask('readMappedPayload'));
     // With a descriptor any byte can be read at once; a stream has to have come whole.
     await compare('any byte', async (client) => (await client.ask('payloadByte', TIMES)) / TIMES);
     await suite.compare({
