@@ -71,6 +71,19 @@ bool Arguments::Uint64s(size_t index, size_t size, uint64_t** out) const {
   return true;
 }
 
+bool Arguments::Size(size_t index, size_t* out) const {
+  constexpr double kMaxExact = 9007199254740991;  // 2^53 - 1
+  double number = -1;
+  napi_get_value_double(env_, values_[index], &number);
+  if (!(number >= 0 && number <= kMaxExact)) return Reject(index, "an integer from 0 to 2^53-1");
+  *out = static_cast<size_t>(number);
+  return static_cast<double>(*out) == number || Reject(index, "an integer from 0 to 2^53-1");
+}
+
+bool Arguments::Bool(size_t index, bool* out) const {
+  return napi_get_value_bool(env_, values_[index], out) == napi_ok || Reject(index, "a boolean");
+}
+
 bool Arguments::GetBytes(size_t index, Bytes* out) const {
   return ReadBytes(env_, values_[index], out) || Reject(index, "a Uint8Array");
 }

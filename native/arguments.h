@@ -40,6 +40,9 @@ class Arguments {
   bool Fds(size_t index, FdList* out) const;
   // The same, cut to the number of elements that the argument behind it gives. It is not looked at for none of them.
   bool CountedFds(size_t index, FdList* out) const;
+  // An integer that is at least 0 and exact as a double.
+  bool Size(size_t index, size_t* out) const;
+  bool Bool(size_t index, bool* out) const;
   bool GetBytes(size_t index, Bytes* out) const;
   // A BigUint64Array of at least `size` elements.
   bool Uint64s(size_t index, size_t size, uint64_t** out) const;

@@ -8,6 +8,8 @@
         "buffers.cc",
         "descriptors.cc",
         "environment.cc",
+        "mapping.cc",
+        "memory.cc",
         "message.cc",
         "socket-handle.cc",
         "system-error.cc",

@@ -15,6 +15,12 @@ bool DefineBufferFunctions(napi_env env, napi_value exports);
 // Functions that make unix sockets or ask about them: connectUnix, bindUnix, peerCredentials and placeholder.
 bool DefineUnixSocketFunctions(napi_env env, napi_value exports);
 
+// Functions that make memory files or ask about them: memFd, addSeals, getSeals, fileSystemType.
+bool DefineMemoryFunctions(napi_env env, napi_value exports);
+
+// Functions that map files into this process: map, unmap and populate.
+bool DefineMappingFunctions(napi_env env, napi_value exports);
+
 // What only this package's own tests need, under `exports.testing`.
 bool DefineTestingFunctions(napi_env env, napi_value exports);
 

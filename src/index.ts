@@ -4,7 +4,13 @@ export {
   fileToUrl,
   urlToDevIno,
 } from './descriptor/inode-url.js';
+export type { MapOptions, MappedMemory } from './descriptor/mapped-memory.js';
 export { ReceivedFile } from './descriptor/received-file.js';
+export {
+  createSharedMemory,
+  type SharedMemory,
+  type SharedMemoryOptions,
+} from './descriptor/shared-memory.js';
 export { GrpcFdError, type GrpcFdErrorReason } from './errors.js';
 export type { ReceiveOptions } from './exchange/pending-receive.js';
 export {

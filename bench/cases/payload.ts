@@ -1,10 +1,12 @@
 /**
- * Handing over the memory that bytes are in, against streaming the bytes through grpc-js as it comes, with a 4 MiB window, the
- * better one for it.
+ * Handing over the memory that bytes are in, to be read in place, against streaming the bytes through grpc-js as it comes, with a
+ * 4 MiB window, the better one for it.
  */
+import type { Peer } from '../lib/control.js';
 import { availableBytes } from '../lib/proc.js';
 import { Rig } from '../lib/rig.js';
 import type { Suite } from '../lib/suite.js';
+import type { ClientCommands } from '../peers/client.js';
 
 const MIB = 2 ** 20;
 
@@ -25,7 +27,7 @@ export async function payload(suite: Suite): Promise<void> {
   await using stock = await Rig.start('stock', link);
   // A few rounds of one call each would measure how fast its code is compiled.
   await ours.server.ask('preparePayload', MIB);
-  await ours.client.ask('payloadByDescriptor', WARM_UPS, 1);
+  await ours.client.ask('payloadByte', WARM_UPS);
   await stock.client.ask('firstOfStream', WARM_UPS, MIB);
   for (const { name, bytes, rounds } of SIZES) {
     if (availableBytes() < 2 * bytes) {
@@ -33,26 +35,28 @@ export async function payload(suite: Suite): Promise<void> {
       continue;
     }
     await ours.server.ask('preparePayload', bytes);
-    await suite.compare({
-      name: `${name}, every byte`,
-      ours: ours.side((client) => client.ask('payloadByDescriptor', 1, bytes)),
-      theirs: stock.side((client) => client.ask('payloadByStream', bytes)),
-      metric: { unit: 'ms', count: 1, as: 'each' },
-      rounds,
-      warmUps: 1,
-    });
+    const stream = stock.side((client) => client.ask('payloadByStream', bytes));
+    const compare = (what: string, run: (client: Peer<ClientCommands>) => Promise<number>) =>
+      suite.compare({
+        name: `${name}, ${what}`,
+        ours: ours.side(run),
+        theirs: stream,
+        metric: { unit: 'ms', count: 1, as: 'each' },
+        rounds,
+        warmUps: 1,
+      });
+    await compare('every page', (client) => client.ask('payloadInPlace', 'everyPage'));
+    await compare('every page, not populated', (client) =>
+      client.ask('payloadInPlace', 'everyPageUnpopulated'),
+    );
+    await compare('every byte', (client) => client.ask('payloadInPlace', 'everyByte'));
+    await ours.client.ask('mapPayload');
+    await compare('every page, mapped before', (client) => client.ask('readMappedPayload'));
     // With a descriptor any byte can be read at once; a stream has to have come whole.
-    await suite.compare({
-      name: `${name}, any byte`,
-      ours: ours.side(async (client) => (await client.ask('payloadByDescriptor', TIMES, 1)) / TIMES),
-      theirs: stock.side((client) => client.ask('payloadByStream', bytes)),
-      metric: { unit: 'ms', count: 1, as: 'each' },
-      rounds,
-      warmUps: 1,
-    });
+    await compare('any byte', async (client) => (await client.ask('payloadByte', TIMES)) / TIMES);
     await suite.compare({
       name: `${name}, first byte`,
-      ours: ours.side((client) => client.ask('payloadByDescriptor', TIMES, 1)),
+      ours: ours.side((client) => client.ask('payloadByte', TIMES)),
       theirs: stock.side((client) => client.ask('firstOfStream', TIMES, bytes)),
       metric: { unit: 'ms', count: TIMES, as: 'each' },
       rounds: 11,

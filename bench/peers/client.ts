@@ -10,9 +10,9 @@ import { BenchClient, channelOptions, joinNames, type Link, PIECE_BYTES, splitNa
 
 const link = JSON.parse(process.argv[2] ?? '') as Link;
 const pool = new FilePool();
+const PAGE_BYTES = 4096;
 const piece = Buffer.alloc(PIECE_BYTES, 1);
-/** As large as a usual second-level cache: reading a file in pieces of this size costs least. */
-const readBuffer = Buffer.alloc(1024 * 1024);
+let mappedPayload: grpcfd.MappedMemory | undefined;
 const connections: grpcfd.FdConnection[] = [];
 const clients: BenchClient[] = [newClient()];
 
@@ -43,12 +43,32 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   return (performance.now() - start) / 1e3;
 }
 
-function readThrough(fd: number, bytes: number): void {
-  for (let position = 0; position < bytes; ) {
-    const read = readSync(fd, readBuffer, 0, Math.min(readBuffer.length, bytes - position), position);
-    if (read === 0) throw new Error(`the payload ends after ${position} bytes`);
-    position += read;
-  }
+async function receivePayload(fds: grpcfd.FdCallCredentials): Promise<grpcfd.ReceivedFile> {
+  const name = await firstClient().call('payload', Buffer.alloc(0), fds.options());
+  return fds.recvFile(name.toString());
+}
+
+/** Ways to read a payload in place; all of its bytes are 1. */
+const readers = {
+  async everyPage(memory: grpcfd.MappedMemory): Promise<boolean> {
+    await memory.populate();
+    return touchPages(memory.bytes);
+  },
+  everyPageUnpopulated({ bytes }: grpcfd.MappedMemory): boolean {
+    return touchPages(bytes);
+  },
+  async everyByte(memory: grpcfd.MappedMemory): Promise<boolean> {
+    await memory.populate();
+    const { buffer, byteLength } = memory.bytes;
+    return !Buffer.from(buffer, 0, byteLength).includes(0);
+  },
+};
+type PayloadReader = keyof typeof readers;
+
+function touchPages(bytes: Uint8Array): boolean {
+  let sum = 0;
+  for (let offset = 0; offset < bytes.length; offset += PAGE_BYTES) sum += bytes[offset] ?? 0;
+  return sum > 0 && sum === Math.ceil(bytes.length / PAGE_BYTES);
 }
 
 const commands = {
@@ -110,15 +130,39 @@ const commands = {
       }
     });
   },
-  /** Handovers one after another, and so many bytes read from each. */
-  payloadByDescriptor(times: number, bytes: number): Promise<number> {
+  /** Handovers one after another, and one byte read from each. */
+  payloadByte(times: number): Promise<number> {
+    const byte = Buffer.alloc(1);
     return timed(async () => {
       for (let time = 0; time < times; time++) {
         using fds = grpcfd.callCredentials();
-        const name = await firstClient().call('payload', Buffer.alloc(0), fds.options());
-        await using file = await fds.recvFile(name.toString());
-        readThrough(file.fd, bytes);
+        await using file = await receivePayload(fds);
+        readSync(file.fd, byte, 0, 1, 0);
       }
+    });
+  },
+  /** One handover. Seconds until it has been read, without giving it back. */
+  async payloadInPlace(reader: PayloadReader): Promise<number> {
+    const start = performance.now();
+    using fds = grpcfd.callCredentials();
+    await using file = await receivePayload(fds);
+    using memory = file.map();
+    if (!(await readers[reader](memory))) throw new Error('the payload is not what was sent');
+    return (performance.now() - start) / 1e3;
+  },
+  /** Maps the payload for {@link commands.readMappedPayload}, and gives back the one before. */
+  async mapPayload(): Promise<void> {
+    using fds = grpcfd.callCredentials();
+    await using file = await receivePayload(fds);
+    mappedPayload?.close();
+    mappedPayload = file.map();
+    await mappedPayload.populate();
+  },
+  /** What a new payload in memory that both ends have mapped already takes: a call, and a read of every page. */
+  readMappedPayload(): Promise<number> {
+    return timed(async () => {
+      await firstClient().call('echo', Buffer.alloc(1));
+      if (!touchPages(mappedPayload?.bytes ?? new Uint8Array())) throw new Error('there is no payload');
     });
   },
   payloadByStream(bytes: number): Promise<number> {

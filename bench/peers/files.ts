@@ -1,12 +1,10 @@
 /** Files in memory, each an inode of its own. */
-import { closeSync, existsSync, mkdtempSync, openSync, rmSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, unlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** tmpfs: the memory that a memfd is made of, under a name for a moment. */
 const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
-
-const FILL_BYTES = 1024 * 1024;
 
 /** Descriptors of new unlinked files, the caller's to close. */
 export function memoryFiles(count: number): number[] {
@@ -21,14 +19,6 @@ export function memoryFiles(count: number): number[] {
   } finally {
     rmSync(directory, { recursive: true });
   }
-}
-
-/** One of that size whose every page is there. */
-export function filledMemoryFile(bytes: number): number {
-  const [fd = -1] = memoryFiles(1);
-  const piece = Buffer.alloc(Math.min(bytes, FILL_BYTES), 1);
-  for (let written = 0; written < bytes; ) written += writeSync(fd, piece, 0, piece.length, written);
-  return fd;
 }
 
 /** The first `count` of a set that grows when more are needed. */

@@ -5,14 +5,14 @@ import { setImmediate } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { obey } from '../lib/control.js';
-import { FilePool, filledMemoryFile } from './files.js';
+import { FilePool } from './files.js';
 import { benchService, channelOptions, joinNames, type Link, PIECE_BYTES, splitNames } from './service.js';
 
 const link = JSON.parse(process.argv[2] ?? '') as Link;
 const pool = new FilePool();
 const piece = Buffer.alloc(PIECE_BYTES, 1);
 const connections: grpcfd.FdConnection[] = [];
-let payloadFd: number | undefined;
+let payload: grpcfd.SharedMemory | undefined;
 
 type UnaryCall = grpc.ServerUnaryCall<Buffer, Buffer>;
 
@@ -51,8 +51,8 @@ const implementation: grpc.UntypedServiceImplementation = {
     return joinNames(files.map((fd) => fds.sendFd(fd).ref));
   }),
   payload: grpcfd.handler(async (_call: UnaryCall, fds) => {
-    if (payloadFd === undefined) throw new Error('there is no payload');
-    return Buffer.from(fds.sendFd(payloadFd).ref);
+    if (payload === undefined) throw new Error('there is no payload');
+    return Buffer.from(fds.sendFile(payload).ref);
   }),
 };
 
@@ -74,10 +74,12 @@ function credentials(): grpc.ServerCredentials {
 }
 
 const commands = {
-  /** The file that the payload method hands over. */
+  /** The sealed memory that the payload method hands over, every byte of it 1. */
   preparePayload(bytes: number): void {
-    if (payloadFd !== undefined) closeSync(payloadFd);
-    payloadFd = filledMemoryFile(bytes);
+    payload?.close();
+    payload = grpcfd.createSharedMemory(bytes);
+    payload.bytes.fill(1);
+    payload.seal();
   },
   /** That many receivers on the first connection, for what never comes. Returns seconds. */
   wait(count: number): number {

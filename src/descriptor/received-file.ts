@@ -6,7 +6,9 @@ import { native } from '../native/binding.js';
 import { type FileKind, fileKind, isPositioned } from './file-kind.js';
 import { type ReadStreamOptions, readStream, type WriteStreamOptions, writeStream } from './file-streams.js';
 import { devInoToUrl } from './inode-url.js';
+import { type MapOptions, type MappedMemory, mapSealed } from './mapped-memory.js';
 import { openFile } from './open-file.js';
+import { closedByOwner, closeWhenCollected } from './unclosed.js';
 
 const fstatAsync = promisify(fstat);
 const readAsync = promisify(read);
@@ -58,7 +60,7 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
     }
     this.#fd = fd;
     native.guard(fd);
-    unclosed.register(this, { fd, url: this.url }, this);
+    closeWhenCollected(this, fd, `A ReceivedFile (fd ${fd}, ${this.url})`);
   }
 
   /**
@@ -169,6 +171,21 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   }
 
   /**
+   * All of a memfd, in place, without a copy. Only of one that can never get shorter: touching what a peer has cut off would
+   * kill the process. The sender is to seal it with F_SEAL_SHRINK, as {@link createSharedMemory} does.
+   *
+   * The mapping is the caller's, and independent of this file, which can be closed. Look at {@link MappedMemory.immutable} before you
+   * trust bytes to stay what they are.
+   *
+   * @throws GrpcFdError `ERR_GRPCFD_NOT_MAPPABLE`, `ERR_GRPCFD_FILE_TOO_LARGE`, `ERR_GRPCFD_PATH_ONLY`, `ERR_GRPCFD_FILE_CLOSED`; where
+   * `mmap` fails, its own error. To be `writable` the file must be open for writing (EACCES), and not sealed against it (EPERM).
+   */
+  map(options: MapOptions = {}): MappedMemory {
+    this.#assertNotPathOnly();
+    return mapSealed(this.fd, this.url, options);
+  }
+
+  /**
    * Gives the descriptor away: the caller owns the number that is returned, and this file counts as closed.
    * While operations are in flight, the number is that of a duplicate, so that it can be closed at once; that
    * can fail with EMFILE, and changes nothing then.
@@ -220,7 +237,7 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   #detach(): number | undefined {
     const fd = this.#fd;
     this.#fd = undefined;
-    unclosed.unregister(this);
+    closedByOwner(this);
     return fd;
   }
 
@@ -253,12 +270,3 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
     return new GrpcFdError('ERR_GRPCFD_FILE_TOO_LARGE', `${this.url} has more than ${maxBytes} bytes`);
   }
 }
-
-/** Closes what its owner forgot. An operation in flight keeps its file from being collected. */
-const unclosed = new FinalizationRegistry<{ fd: number; url: string }>(({ fd, url }) => {
-  native.closeAll([fd]);
-  process.emitWarning(`A ReceivedFile (fd ${fd}, ${url}) was collected without having been closed`, {
-    code: 'GRPCFD_UNCLOSED',
-    detail: 'Close it, or declare it with "await using".',
-  });
-});

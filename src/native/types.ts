@@ -21,6 +21,20 @@ export const ARRIVED = { COUNT: 0, TRUNCATED: 1, FIRST: 2, LENGTH: 2 + 253 } as 
 export const READABLE = 1;
 export const WRITABLE = 2;
 
+/** For `addSeals` and `getSeals`, the same on every architecture. */
+export const F_SEAL_SEAL = 0x1;
+export const F_SEAL_SHRINK = 0x2;
+export const F_SEAL_GROW = 0x4;
+export const F_SEAL_WRITE = 0x8;
+
+/** For `memFd`. */
+export const MFD_ALLOW_SEALING = 0x2;
+/** Since Linux 6.3; older kernels answer EINVAL. */
+export const MFD_NOEXEC_SEAL = 0x8;
+
+/** What `fileSystemType` says of memory in pages of the usual size: a memfd, a file on tmpfs. */
+export const TMPFS_MAGIC = 0x01021994;
+
 /**
  * One unix stream socket, connected or listening, and its place in the event loop. Methods that return a
  * number return a negative errno where the kernel may well say no; once it is closed, all but `close` throw
@@ -114,6 +128,27 @@ export interface NativeBinding {
   bindUnix(name: Uint8Array): number;
   /** A descriptor that is good for nothing, to travel in place of one that cannot be sent. Guarded. */
   placeholder(): number;
+
+  /** A memory file of that size, close-on-exec, guarded. */
+  memFd(name: string, size: number, flags: number): number;
+  addSeals(fd: number, seals: number): void;
+  /** EINVAL: a file that has no seals. */
+  getSeals(fd: number): number;
+  /** `f_type` of `fstatfs`. */
+  fileSystemType(fd: number): number;
+  /**
+   * The first `length` bytes of a file, in place: shared with everybody who has it, or with `writable` false private, so that
+   * what is stored there by mistake stays there. `fd` is only borrowed. A file that gets shorter kills the process when the rest is
+   * touched. Lasts until `unmap`, or until the buffer is collected.
+   */
+  map(fd: number, length: number, writable: boolean): ArrayBuffer;
+  /** Gives the memory back at once, and empties the buffer of `map`. Idempotent. */
+  unmap(buffer: ArrayBuffer): void;
+  /**
+   * Has a thread of the pool fill in the page table for `buffer`, so that no access has to wait for that. Calls on the same
+   * buffer share the work.
+   */
+  populate(buffer: ArrayBuffer): Promise<void>;
 
   /** For this package's own tests. */
   readonly testing: {

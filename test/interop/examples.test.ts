@@ -62,6 +62,13 @@ test('network-namespace hands over that of another process', async (t) => {
   assert.ok(line.startsWith(`received ${theirs},`), line);
 });
 
+test('shared-memory hands over memory that is read in place', async () => {
+  const [received = '', sent = '', ...rest] = await run('shared-memory');
+  assert.match(received, /^read 67108864 bytes in place, sha256 [0-9a-f]{64}$/);
+  assert.equal(sent, received.replace('read', 'sent').replace(' in place', ''));
+  assert.deepEqual(rest, []);
+});
+
 test('refresh sends its file again to a server that was restarted', async () => {
   const lines = await run('refresh');
   const has = (name: string) => [`${name} has "the registration"`, `${name} has "the registration" again`];

@@ -1,0 +1,170 @@
+#include "mapping.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <sys/mman.h>
+
+#include "arguments.h"
+#include "define.h"
+#include "functions.h"
+#include "system-error.h"
+
+// Linux 5.14. Older headers lack it, older kernels say EINVAL.
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
+namespace grpcfd {
+namespace {
+
+// So that neither Vacate nor the page faults of other threads wait for long: the kernel holds the lock of the address
+// space for as long as one madvise takes, 0.25 ms for this much.
+constexpr size_t kPopulateStep = size_t{4} << 20;
+
+// What tells an ArrayBuffer of Map from an object that something else has wrapped.
+constexpr napi_type_tag kMappingTag = {0x9f5a1c0e77d24b63, 0xb1e83d52c4069a7f};
+
+// Throws, unless Node.js has said already what is wrong.
+napi_value Fail(napi_env env, const char* message) {
+  bool pending = false;
+  napi_is_exception_pending(env, &pending);
+  if (!pending) napi_throw_error(env, nullptr, message);
+  return nullptr;
+}
+
+void ReleaseMapping(napi_env, void*, void* mapping) { static_cast<Mapping*>(mapping)->Release(); }
+
+}  // namespace
+
+napi_value Mapping::Map(napi_env env, int fd, size_t length, bool writable) {
+  // JavaScript has no read-only memory: a store to PROT_READ pages would kill the process. A private mapping takes it,
+  // on a page of its own. Reads cost the same as those of a shared one: until a store, both show the same pages.
+  // NORESERVE, because hardly any of those copies will ever be made.
+  const int flags = writable ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE;
+  void* address = mmap(nullptr, length, PROT_READ | PROT_WRITE, flags, fd, 0);
+  if (address == MAP_FAILED) return ThrowSystemError(env, errno, "mmap");
+  auto* mapping = new Mapping(address, length);
+  napi_value buffer = nullptr;
+  if (napi_create_external_arraybuffer(env, address, length, ReleaseMapping, mapping, &buffer) != napi_ok) {
+    // Some failures run the finalizer and some do not. So the few bytes of the object stay, and the memory does not.
+    mapping->Vacate();
+    return Fail(env, "this build of Node.js takes no external memory");
+  }
+  // V8 lets go of the memory of a detached ArrayBuffer while operations may still hold the object, and can hand the memory on to
+  // another ArrayBuffer (`transfer()`) while the object goes. Only when both are gone does nobody have the addresses.
+  if (napi_type_tag_object(env, buffer, &kMappingTag) != napi_ok ||
+      napi_wrap(env, buffer, mapping, ReleaseMapping, mapping, nullptr) != napi_ok) {
+    return Fail(env, "the ArrayBuffer could not be marked");
+  }
+  mapping->Retain();
+  return buffer;
+}
+
+Mapping* Mapping::Of(napi_env env, napi_value buffer) {
+  bool ours = false;
+  void* mapping = nullptr;
+  // Asked first, because the check of the tag throws an error of its own for what is no object.
+  if (napi_is_arraybuffer(env, buffer, &ours) != napi_ok || !ours ||
+      napi_check_object_type_tag(env, buffer, &kMappingTag, &ours) != napi_ok || !ours ||
+      napi_unwrap(env, buffer, &mapping) != napi_ok) {
+    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "argument 0 must be an ArrayBuffer of map()");
+    return nullptr;
+  }
+  return static_cast<Mapping*>(mapping);
+}
+
+void Mapping::Vacate() {
+  if (vacated_.exchange(true)) return;
+  // In one step, so that nothing else can be mapped in between. Read-only first: that needs no memory to be set aside and
+  // so is never refused, even where the system does not overcommit.
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+  if (mmap(address_, length_, PROT_READ, kFlags, -1, 0) == MAP_FAILED) {
+    abandoned_ = true;
+    return;
+  }
+  mprotect(address_, length_, PROT_READ | PROT_WRITE);
+}
+
+void Mapping::Release() {
+  if (--references_ == 0) delete this;
+}
+
+Mapping::~Mapping() {
+  if (!abandoned_) munmap(address_, length_);
+}
+
+void Mapping::Populate() {
+  while (!vacated_.load()) {
+    const size_t offset = populated_.fetch_add(kPopulateStep);
+    if (offset >= length_) return;
+    const size_t size = std::min(kPopulateStep, length_ - offset);
+    // Whatever is wrong shows when the memory is touched. Nothing is, where the kernel is just too old for this.
+    if (madvise(static_cast<char*>(address_) + offset, size, MADV_POPULATE_READ) != 0) return;
+  }
+}
+
+namespace {
+
+napi_value Map(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  size_t length = 0;
+  bool writable = false;
+  if (!arguments.Int(0, &fd) || !arguments.Size(1, &length) || !arguments.Bool(2, &writable)) return nullptr;
+  return Mapping::Map(env, fd, length, writable);
+}
+
+napi_value Unmap(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Mapping* mapping = Mapping::Of(env, arguments[0]);
+  if (mapping == nullptr) return nullptr;
+  napi_detach_arraybuffer(env, arguments[0]);
+  mapping->Vacate();
+  return nullptr;
+}
+
+// One run of Mapping::Populate in the thread pool, and the promise of its end.
+struct Population {
+  Mapping* mapping;
+  napi_deferred deferred = nullptr;
+  napi_async_work work = nullptr;
+};
+
+void CompletePopulation(napi_env env, napi_status, void* data) {
+  const std::unique_ptr<Population> population(static_cast<Population*>(data));
+  napi_value undefined = nullptr;
+  napi_get_undefined(env, &undefined);
+  napi_resolve_deferred(env, population->deferred, undefined);
+  napi_delete_async_work(env, population->work);
+  population->mapping->Release();
+}
+
+napi_value Populate(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Mapping* mapping = Mapping::Of(env, arguments[0]);
+  if (mapping == nullptr) return nullptr;
+  std::unique_ptr<Population> population(new Population{mapping});
+  const auto execute = [](napi_env, void* data) { static_cast<Population*>(data)->mapping->Populate(); };
+  napi_value name = nullptr;
+  napi_value promise = nullptr;
+  if (napi_create_string_utf8(env, "grpcfd.populate", NAPI_AUTO_LENGTH, &name) != napi_ok ||
+      napi_create_async_work(env, nullptr, name, execute, CompletePopulation, population.get(), &population->work) !=
+          napi_ok ||
+      napi_create_promise(env, &population->deferred, &promise) != napi_ok ||
+      napi_queue_async_work(env, population->work) != napi_ok) {
+    if (population->work != nullptr) napi_delete_async_work(env, population->work);
+    return Fail(env, "the thread pool took no work");
+  }
+  mapping->Retain();
+  static_cast<void>(population.release());
+  return promise;
+}
+
+}  // namespace
+
+bool DefineMappingFunctions(napi_env env, napi_value exports) {
+  return Define(env, exports, {{"map", Map}, {"unmap", Unmap}, {"populate", Populate}});
+}
+
+}  // namespace grpcfd

@@ -1,0 +1,24 @@
+/** Closes the descriptors of objects that were collected although their owner had not closed them. */
+import { native } from '../native/binding.js';
+
+interface Forgotten {
+  readonly fd: number;
+  readonly what: string;
+}
+
+const registry = new FinalizationRegistry<Forgotten>(({ fd, what }) => {
+  native.closeAll([fd]);
+  process.emitWarning(`${what} was collected without having been closed`, {
+    code: 'GRPCFD_UNCLOSED',
+    detail: 'Close it, or declare it with "using" or "await using".',
+  });
+});
+
+/** Takes over `fd` if `owner` is collected before {@link closedByOwner}. `what` begins the text of the warning. */
+export function closeWhenCollected(owner: object, fd: number, what: string): void {
+  registry.register(owner, { fd, what }, owner);
+}
+
+export function closedByOwner(owner: object): void {
+  registry.unregister(owner);
+}
