@@ -26,6 +26,8 @@ const cases: [expected: boolean, ...args: string[]][] = [
   [true, 'socket', 'unref', 'read'],
   [false, 'socket', 'read', 'unref', 'ref'],
   [true, 'socket'],
+  [true, 'socket', 'full'],
+  [false, 'socket', 'full', 'read'],
   [false, 'socket', 'unref', 'write'],
   [false, 'listener'],
   [true, 'listener', 'unref'],
