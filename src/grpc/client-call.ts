@@ -9,7 +9,7 @@ import {
   type Connection,
   type ConnectionUser,
   connectionClosed,
-  randomId,
+  uniqueId,
   wrongConnection,
 } from './connection.js';
 import { Holdings } from './holdings.js';
@@ -24,7 +24,7 @@ export function credentialsClosed(how = 'were closed'): GrpcFdError {
 
 /** The transceiver of the calls that were given one FdCallCredentials, which have a base class of their own. */
 export class ClientCallTransceiver extends Transceiver implements CallUseOwner, ConnectionUser {
-  readonly #id = randomId();
+  readonly #id = uniqueId();
   readonly holdings = new Holdings();
   /** How many uncommitted calls carry an attachment. */
   readonly #carriers = new Map<Attachment, number>();
@@ -86,7 +86,8 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#failPending(credentialsClosed());
+    // Every call's credentials come by here: an error, with its stack, costs more than all the rest.
+    if (this.#pending.size > 0) this.#failPending(credentialsClosed());
     this.#settleIdle();
     this.holdings.close(credentialsClosed);
   }

@@ -22,7 +22,7 @@ export interface ConnectionUser {
 
 /** One connection: the bytes go between its UnixStream and HTTP/2, the descriptors through its exchange. */
 export class Connection extends Transceiver implements FdConnection {
-  readonly id = randomId();
+  readonly id = uniqueId();
   readonly role: 'client' | 'server';
   /** What http2 and tls are given. Destroying it closes the connection. */
   readonly socket: StreamSocket;
@@ -259,7 +259,15 @@ export function wrongConnection(reference: Reference): GrpcFdError {
   );
 }
 
-/** 72 random bits: enough that two connections of one peer never share an id by chance. */
-export function randomId(): string {
-  return randomBytes(9).toString('base64url');
+/**
+ * Unique among all connections and credentials that a peer may ever hear of: 72 random bits of this thread, enough that two never share
+ * them by chance, and always as long; then a count. Names need not be secret: one is only good on the connection, or in the call,
+ * that it came with.
+ */
+export function uniqueId(): string {
+  lastId++;
+  return `${THREAD_ID}${lastId.toString(36)}`;
 }
+
+const THREAD_ID = randomBytes(9).toString('base64url');
+let lastId = 0;

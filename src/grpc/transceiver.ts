@@ -96,7 +96,7 @@ export interface FdConnectionStats extends ExchangeStats {
 
 /** One connection that carries descriptors. */
 export interface FdConnection extends FdTransceiver {
-  /** Random, and unique to the connection. */
+  /** Unique to the connection, on this machine and on any other. */
   readonly id: string;
   readonly role: 'client' | 'server';
   /** The process at the other end, as it was when it connected (SO_PEERCRED). */
