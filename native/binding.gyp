@@ -7,6 +7,7 @@
         "arguments.cc",
         "descriptors.cc",
         "environment.cc",
+        "inode.cc",
         "message.cc",
         "socket-handle.cc",
         "system-error.cc",

@@ -9,6 +9,9 @@ namespace grpcfd {
 // systemError.
 bool DefineDescriptorFunctions(napi_env env, napi_value exports);
 
+// Names an open file: inode.
+bool DefineInodeFunction(napi_env env, napi_value exports);
+
 // Functions that make unix sockets or ask about them: connectUnix, bindUnix, peerCredentials and placeholder.
 bool DefineUnixSocketFunctions(napi_env env, napi_value exports);
 

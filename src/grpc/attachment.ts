@@ -36,8 +36,8 @@ export class Attachment implements OutcomeSink {
 
   /** Queues it on the connection of an attempt, whose metadata is to have the entry. */
   sendOn(connection: Connection): FdsEntry {
-    const { dev, ino } = this.descriptor;
-    return { id: this.#id, number: this.#number, sequence: this.#queueOn(connection), dev, ino };
+    const { inode } = this.descriptor;
+    return { id: this.#id, number: this.#number, sequence: this.#queueOn(connection), inode };
   }
 
   /**

@@ -1,7 +1,7 @@
 import { GrpcFdError } from '../errors.js';
 import { MAX_TIMER_MS } from '../exchange/clock.js';
 import { DEFAULT_LIMITS } from '../exchange/limits.js';
-import type { InodeName } from '../exchange/names.js';
+import type { InodeName, SequenceName } from '../exchange/names.js';
 import { PendingReceive, type ReceiveOptions } from '../exchange/pending-receive.js';
 import { Attachment, type Reason } from './attachment.js';
 import type { CallUse, CallUseOwner } from './call-use.js';
@@ -59,19 +59,19 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
     return new Sent(descriptor.url, attachment.ref, attachment.outcome);
   }
 
-  protected receive(name: InodeName | Reference, options: ReceiveOptions | undefined): Promise<number> {
-    if (this.#closed) return Promise.reject(credentialsClosed());
+  protected receive(
+    name: InodeName | Reference,
+    options: ReceiveOptions | undefined,
+  ): number | Promise<number> {
+    if (this.#closed) throw credentialsClosed();
     if (name.kind === 'reference') {
       for (const connection of this.#connections) {
         const known = connection.nameOf(name);
-        if (known === undefined) continue;
-        const pending = new PendingReceive(known, options, (settled) => this.#remember(settled));
-        pending.attach(connection.exchange);
-        return pending.promise;
+        if (known !== undefined) return this.#receiveExact(known, options, connection);
       }
-      return Promise.reject(wrongConnection(name));
+      throw wrongConnection(name);
     }
-    if (this.#unsupported !== undefined) return Promise.reject(this.#unsupported);
+    if (this.#unsupported !== undefined) throw this.#unsupported;
     const pending = new PendingReceive(name, options, (settled) => this.#forget(settled));
     for (const connection of this.#openConnections()) {
       if (pending.settled) break;
@@ -80,6 +80,21 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
     }
     if (!pending.settled) this.#pending.add(pending);
     this.#settleIdle();
+    return pending.promise;
+  }
+
+  #receiveExact(
+    name: SequenceName,
+    options: ReceiveOptions | undefined,
+    { exchange }: Connection,
+  ): number | Promise<number> {
+    if (options === undefined) {
+      const { fd, sequence } = exchange.takeNumbered(name);
+      this.holdings.addReceived({ exchange, sequence });
+      return fd;
+    }
+    const pending = new PendingReceive(name, options, (settled) => this.#remember(settled));
+    pending.attach(exchange);
     return pending.promise;
   }
 

@@ -1,4 +1,4 @@
-import { urlToDevIno } from '../descriptor/inode-url.js';
+import { urlToInode } from '../descriptor/inode-url.js';
 import { GrpcFdError } from '../errors.js';
 import type { InodeName } from '../exchange/names.js';
 
@@ -32,9 +32,11 @@ export function parseSource(source: DescriptorSource): InodeName | Reference {
     }
     return { kind: 'reference', id: match[1], number: Number(match[2]) };
   }
-  if (typeof source === 'string' || source instanceof URL) return { kind: 'inode', ...urlToDevIno(source) };
+  if (typeof source === 'string' || source instanceof URL) {
+    return { kind: 'inode', inode: urlToInode(source) };
+  }
   if (isUint64(source?.dev) && isUint64(source.ino)) {
-    return { kind: 'inode', dev: source.dev, ino: source.ino };
+    return { kind: 'inode', inode: `${source.dev}/${source.ino}` };
   }
   throw new GrpcFdError(
     'ERR_GRPCFD_INVALID_ARGUMENT',
