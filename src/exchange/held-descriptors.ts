@@ -65,8 +65,8 @@ export class Claims {
 
 /**
  * The descriptors that one connection holds, and the limits on them. It owns each from {@link add} on, and
- * closes it once. No operation walks over the others. There is one timer while anything is idle, and another
- * while more is idle than `maxHeldFds`.
+ * closes it once. No operation walks over the others. There is one timer while anything is idle, for at most `holdMs` longer,
+ * and another while more is idle than `maxHeldFds`.
  */
 export class HeldDescriptors {
   readonly #operations: DescriptorOperations;
@@ -209,6 +209,8 @@ export class HeldDescriptors {
       this.#bySequence.delete(held.sequence);
     }
     for (const held of all) this.#operations.close(held.fd);
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
   }
 
   /** Closes an idle descriptor. */
@@ -224,10 +226,6 @@ export class HeldDescriptors {
     held.idleLink = undefined;
     if (held.inodeLink !== undefined) this.#idleByInode.remove(held.inode, held.inodeLink);
     held.inodeLink = undefined;
-    if (this.#idle.size === 0) {
-      this.#cancelTimer?.();
-      this.#cancelTimer = undefined;
-    }
     if (this.#idle.size <= this.#limits.maxHeldFds) {
       this.#cancelEviction?.();
       this.#cancelEviction = undefined;
@@ -244,7 +242,8 @@ export class HeldDescriptors {
 
   /**
    * One timer, set for the descriptor whose hold time ends first. Use moves that end back without touching
-   * the timer, which then finds nothing to close and is set again.
+   * the timer, which then finds nothing to close and is set again. A call that claims the last idle one leaves it running, too:
+   * the next call brings another.
    */
   #arm(): void {
     const first = this.#idle.first?.value;

@@ -26,8 +26,6 @@ export function credentialsClosed(how = 'were closed'): GrpcFdError {
 export class ClientCallTransceiver extends Transceiver implements CallUseOwner, ConnectionUser {
   readonly #id = uniqueId();
   readonly holdings = new Holdings();
-  /** How many uncommitted calls carry an attachment. */
-  readonly #carriers = new Map<Attachment, number>();
   readonly #uses = new Set<CallUse>();
   /** Those that calls of these credentials ran over, the latest last; closed ones until the next call. */
   readonly #connections = new Set<Connection>();
@@ -52,9 +50,8 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
     this.#nextIndex++;
     // A call that runs already gets it now; one that may still be tried again also keeps it for that.
     for (const connection of this.#connectionsInUse()) attachment.sendLate(connection);
-    const carriers = [...this.#uses].filter((use) => use.add(attachment)).length;
-    if (carriers > 0) this.#carriers.set(attachment, carriers);
-    if (carriers > 0 || this.#uses.size === 0) this.holdings.attachments.add(attachment);
+    for (const use of this.#uses) if (use.add(attachment)) attachment.carriers++;
+    if (attachment.carriers > 0 || this.#uses.size === 0) this.holdings.attachments.add(attachment);
     else attachment.release(() => this.#unsupported ?? credentialsClosed('have no call that could carry it'));
     return new Sent(descriptor.url, attachment.ref, attachment.outcome);
   }
@@ -111,9 +108,7 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
     // What earlier calls received is theirs by now.
     if (this.#uses.size === 0) this.holdings.releaseReceived();
     this.#uses.add(use);
-    for (const attachment of this.holdings.attachments) {
-      this.#carriers.set(attachment, (this.#carriers.get(attachment) ?? 0) + 1);
-    }
+    for (const attachment of this.holdings.attachments) attachment.carriers++;
     this.#settleIdle();
     return this.holdings.attachments;
   }
@@ -138,9 +133,8 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
 
   callCommitted(_use: CallUse, attachments: Iterable<Attachment>): void {
     for (const attachment of attachments) {
-      const carriers = (this.#carriers.get(attachment) ?? 0) - 1;
-      if (carriers > 0) this.#carriers.set(attachment, carriers);
-      else this.#release(attachment, neverSent);
+      attachment.carriers--;
+      if (attachment.carriers === 0) this.#release(attachment, neverSent);
     }
   }
 
@@ -167,7 +161,6 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
 
   #release(attachment: Attachment, reason: Reason): void {
     this.holdings.attachments.delete(attachment);
-    this.#carriers.delete(attachment);
     attachment.release(reason);
   }
 

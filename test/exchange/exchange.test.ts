@@ -309,6 +309,26 @@ describe('limits', () => {
     assert.equal(exchange.stats().expiredFds, 3);
   });
 
+  test('the timer that a claimed one leaves behind is good for the next, and ends', () => {
+    const { table, clock, exchange, arrive } = setUp({ holdMs: 1000 });
+    arrive(['claimed', 1]);
+    const scope = exchange.openCall();
+    scope.claim([sequence(1, 1)]);
+    clock.advance(400);
+    arrive(['idle', 2]);
+    assert.equal(clock.timers, 1);
+    clock.advance(999);
+    assert.deepEqual(table.openFiles, ['claimed', 'idle']);
+    clock.advance(1);
+    assert.deepEqual(table.openFiles, ['claimed']);
+    assert.equal(clock.timers, 0);
+    arrive(['last', 3]);
+    exchange.openCall().claim([sequence(3, 3)]);
+    clock.advance(1000);
+    assert.equal(clock.timers, 0);
+    assert.deepEqual(table.openFiles, ['claimed', 'last']);
+  });
+
   test('Infinity switches each of them off', () => {
     const { clock, exchange, arrive } = setUp({
       maxHeldFds: Number.POSITIVE_INFINITY,

@@ -295,7 +295,10 @@ class Run {
     assert.deepEqual(open, expected);
     const idle = this.idle().length;
     assert.ok(idle <= BURST);
-    assert.equal(this.clock.timers, (idle > 0 ? 1 : 0) + (idle > LIMITS.maxHeldFds ? 1 : 0));
+    // That of the hold times may outlive what it was set for.
+    const eviction = idle > LIMITS.maxHeldFds ? 1 : 0;
+    const holding = this.clock.timers - eviction;
+    assert.ok(holding === 1 || (holding === 0 && idle === 0));
     for (const { waiter } of this.waits) assert.equal(waiter.settlements, 0);
     const stats = this.exchange.stats();
     assert.equal(stats.heldFds, this.held.length);
