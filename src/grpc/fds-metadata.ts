@@ -1,5 +1,6 @@
 import type * as grpc from '@grpc/grpc-js';
 import type { ClaimEntry, Inode } from '../exchange/names.js';
+import { isCount, isId } from './source.js';
 
 /**
  * The metadata key in which a client names what it attached to a call: `<connection id>` and, for each run of descriptors with
@@ -57,8 +58,7 @@ function placeAfter(sequence: number): number {
   return sequence === NOT_SENT ? NOT_SENT : sequence + 1;
 }
 
-const CONNECTION_ID = /^[A-Za-z0-9_-]{1,63}$/;
-const RUN = /^([A-Za-z0-9_-]{1,64})\.(\d{1,15})\.(\d{1,15})((?:\.\d{1,20}\/\d{1,20})+)$/;
+const INODE = /^\d+\/\d+$/;
 
 /**
  * Undefined for what is not in the form above: it comes from a peer, and fails no call. Of several values the last counts:
@@ -70,12 +70,13 @@ export function parseFdsMetadata(value: string | readonly string[]): FdsMetadata
     .slice(text.lastIndexOf(',') + 1)
     .trim()
     .split(';');
-  if (!CONNECTION_ID.test(connectionId)) return undefined;
+  if (!isId(connectionId)) return undefined;
   const runs: FdsRun[] = [];
   for (const part of parts) {
-    const [, id, number, first, inodes] = RUN.exec(part) ?? [];
-    if (!id || !number || !first || !inodes) return undefined;
-    runs.push({ id, number: Number(number), entries: entriesOf(Number(first), inodes.slice(1).split('.')) });
+    const [id = '', number = '', first = '', ...inodes] = part.split('.');
+    if (!isId(id) || !isCount(number) || !isCount(first) || inodes.length === 0) return undefined;
+    if (!inodes.every((inode) => INODE.test(inode))) return undefined;
+    runs.push({ id, number: Number(number), entries: entriesOf(Number(first), inodes) });
   }
   return { connectionId, runs };
 }
