@@ -6,9 +6,10 @@
 
 NAPI_MODULE_INIT() {
   using namespace grpcfd;
-  if (!Environment::Install(env) || !DefineDescriptorFunctions(env, exports) || !DefineBufferFunctions(env, exports) ||
-      !DefineUnixSocketFunctions(env, exports) || !DefineMemoryFunctions(env, exports) ||
-      !DefineMappingFunctions(env, exports) || !DefineTestingFunctions(env, exports)) {
+  if (!Environment::Install(env) || !DefineDescriptorFunctions(env, exports) || !DefineInodeFunction(env, exports) ||
+      !DefineBufferFunctions(env, exports) || !DefineUnixSocketFunctions(env, exports) ||
+      !DefineMemoryFunctions(env, exports) || !DefineMappingFunctions(env, exports) ||
+      !DefineTestingFunctions(env, exports)) {
     napi_throw_error(env, nullptr, "the addon could not be set up");
     return nullptr;
   }

@@ -8,6 +8,7 @@
         "buffers.cc",
         "descriptors.cc",
         "environment.cc",
+        "inode.cc",
         "mapping.cc",
         "memory.cc",
         "message.cc",

@@ -1,4 +1,5 @@
 import { GrpcFdError } from '../errors.js';
+import type { Inode } from '../exchange/names.js';
 import { native } from '../native/binding.js';
 import { openFile } from './open-file.js';
 
@@ -13,6 +14,9 @@ const MAX_UINT64 = 2n ** 64n - 1n;
 /** The path percent-encoded, as the Go package takes it; only digits can follow from that. */
 const INODE_URL = /^inode:\/\/([0-9]+)\/((?:[0-9]|%3[0-9])+)$/i;
 
+/** As all that this package and the Go package make are: what stands behind the scheme is the {@link Inode}. Below 10^19, so below 2^64. */
+const CANONICAL_URL = /^inode:\/\/((?:0|[1-9]\d{0,18})\/(?:0|[1-9]\d{0,18}))$/;
+
 /** What a longer value is cut to in an error text: it came from a peer. */
 const MAX_QUOTED_LENGTH = 100;
 
@@ -21,13 +25,17 @@ export function devInoToUrl({ dev, ino }: DevIno): string {
   return `inode://${dev}/${ino}`;
 }
 
+export function inodeToUrl(inode: Inode): string {
+  return `inode://${inode}`;
+}
+
 /**
  * The URL by which a peer finds this open file. `fd` stays the caller's.
  *
  * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT` when `fd` is not an open descriptor.
  */
 export function fdToUrl(fd: number): string {
-  return devInoToUrl(fdToDevIno(fd));
+  return inodeToUrl(fdToInode(fd));
 }
 
 /** The same for anything that has an `fd`: a `FileHandle`, a `ReceivedFile`. The file stays the caller's. */
@@ -65,17 +73,22 @@ export function urlToDevIno(url: string | URL): DevIno {
   return { dev: parseUint64(dev, text), ino: parseUint64(decodeURIComponent(ino), text) };
 }
 
+/** {@link urlToDevIno}, as the name by which a file is looked up. */
+export function urlToInode(url: string | URL): Inode {
+  const [, inode] = CANONICAL_URL.exec(String(url)) ?? [];
+  if (inode !== undefined) return inode;
+  const { dev, ino } = urlToDevIno(url);
+  return `${dev}/${ino}`;
+}
+
 /** @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT` */
-export function fdToDevIno(fd: number): DevIno {
+export function fdToInode(fd: number): Inode {
   if (!Number.isInteger(fd) || fd < 0) throw notOpen(fd);
-  let identity: BigUint64Array;
   try {
-    identity = native.identify([fd]);
+    return native.inode(fd);
   } catch (cause) {
     throw notOpen(fd, { cause });
   }
-  const [dev = 0n, ino = 0n] = identity;
-  return { dev, ino };
 }
 
 function parseUint64(digits: string, url: string): bigint {

@@ -48,7 +48,7 @@ export class CallScope {
   /** The names of what this call claimed, in the order of its claims. Empty after {@link end}. */
   received(): SequenceName[] {
     const claimed = this.#claims?.inOrder ?? [];
-    return claimed.map(({ sequence, dev, ino }) => ({ kind: 'sequence', sequence, dev, ino }));
+    return claimed.map(({ sequence, inode }) => ({ kind: 'sequence', sequence, inode }));
   }
 
   /** Closes what the call claimed, and fails its waits with `ERR_GRPCFD_CALL_ENDED`. Idempotent. */

@@ -8,7 +8,6 @@ import {
   type DescriptorName,
   describeName,
   type InodeName,
-  inodeKey,
   type SequenceName,
 } from './names.js';
 import { SequenceCounter } from './sequence-counter.js';
@@ -84,12 +83,11 @@ export class Exchange {
     const { held, waits } = this.#state;
     const deliveries: Delivery[] = [];
     for (const arrival of arrivals) {
-      const key = inodeKey(arrival);
       if (this.inodePeer) held.advance();
       // Never among what comes together: that may be the first call of an exact peer, not known as one yet.
-      if (!this.exactPeer) held.supersede(key);
+      if (!this.exactPeer) held.supersede(arrival.inode);
       const arrived = held.add(arrival, this.#incoming.next());
-      for (const wait of waits.takeInode(key)) deliveries.push(this.#prepare(wait, arrived));
+      for (const wait of waits.takeInode(arrival.inode)) deliveries.push(this.#prepare(wait, arrived));
     }
     held.evict();
     for (const delivery of deliveries) this.#deliver(delivery);
@@ -127,13 +125,15 @@ export class Exchange {
   }
 
   /** {@link take}, and in which place it came: for {@link release}. */
+  takeNumbered(name: SequenceName, scope?: CallScope): Taken;
+  takeNumbered(name: DescriptorName, scope?: CallScope): Taken | undefined;
   takeNumbered(name: DescriptorName, scope?: CallScope): Taken | undefined {
     this.#assertOpen(scope);
     if (name.kind === 'sequence') {
       const exact = this.#exact(name, scope);
       return { fd: this.#duplicate(exact, name), sequence: exact.sequence };
     }
-    const held = this.#state.held.newest(inodeKey(name), scope?.claims);
+    const held = this.#state.held.newest(name.inode, scope?.claims);
     if (held === undefined) return undefined;
     const fd = this.#duplicate(held, name);
     // What came with it has come by now, both ends of a pipe for one; see `arrive`.
@@ -164,7 +164,7 @@ export class Exchange {
         `${waits.size} receivers wait on this connection, which is its maxPendingReceives`,
       );
     }
-    const wait: Wait = { waiter, key: inodeKey(name), group: scope?.waits, withdrawn: false };
+    const wait: Wait = { waiter, inode: name.inode, group: scope?.waits, withdrawn: false };
     waits.add(wait);
     return () => {
       wait.withdrawn = true;
@@ -210,11 +210,10 @@ export class Exchange {
     if (held.claims !== undefined && held.claims !== scope?.claims) {
       throw new GrpcFdError('ERR_GRPCFD_NOT_FOUND', `${describeName(name)} came for another call`);
     }
-    const expected = inodeKey({ dev: name.dev ?? held.dev, ino: name.ino ?? held.ino });
-    if (expected !== held.key) {
+    if (name.inode !== undefined && name.inode !== held.inode) {
       throw new GrpcFdError(
         'ERR_GRPCFD_REFERENCE_MISMATCH',
-        `${describeName(name)} should be inode://${expected}, but inode://${held.key} arrived`,
+        `${describeName(name)} should be inode://${name.inode}, but inode://${held.inode} arrived`,
       );
     }
     return held;
@@ -232,7 +231,7 @@ export class Exchange {
     try {
       return { wait, fd: this.#state.held.duplicate(held), sequence: held.sequence };
     } catch (cause) {
-      return { wait, error: duplicateFailed({ kind: 'inode', dev: held.dev, ino: held.ino }, cause) };
+      return { wait, error: duplicateFailed({ kind: 'inode', inode: held.inode }, cause) };
     }
   }
 

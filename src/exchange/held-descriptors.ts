@@ -2,7 +2,7 @@ import { type Clock, MAX_TIMER_MS } from './clock.js';
 import { InodeIndex } from './inode-index.js';
 import type { ExchangeLimits } from './limits.js';
 import { type Link, LinkedList } from './linked-list.js';
-import { type Arrival, type ClaimEntry, inodeKey } from './names.js';
+import type { Arrival, ClaimEntry, Inode } from './names.js';
 
 /** The syscalls on descriptors that the exchange needs. */
 export interface DescriptorOperations {
@@ -24,9 +24,7 @@ const BURST_FACTOR = 8;
 /** A descriptor that the connection owns. */
 class Held {
   readonly fd: number;
-  readonly dev: bigint;
-  readonly ino: bigint;
-  readonly key: string;
+  readonly inode: Inode;
   readonly sequence: number;
   readonly generation: number;
   lastUsedAt: number;
@@ -34,14 +32,12 @@ class Held {
   claims: Claims | undefined;
   /** Its place among the idle ones. */
   idleLink: Link<Held> | undefined;
-  /** Its place among those of its inode: the idle ones, or those of its call. */
+  /** Its place among the idle ones of its inode. */
   inodeLink: Link<Held> | undefined;
 
   constructor(arrival: Arrival, sequence: number, generation: number, now: number) {
     this.fd = arrival.fd;
-    this.dev = arrival.dev;
-    this.ino = arrival.ino;
-    this.key = inodeKey(arrival);
+    this.inode = arrival.inode;
     this.sequence = sequence;
     this.generation = generation;
     this.lastUsedAt = now;
@@ -53,13 +49,24 @@ export type { Held };
 /** What came for one call. */
 export class Claims {
   readonly inOrder: Held[] = [];
-  readonly byInode = new InodeIndex<Held>();
+  /** Made when the first name is an inode: exact ones are looked up by their place. */
+  #newest: Map<Inode, Held> | undefined;
+
+  add(held: Held): void {
+    this.inOrder.push(held);
+    this.#newest?.set(held.inode, held);
+  }
+
+  newest(inode: Inode): Held | undefined {
+    this.#newest ??= new Map(this.inOrder.map((held) => [held.inode, held]));
+    return this.#newest.get(inode);
+  }
 }
 
 /**
  * The descriptors that one connection holds, and the limits on them. It owns each from {@link add} on, and
- * closes it once. No operation walks over the others. There is one timer while anything is idle, and another
- * while more is idle than `maxHeldFds`.
+ * closes it once. No operation walks over the others. There is one timer while anything is idle, for at most `holdMs` longer,
+ * and another while more is idle than `maxHeldFds`.
  */
 export class HeldDescriptors {
   readonly #operations: DescriptorOperations;
@@ -107,7 +114,7 @@ export class HeldDescriptors {
     const held = new Held(arrival, sequence, this.#generation, this.#clock.now());
     this.#bySequence.set(sequence, held);
     held.idleLink = this.#idle.append(held);
-    held.inodeLink = this.#idleByInode.add(held.key, held);
+    held.inodeLink = this.#idleByInode.add(held.inode, held);
     this.#arm();
     return held;
   }
@@ -121,12 +128,12 @@ export class HeldDescriptors {
    * Closes the idle descriptors of an inode that came before the last {@link advance}. A peer that has only
    * URLs cannot name them any more once a newer one is here, and a Go peer may send one file again and again.
    */
-  supersede(key: string): void {
-    let oldest = this.#idleByInode.oldest(key);
+  supersede(inode: Inode): void {
+    let oldest = this.#idleByInode.oldest(inode);
     while (oldest !== undefined && oldest.generation < this.#generation) {
       this.#superseded++;
       this.#close(oldest);
-      oldest = this.#idleByInode.oldest(key);
+      oldest = this.#idleByInode.oldest(inode);
     }
   }
 
@@ -152,8 +159,8 @@ export class HeldDescriptors {
   }
 
   /** The newest of an inode: first among those of the call, then among the idle ones. */
-  newest(key: string, claims: Claims | undefined): Held | undefined {
-    return claims?.byInode.newest(key) ?? this.#idleByInode.newest(key);
+  newest(inode: Inode, claims: Claims | undefined): Held | undefined {
+    return claims?.newest(inode) ?? this.#idleByInode.newest(inode);
   }
 
   /**
@@ -176,12 +183,10 @@ export class HeldDescriptors {
    */
   claim(entry: ClaimEntry, claims: Claims): boolean {
     const held = this.#bySequence.get(entry.sequence);
-    if (held === undefined || held.claims !== undefined) return false;
-    if (held.dev !== entry.dev || held.ino !== entry.ino) return false;
+    if (held === undefined || held.claims !== undefined || held.inode !== entry.inode) return false;
     this.#removeFromIdle(held);
     held.claims = claims;
-    held.inodeLink = claims.byInode.add(held.key, held);
-    claims.inOrder.push(held);
+    claims.add(held);
     return true;
   }
 
@@ -204,6 +209,8 @@ export class HeldDescriptors {
       this.#bySequence.delete(held.sequence);
     }
     for (const held of all) this.#operations.close(held.fd);
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
   }
 
   /** Closes an idle descriptor. */
@@ -217,12 +224,8 @@ export class HeldDescriptors {
     if (held.idleLink === undefined) return;
     this.#idle.remove(held.idleLink);
     held.idleLink = undefined;
-    if (held.inodeLink !== undefined) this.#idleByInode.remove(held.key, held.inodeLink);
+    if (held.inodeLink !== undefined) this.#idleByInode.remove(held.inode, held.inodeLink);
     held.inodeLink = undefined;
-    if (this.#idle.size === 0) {
-      this.#cancelTimer?.();
-      this.#cancelTimer = undefined;
-    }
     if (this.#idle.size <= this.#limits.maxHeldFds) {
       this.#cancelEviction?.();
       this.#cancelEviction = undefined;
@@ -239,7 +242,8 @@ export class HeldDescriptors {
 
   /**
    * One timer, set for the descriptor whose hold time ends first. Use moves that end back without touching
-   * the timer, which then finds nothing to close and is set again.
+   * the timer, which then finds nothing to close and is set again. A call that claims the last idle one leaves it running, too:
+   * the next call brings another.
    */
   #arm(): void {
     const first = this.#idle.first?.value;

@@ -1,31 +1,32 @@
 import { type Link, LinkedList } from './linked-list.js';
+import type { Inode } from './names.js';
 
-/** Members by inode key, oldest first within one inode. Every operation is O(1). */
+/** Members by inode, oldest first within one inode. Every operation is O(1). */
 export class InodeIndex<T> {
-  readonly #lists = new Map<string, LinkedList<T>>();
+  readonly #lists = new Map<Inode, LinkedList<T>>();
 
-  add(key: string, value: T): Link<T> {
-    let list = this.#lists.get(key);
+  add(inode: Inode, value: T): Link<T> {
+    let list = this.#lists.get(inode);
     if (list === undefined) {
       list = new LinkedList();
-      this.#lists.set(key, list);
+      this.#lists.set(inode, list);
     }
     return list.append(value);
   }
 
-  remove(key: string, link: Link<T>): void {
-    const list = this.#lists.get(key);
+  remove(inode: Inode, link: Link<T>): void {
+    const list = this.#lists.get(inode);
     if (list === undefined) return;
     list.remove(link);
-    if (list.size === 0) this.#lists.delete(key);
+    if (list.size === 0) this.#lists.delete(inode);
   }
 
-  oldest(key: string): T | undefined {
-    return this.#lists.get(key)?.first?.value;
+  oldest(inode: Inode): T | undefined {
+    return this.#lists.get(inode)?.first?.value;
   }
 
-  newest(key: string): T | undefined {
-    return this.#lists.get(key)?.last?.value;
+  newest(inode: Inode): T | undefined {
+    return this.#lists.get(inode)?.last?.value;
   }
 
   clear(): void {

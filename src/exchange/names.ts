@@ -1,15 +1,19 @@
+/**
+ * What names a file on this machine: `<st_dev>/<st_ino>`, both decimal and without leading zeros, as in its `inode://` URL. A string
+ * from where it is read to where it is looked up: a number has no room for 64 bits, and a `Map` compares objects by identity.
+ */
+export type Inode = string;
+
 /** A received descriptor as the socket layer hands it up: whoever is given one owns `fd`. */
 export interface Arrival {
   readonly fd: number;
-  readonly dev: bigint;
-  readonly ino: bigint;
+  readonly inode: Inode;
 }
 
 /** A name that any peer can give. It is no identity: several open files can share an inode. */
 export interface InodeName {
   readonly kind: 'inode';
-  readonly dev: bigint;
-  readonly ino: bigint;
+  readonly inode: Inode;
 }
 
 /** The exact name: the place of a descriptor among all that came in on its connection, counted from 1. */
@@ -17,9 +21,7 @@ export interface SequenceName {
   readonly kind: 'sequence';
   readonly sequence: number;
   /** Checked where it is given. */
-  readonly dev?: bigint | undefined;
-  /** Checked where it is given. */
-  readonly ino?: bigint | undefined;
+  readonly inode?: Inode | undefined;
 }
 
 export type DescriptorName = InodeName | SequenceName;
@@ -28,18 +30,10 @@ export type DescriptorName = InodeName | SequenceName;
 export interface ClaimEntry {
   /** 0 for what it did not send in the end. */
   readonly sequence: number;
-  readonly dev: bigint;
-  readonly ino: bigint;
-}
-
-/** A map key: a `Map` compares objects by identity. */
-export function inodeKey(inode: { readonly dev: bigint; readonly ino: bigint }): string {
-  return `${inode.dev}/${inode.ino}`;
+  readonly inode: Inode;
 }
 
 /** How error texts name a descriptor. */
 export function describeName(name: DescriptorName): string {
-  return name.kind === 'inode'
-    ? `inode://${inodeKey(name)}`
-    : `descriptor ${name.sequence} of this connection`;
+  return name.kind === 'inode' ? `inode://${name.inode}` : `descriptor ${name.sequence} of this connection`;
 }

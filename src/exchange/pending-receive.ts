@@ -147,13 +147,34 @@ export class PendingReceive {
   }
 }
 
-/** One receive on one connection. Resolves to a duplicate, the caller's own. */
+/**
+ * One receive on one connection: a duplicate, the caller's own, at once where it is here already; otherwise a promise of one. With
+ * options it always is a promise.
+ *
+ * @throws GrpcFdError when it is known at once that it cannot come
+ */
+export function receive(
+  exchange: Exchange,
+  name: DescriptorName,
+  options: ReceiveOptions,
+  scope?: CallScope,
+): Promise<number>;
 export function receive(
   exchange: Exchange,
   name: DescriptorName,
   options?: ReceiveOptions,
   scope?: CallScope,
-): Promise<number> {
+): number | Promise<number>;
+export function receive(
+  exchange: Exchange,
+  name: DescriptorName,
+  options?: ReceiveOptions,
+  scope?: CallScope,
+): number | Promise<number> {
+  if (options === undefined) {
+    const fd = exchange.take(name, scope);
+    if (fd !== undefined) return fd;
+  }
   const pending = new PendingReceive(name, options);
   pending.attach(exchange, scope);
   return pending.promise;

@@ -1,4 +1,5 @@
 import type { GrpcFdError } from '../errors.js';
+import type { Inode } from './names.js';
 
 /**
  * Someone who waits for a descriptor. Exactly one of the two is called, once, unless the wait is withdrawn
@@ -13,7 +14,7 @@ export interface Waiter {
 /** One registration of a waiter. */
 export interface Wait {
   readonly waiter: Waiter;
-  readonly key: string;
+  readonly inode: Inode;
   /** The waits of the call in which it waits. */
   readonly group: Set<Wait> | undefined;
   withdrawn: boolean;
@@ -21,7 +22,7 @@ export interface Wait {
 
 /** The waits of one connection, by inode; each also is in the group of its call. Calls no waiter itself. */
 export class Waits {
-  readonly #byInode = new Map<string, Set<Wait>>();
+  readonly #byInode = new Map<Inode, Set<Wait>>();
   #size = 0;
 
   get size(): number {
@@ -29,8 +30,8 @@ export class Waits {
   }
 
   add(wait: Wait): void {
-    const waits = this.#byInode.get(wait.key);
-    if (waits === undefined) this.#byInode.set(wait.key, new Set([wait]));
+    const waits = this.#byInode.get(wait.inode);
+    if (waits === undefined) this.#byInode.set(wait.inode, new Set([wait]));
     else waits.add(wait);
     wait.group?.add(wait);
     this.#size++;
@@ -38,16 +39,16 @@ export class Waits {
 
   /** Does nothing where the wait was removed before. */
   remove(wait: Wait): void {
-    const waits = this.#byInode.get(wait.key);
+    const waits = this.#byInode.get(wait.inode);
     if (waits === undefined || !waits.delete(wait)) return;
-    if (waits.size === 0) this.#byInode.delete(wait.key);
+    if (waits.size === 0) this.#byInode.delete(wait.inode);
     wait.group?.delete(wait);
     this.#size--;
   }
 
   /** Removes and returns the waits for an inode, oldest first. */
-  takeInode(key: string): readonly Wait[] {
-    const waits = this.#byInode.get(key);
+  takeInode(inode: Inode): readonly Wait[] {
+    const waits = this.#byInode.get(inode);
     return waits === undefined ? NONE : this.#take(waits);
   }
 

@@ -16,6 +16,8 @@ export class Attachment implements OutcomeSink {
   readonly descriptor: SharedDescriptor;
   /** Success once any connection's kernel took it; else why it never was sent, known when nothing more can follow. */
   readonly outcome = new Outcome();
+  /** How many calls carry it of which an attempt may still follow. */
+  carriers = 0;
   #queued = 0;
   #sent = false;
   #failure: Error | undefined;
@@ -36,8 +38,8 @@ export class Attachment implements OutcomeSink {
 
   /** Queues it on the connection of an attempt, whose metadata is to have the entry. */
   sendOn(connection: Connection): FdsEntry {
-    const { dev, ino } = this.descriptor;
-    return { id: this.#id, number: this.#number, sequence: this.#queueOn(connection), dev, ino };
+    const { inode } = this.descriptor;
+    return { id: this.#id, number: this.#number, sequence: this.#queueOn(connection), inode };
   }
 
   /**

@@ -19,7 +19,7 @@ export interface CallUseOwner {
 /** One call's use of one FdCallCredentials, from its start to its status. */
 export class CallUse {
   readonly #owner: CallUseOwner;
-  readonly #attachments = new Set<Attachment>();
+  #attachments: Attachment[] = [];
   #committed = false;
   #attempts = 0;
   #connection: Connection | undefined;
@@ -35,12 +35,12 @@ export class CallUse {
 
   /** Has every further attempt carry `attachment`; false if none can follow. */
   add(attachment: Attachment): boolean {
-    if (!this.#committed) this.#attachments.add(attachment);
+    if (!this.#committed) this.#attachments.push(attachment);
     return !this.#committed;
   }
 
   started(): void {
-    for (const attachment of this.#owner.callStarted(this)) this.#attachments.add(attachment);
+    this.#attachments = [...this.#owner.callStarted(this)];
   }
 
   /** Queues what is attached on the connection of an attempt whose stream starts in this turn. */
@@ -48,7 +48,7 @@ export class CallUse {
     this.#attempts++;
     this.#connection = connection;
     this.#owner.callBound(this, connection);
-    return [...this.#attachments].map((attachment) => attachment.sendOn(connection));
+    return this.#attachments.map((attachment) => attachment.sendOn(connection));
   }
 
   unsupported(error: GrpcFdError): void {
@@ -71,6 +71,6 @@ export class CallUse {
     if (this.#committed) return;
     this.#committed = true;
     this.#owner.callCommitted(this, this.#attachments);
-    this.#attachments.clear();
+    this.#attachments = [];
   }
 }

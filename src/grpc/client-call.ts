@@ -1,7 +1,7 @@
 import { GrpcFdError } from '../errors.js';
 import { MAX_TIMER_MS } from '../exchange/clock.js';
 import { DEFAULT_LIMITS } from '../exchange/limits.js';
-import type { InodeName } from '../exchange/names.js';
+import type { InodeName, SequenceName } from '../exchange/names.js';
 import { PendingReceive, type ReceiveOptions } from '../exchange/pending-receive.js';
 import { Attachment, type Reason } from './attachment.js';
 import type { CallUse, CallUseOwner } from './call-use.js';
@@ -9,7 +9,7 @@ import {
   type Connection,
   type ConnectionUser,
   connectionClosed,
-  randomId,
+  uniqueId,
   wrongConnection,
 } from './connection.js';
 import { Holdings } from './holdings.js';
@@ -24,10 +24,8 @@ export function credentialsClosed(how = 'were closed'): GrpcFdError {
 
 /** The transceiver of the calls that were given one FdCallCredentials, which have a base class of their own. */
 export class ClientCallTransceiver extends Transceiver implements CallUseOwner, ConnectionUser {
-  readonly #id = randomId();
+  readonly #id = uniqueId();
   readonly holdings = new Holdings();
-  /** How many uncommitted calls carry an attachment. */
-  readonly #carriers = new Map<Attachment, number>();
   readonly #uses = new Set<CallUse>();
   /** Those that calls of these credentials ran over, the latest last; closed ones until the next call. */
   readonly #connections = new Set<Connection>();
@@ -52,26 +50,25 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
     this.#nextIndex++;
     // A call that runs already gets it now; one that may still be tried again also keeps it for that.
     for (const connection of this.#connectionsInUse()) attachment.sendLate(connection);
-    const carriers = [...this.#uses].filter((use) => use.add(attachment)).length;
-    if (carriers > 0) this.#carriers.set(attachment, carriers);
-    if (carriers > 0 || this.#uses.size === 0) this.holdings.attachments.add(attachment);
+    for (const use of this.#uses) if (use.add(attachment)) attachment.carriers++;
+    if (attachment.carriers > 0 || this.#uses.size === 0) this.holdings.attachments.add(attachment);
     else attachment.release(() => this.#unsupported ?? credentialsClosed('have no call that could carry it'));
     return new Sent(descriptor.url, attachment.ref, attachment.outcome);
   }
 
-  protected receive(name: InodeName | Reference, options: ReceiveOptions | undefined): Promise<number> {
-    if (this.#closed) return Promise.reject(credentialsClosed());
+  protected receive(
+    name: InodeName | Reference,
+    options: ReceiveOptions | undefined,
+  ): number | Promise<number> {
+    if (this.#closed) throw credentialsClosed();
     if (name.kind === 'reference') {
       for (const connection of this.#connections) {
         const known = connection.nameOf(name);
-        if (known === undefined) continue;
-        const pending = new PendingReceive(known, options, (settled) => this.#remember(settled));
-        pending.attach(connection.exchange);
-        return pending.promise;
+        if (known !== undefined) return this.#receiveExact(known, options, connection);
       }
-      return Promise.reject(wrongConnection(name));
+      throw wrongConnection(name);
     }
-    if (this.#unsupported !== undefined) return Promise.reject(this.#unsupported);
+    if (this.#unsupported !== undefined) throw this.#unsupported;
     const pending = new PendingReceive(name, options, (settled) => this.#forget(settled));
     for (const connection of this.#openConnections()) {
       if (pending.settled) break;
@@ -83,10 +80,26 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
     return pending.promise;
   }
 
+  #receiveExact(
+    name: SequenceName,
+    options: ReceiveOptions | undefined,
+    { exchange }: Connection,
+  ): number | Promise<number> {
+    if (options === undefined) {
+      const { fd, sequence } = exchange.takeNumbered(name);
+      this.holdings.addReceived({ exchange, sequence });
+      return fd;
+    }
+    const pending = new PendingReceive(name, options, (settled) => this.#remember(settled));
+    pending.attach(exchange);
+    return pending.promise;
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#failPending(credentialsClosed());
+    // Every call's credentials come by here: an error, with its stack, costs more than all the rest.
+    if (this.#pending.size > 0) this.#failPending(credentialsClosed());
     this.#settleIdle();
     this.holdings.close(credentialsClosed);
   }
@@ -95,9 +108,7 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
     // What earlier calls received is theirs by now.
     if (this.#uses.size === 0) this.holdings.releaseReceived();
     this.#uses.add(use);
-    for (const attachment of this.holdings.attachments) {
-      this.#carriers.set(attachment, (this.#carriers.get(attachment) ?? 0) + 1);
-    }
+    for (const attachment of this.holdings.attachments) attachment.carriers++;
     this.#settleIdle();
     return this.holdings.attachments;
   }
@@ -122,9 +133,8 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
 
   callCommitted(_use: CallUse, attachments: Iterable<Attachment>): void {
     for (const attachment of attachments) {
-      const carriers = (this.#carriers.get(attachment) ?? 0) - 1;
-      if (carriers > 0) this.#carriers.set(attachment, carriers);
-      else this.#release(attachment, neverSent);
+      attachment.carriers--;
+      if (attachment.carriers === 0) this.#release(attachment, neverSent);
     }
   }
 
@@ -151,7 +161,6 @@ export class ClientCallTransceiver extends Transceiver implements CallUseOwner, 
 
   #release(attachment: Attachment, reason: Reason): void {
     this.holdings.attachments.delete(attachment);
-    this.#carriers.delete(attachment);
     attachment.release(reason);
   }
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { GrpcFdError } from '../errors.js';
 import { Exchange } from '../exchange/exchange.js';
 import { resolveLimits } from '../exchange/limits.js';
-import type { Arrival, DescriptorName, InodeName } from '../exchange/names.js';
+import type { Inode, InodeName, SequenceName } from '../exchange/names.js';
 import { type ReceiveOptions, receive } from '../exchange/pending-receive.js';
 import { SequenceCounter } from '../exchange/sequence-counter.js';
 import { native } from '../native/binding.js';
@@ -22,7 +22,7 @@ export interface ConnectionUser {
 
 /** One connection: the bytes go between its UnixStream and HTTP/2, the descriptors through its exchange. */
 export class Connection extends Transceiver implements FdConnection {
-  readonly id = randomId();
+  readonly id = uniqueId();
   readonly role: 'client' | 'server';
   /** What http2 and tls are given. Destroying it closes the connection. */
   readonly socket: StreamSocket;
@@ -135,7 +135,7 @@ export class Connection extends Transceiver implements FdConnection {
   }
 
   /** Resolves a reference to what came in on this connection; undefined if it is not one. */
-  nameOf(reference: Reference): DescriptorName | undefined {
+  nameOf(reference: Reference): SequenceName | undefined {
     const receivedId = this.#idOf(this.role === 'client' ? 'server' : 'client');
     return reference.id === receivedId ? { kind: 'sequence', sequence: reference.number } : undefined;
   }
@@ -171,9 +171,12 @@ export class Connection extends Transceiver implements FdConnection {
     return new Sent(descriptor.url, ref, outcome);
   }
 
-  protected receive(name: InodeName | Reference, options: ReceiveOptions | undefined): Promise<number> {
+  protected receive(
+    name: InodeName | Reference,
+    options: ReceiveOptions | undefined,
+  ): number | Promise<number> {
     const known = name.kind === 'reference' ? this.nameOf(name) : name;
-    if (known === undefined) return Promise.reject(wrongConnection(name as Reference));
+    if (known === undefined) throw wrongConnection(name as Reference);
     return receive(this.exchange, known, options);
   }
 
@@ -186,14 +189,7 @@ export class Connection extends Transceiver implements FdConnection {
   }
 
   #received(fds: number[], truncated: boolean): void {
-    if (fds.length > 0) {
-      const inodes = identify(fds);
-      const arrivals: Arrival[] = [];
-      for (const [index, fd] of fds.entries()) {
-        arrivals.push({ fd, dev: inodes[index * 2] ?? 0n, ino: inodes[index * 2 + 1] ?? 0n });
-      }
-      this.exchange.arrive(arrivals);
-    }
+    if (fds.length > 0) this.exchange.arrive(fds.map((fd) => ({ fd, inode: inodeOf(fd) })));
     if (!truncated) return;
     this.exchange.lose();
     this.#lostDescriptors = true;
@@ -235,15 +231,14 @@ class Outgoing implements OutgoingDescriptor {
 }
 
 /**
- * `[dev, ino, dev, ino…]`. A file system may refuse to tell: FUSE does to every user but the one who mounted it. Such a file keeps
- * its place among the others, and has the inode 0, which no file has: a receive of it fails.
+ * A file system may refuse to tell: FUSE does to every user but the one who mounted it. Such a file keeps its place among the others,
+ * and has the inode 0, which no file has: a receive of it fails.
  */
-function identify(fds: readonly number[]): BigUint64Array {
+function inodeOf(fd: number): Inode {
   try {
-    return native.identify(fds);
+    return native.inode(fd);
   } catch {
-    if (fds.length === 1) return BigUint64Array.of(0n, 0n);
-    return BigUint64Array.from(fds.flatMap((fd) => [...identify([fd])]));
+    return '0/0';
   }
 }
 
@@ -259,7 +254,15 @@ export function wrongConnection(reference: Reference): GrpcFdError {
   );
 }
 
-/** 72 random bits: enough that two connections of one peer never share an id by chance. */
-export function randomId(): string {
-  return randomBytes(9).toString('base64url');
+/**
+ * Unique among all connections and credentials that a peer may ever hear of: 72 random bits of this thread, enough that two never share
+ * them by chance, and always as long; then a count. Names need not be secret: one is only good on the connection, or in the call,
+ * that it came with.
+ */
+export function uniqueId(): string {
+  lastId++;
+  return `${THREAD_ID}${lastId.toString(36)}`;
 }
+
+const THREAD_ID = randomBytes(9).toString('base64url');
+let lastId = 0;

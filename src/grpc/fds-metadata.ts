@@ -1,10 +1,11 @@
 import type * as grpc from '@grpc/grpc-js';
-import type { ClaimEntry } from '../exchange/names.js';
+import type { ClaimEntry, Inode } from '../exchange/names.js';
+import { isCount, isId } from './source.js';
 
 /**
- * The metadata key in which a client names what it attached to a call: `<connection id>` and, for each descriptor,
- * `;<id>.<number>.<sequence>.<dev>.<ino>`, where `fd:<id>:<number>` is its reference. A peer that is not this package
- * ignores it.
+ * The metadata key in which a client names what it attached to a call: `<connection id>` and, for each run of descriptors with
+ * consecutive numbers, `;<id>.<number>.<sequence>.<dev>/<ino>.<dev>/<ino>…`, where `fd:<id>:<number>` is the reference of the first, and
+ * `sequence` its place. A peer that is not this package ignores it.
  */
 export const FDS_METADATA_KEY = 'grpcfd-fds';
 
@@ -28,21 +29,36 @@ export interface FdsEntry extends ClaimEntry {
   readonly number: number;
 }
 
+/** Descriptors whose references have one id, and numbers from `number` on. */
+export interface FdsRun {
+  readonly id: string;
+  readonly number: number;
+  readonly entries: readonly ClaimEntry[];
+}
+
 export interface FdsMetadata {
   readonly connectionId: string;
-  readonly entries: readonly FdsEntry[];
+  readonly runs: readonly FdsRun[];
 }
 
 export function formatFdsMetadata(connectionId: string, entries: readonly FdsEntry[]): string {
   let text = connectionId;
-  for (const { id, number, sequence, dev, ino } of entries) {
-    text += `;${id}.${number}.${sequence}.${dev}.${ino}`;
+  let last: FdsEntry | undefined;
+  for (const entry of entries) {
+    const { id, number, sequence, inode } = entry;
+    const continues = last?.id === id && number === last.number + 1 && sequence === placeAfter(last.sequence);
+    text += continues ? `.${inode}` : `;${id}.${number}.${sequence}.${inode}`;
+    last = entry;
   }
   return text;
 }
 
-const CONNECTION_ID = /^[A-Za-z0-9_-]{1,63}$/;
-const ENTRY = /^([A-Za-z0-9_-]{1,64})\.(\d{1,15})\.(\d{1,15})\.(\d{1,20})\.(\d{1,20})$/;
+/** Within a run. What was not sent has no place, and what follows it in its run was not sent either. */
+function placeAfter(sequence: number): number {
+  return sequence === NOT_SENT ? NOT_SENT : sequence + 1;
+}
+
+const INODE = /^\d+\/\d+$/;
 
 /**
  * Undefined for what is not in the form above: it comes from a peer, and fails no call. Of several values the last counts:
@@ -54,18 +70,21 @@ export function parseFdsMetadata(value: string | readonly string[]): FdsMetadata
     .slice(text.lastIndexOf(',') + 1)
     .trim()
     .split(';');
-  if (!CONNECTION_ID.test(connectionId)) return undefined;
-  const entries: FdsEntry[] = [];
+  if (!isId(connectionId)) return undefined;
+  const runs: FdsRun[] = [];
   for (const part of parts) {
-    const [, id, number, sequence, dev, ino] = ENTRY.exec(part) ?? [];
-    if (!id || !number || !sequence || !dev || !ino) return undefined;
-    entries.push({
-      id,
-      number: Number(number),
-      sequence: Number(sequence),
-      dev: BigInt(dev),
-      ino: BigInt(ino),
-    });
+    const [id = '', number = '', first = '', ...inodes] = part.split('.');
+    if (!isId(id) || !isCount(number) || !isCount(first) || inodes.length === 0) return undefined;
+    if (!inodes.every((inode) => INODE.test(inode))) return undefined;
+    runs.push({ id, number: Number(number), entries: entriesOf(Number(first), inodes) });
   }
-  return { connectionId, entries };
+  return { connectionId, runs };
+}
+
+function entriesOf(first: number, inodes: readonly Inode[]): ClaimEntry[] {
+  let sequence = first;
+  return inodes.map((inode, index) => {
+    if (index > 0) sequence = placeAfter(sequence);
+    return { sequence, inode };
+  });
 }

@@ -8,6 +8,7 @@
  * `lib/internal/http2/core.js`, `src/js_stream.cc`), @grpc/grpc-js 1.13.0 and 1.14.
  */
 
+import type { OutgoingHttpHeaders } from 'node:http';
 import {
   type ClientHttp2Session,
   constants,
@@ -629,10 +630,13 @@ export function leaveConnection(socket: net.Socket): void {
 // grpc-js builds the headers of a response in `server-interceptors.ts` and gives them to the stream's public respond(), also
 // those of a call that it refuses before any interceptor runs. No interceptor sees these.
 
-/** Has the response to the call of `stream` carry a header more. */
+/** Has the response to the call of `stream` carry a header more. It is put into the object that grpc-js made for that response. */
 export function addResponseHeader(stream: ServerHttp2Stream, key: string, value: string): void {
   const { respond } = stream;
-  stream.respond = (headers, options) => respond.call(stream, { ...headers, [key]: value }, options);
+  stream.respond = (headers: OutgoingHttpHeaders = {}, options) => {
+    headers[key] = value;
+    respond.call(stream, headers, options);
+  };
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -5,11 +5,11 @@ import type { CallScope } from '../exchange/call-scope.js';
 import type { DescriptorName, InodeName } from '../exchange/names.js';
 import { type ReceiveOptions, receive } from '../exchange/pending-receive.js';
 import { type Connection, wrongConnection } from './connection.js';
-import { FDS_METADATA_KEY, type FdsMetadata, parseFdsMetadata } from './fds-metadata.js';
+import { FDS_METADATA_KEY, type FdsMetadata, type FdsRun, parseFdsMetadata } from './fds-metadata.js';
 import { addResponseHeader, streamOf } from './internals.js';
 import { Outcome, Sent, type SentFd } from './sent.js';
 import type { SharedDescriptor } from './shared-descriptor.js';
-import { formatReference, type Reference } from './source.js';
+import type { Reference } from './source.js';
 import {
   type FdServerCall,
   noDescriptorSupport,
@@ -39,7 +39,7 @@ export function registerStream(stream: ServerHttp2Stream, headers: IncomingHttpH
   connection.sharedId ??= metadata.connectionId;
   connection.exchange.exactPeer = true;
   addResponseHeader(stream, FDS_METADATA_KEY, connection.sharedId);
-  if (metadata.entries.length > 0) transceiverOf(stream, connection).claim(metadata);
+  if (metadata.runs.length > 0) transceiverOf(stream, connection).claim(metadata);
 }
 
 function connectionOf(stream: ServerHttp2Stream): Connection | undefined {
@@ -90,8 +90,8 @@ export function fromAnyCall(call: object): FdServerCall {
 class ServerCallTransceiver extends Transceiver implements FdServerCall {
   readonly #connection: Connection;
   readonly #scope: CallScope;
-  /** What the client attached to the call, by reference. */
-  #attached: Map<string, DescriptorName> | undefined;
+  /** What the client attached to the call. */
+  #attached: readonly FdsRun[] = [];
   /** Why what the client may have attached cannot be named. */
   #distrust: GrpcFdError | undefined;
 
@@ -101,16 +101,13 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
     this.#scope = scope;
   }
 
-  claim({ connectionId, entries }: FdsMetadata): void {
+  claim({ connectionId, runs }: FdsMetadata): void {
     if (connectionId !== this.#connection.sharedId) {
       this.distrust(relayedMetadata());
       return;
     }
-    this.#scope.claim(entries);
-    this.#attached ??= new Map();
-    for (const { id, number, sequence, dev, ino } of entries) {
-      this.#attached.set(formatReference(id, number), { kind: 'sequence', sequence, dev, ino });
-    }
+    for (const { entries } of runs) this.#scope.claim(entries);
+    this.#attached = runs;
   }
 
   /** What only the call's metadata could name fails with `error`. */
@@ -120,8 +117,11 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
 
   async *received(): AsyncIterableIterator<ReceivedFile> {
     if (this.#distrust !== undefined) throw this.#distrust;
-    for (const name of this.#attached?.values() ?? []) {
-      yield new ReceivedFile(await receive(this.#connection.exchange, name, undefined, this.#scope));
+    for (const { entries } of this.#attached) {
+      for (const entry of entries) {
+        const name: DescriptorName = { kind: 'sequence', ...entry };
+        yield new ReceivedFile(await receive(this.#connection.exchange, name, undefined, this.#scope));
+      }
     }
   }
 
@@ -133,17 +133,22 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
     return new Sent(descriptor.url, descriptor.url, outcome);
   }
 
-  protected receive(name: InodeName | Reference, options: ReceiveOptions | undefined): Promise<number> {
+  protected receive(
+    name: InodeName | Reference,
+    options: ReceiveOptions | undefined,
+  ): number | Promise<number> {
     const known = name.kind === 'inode' ? name : this.#nameOf(name);
-    if (known === undefined) return Promise.reject(this.#distrust ?? wrongConnection(name as Reference));
+    if (known === undefined) throw this.#distrust ?? wrongConnection(name as Reference);
     return receive(this.#connection.exchange, known, options, this.#scope);
   }
 
   #nameOf(reference: Reference): DescriptorName | undefined {
-    return (
-      this.#attached?.get(formatReference(reference.id, reference.number)) ??
-      this.#connection.nameOf(reference)
-    );
+    const { id, number } = reference;
+    for (const run of this.#attached) {
+      const entry = run.id === id ? run.entries[number - run.number] : undefined;
+      if (entry !== undefined) return { kind: 'sequence', ...entry };
+    }
+    return this.#connection.nameOf(reference);
   }
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { devInoToUrl, fdToDevIno } from '../descriptor/inode-url.js';
+import { fdToInode, inodeToUrl } from '../descriptor/inode-url.js';
 import { GrpcFdError } from '../errors.js';
+import type { Inode } from '../exchange/names.js';
 import { native } from '../native/binding.js';
 
 /**
@@ -8,8 +9,7 @@ import { native } from '../native/binding.js';
  * holds one reference, and so does each connection that it is queued on; it is closed with the last.
  */
 export class SharedDescriptor {
-  readonly dev: bigint;
-  readonly ino: bigint;
+  readonly inode: Inode;
   readonly #fd: number;
   #references = 1;
 
@@ -18,9 +18,7 @@ export class SharedDescriptor {
     this.#fd = fd;
     native.guard(fd);
     try {
-      const { dev, ino } = fdToDevIno(fd);
-      this.dev = dev;
-      this.ino = ino;
+      this.inode = fdToInode(fd);
     } catch (error) {
       native.close(fd);
       throw error;
@@ -34,7 +32,7 @@ export class SharedDescriptor {
   }
 
   get url(): string {
-    return devInoToUrl(this);
+    return inodeToUrl(this.inode);
   }
 
   retain(): this {

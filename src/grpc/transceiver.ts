@@ -96,7 +96,7 @@ export interface FdConnectionStats extends ExchangeStats {
 
 /** One connection that carries descriptors. */
 export interface FdConnection extends FdTransceiver {
-  /** Random, and unique to the connection. */
+  /** Unique to the connection, on this machine and on any other. */
   readonly id: string;
   readonly role: 'client' | 'server';
   /** The process at the other end, as it was when it connected (SO_PEERCRED). */
@@ -110,10 +110,11 @@ export interface FdConnection extends FdTransceiver {
 export abstract class Transceiver implements FdTransceiver {
   /** Takes over the reference to `descriptor`, also if it throws. */
   protected abstract send(descriptor: SharedDescriptor): SentFd;
+  /** A duplicate, the caller's own: at once where it is here. A promise that rejects unread must not end the process. */
   protected abstract receive(
     name: InodeName | Reference,
     options: ReceiveOptions | undefined,
-  ): Promise<number>;
+  ): number | Promise<number>;
 
   sendFd(fd: number): SentFd {
     return this.send(duplicateToSend(fd));
@@ -128,11 +129,11 @@ export abstract class Transceiver implements FdTransceiver {
   }
 
   recvFd(source: DescriptorSource, options?: ReceiveOptions): Promise<number> {
-    return quiet(this.#receive(source, options));
+    return this.#receive(source, options, (fd) => fd);
   }
 
   recvFile(source: DescriptorSource, options?: ReceiveOptions): Promise<ReceivedFile> {
-    return quiet(this.#receive(source, options).then((fd) => new ReceivedFile(fd)));
+    return this.#receive(source, options, (fd) => new ReceivedFile(fd));
   }
 
   refs<Files extends SendableFiles<Files>>(files: Files): NamesOf<Files> {
@@ -185,8 +186,20 @@ export abstract class Transceiver implements FdTransceiver {
     return files as ReceivedFiles<Field>;
   }
 
-  async #receive(source: DescriptorSource, options: ReceiveOptions | undefined): Promise<number> {
-    return this.receive(parseSource(source), options);
+  /** Mostly the descriptor is here: then there is one promise, and it is settled. */
+  #receive<Result>(
+    source: DescriptorSource,
+    options: ReceiveOptions | undefined,
+    resultOf: (fd: number) => Result,
+  ): Promise<Result> {
+    try {
+      const received = this.receive(parseSource(source), options);
+      return typeof received === 'number'
+        ? Promise.resolve(resultOf(received))
+        : quiet(received.then(resultOf));
+    } catch (error) {
+      return quiet(Promise.reject(error));
+    }
   }
 }
 
@@ -239,8 +252,8 @@ export class UnsupportedTransceiver extends Transceiver implements FdServerCall 
     return new Sent(descriptor.url, descriptor.url, outcome);
   }
 
-  protected receive(): Promise<number> {
-    return Promise.reject(this.#error());
+  protected receive(): never {
+    throw this.#error();
   }
 
   /** Nothing came, and nothing was expected to. */

@@ -103,6 +103,8 @@ export interface NativeBinding {
   tryLock(fd: number): boolean;
   /** `[dev, ino, dev, ino…]` of descriptors of any kind, O_PATH included. */
   identify(fds: readonly number[]): BigUint64Array;
+  /** `<st_dev>/<st_ino>`, both decimal, of a descriptor of any kind, O_PATH included. */
+  inode(fd: number): string;
   /** F_GETFL: access mode and file status flags. */
   statusFlags(fd: number): number;
   /** O_PATH, which `fs.constants` lacks. */

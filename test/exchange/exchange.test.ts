@@ -39,7 +39,7 @@ describe('take by inode', () => {
     const { arrive, take } = setUp();
     arrive(['a', 1]);
     assert.equal(take(inode(2)), undefined);
-    assert.equal(take({ kind: 'inode', dev: 8n, ino: 1n }), undefined);
+    assert.equal(take({ kind: 'inode', inode: '8/1' }), undefined);
   });
 
   test('gives the newest of an inode', () => {
@@ -53,12 +53,12 @@ describe('take by inode', () => {
 
   test('tells 64-bit inodes apart that doubles do not', () => {
     const { table, exchange } = setUp();
-    const ino = 2n ** 53n;
+    const [one, next] = [`1/${2n ** 53n}`, `1/${2n ** 53n + 1n}`];
     exchange.arrive([
-      { fd: table.open('a'), dev: 1n, ino },
-      { fd: table.open('b'), dev: 1n, ino: ino + 1n },
+      { fd: table.open('a'), inode: one },
+      { fd: table.open('b'), inode: next },
     ]);
-    const fd = exchange.take({ kind: 'inode', dev: 1n, ino });
+    const fd = exchange.take({ kind: 'inode', inode: one });
     assert.equal(table.files.get(fd ?? 0), 'a');
   });
 
@@ -99,7 +99,7 @@ describe('take by sequence number', () => {
     ['is another inode', sequence(1, 2), 'ERR_GRPCFD_REFERENCE_MISMATCH', /inode:\/\/7\/2.*inode:\/\/7\/1/],
     [
       'is another device',
-      { kind: 'sequence', sequence: 1, dev: 8n },
+      { kind: 'sequence', sequence: 1, inode: '8/1' },
       'ERR_GRPCFD_REFERENCE_MISMATCH',
       /inode:\/\/8\/1.*inode:\/\/7\/1/,
     ],
@@ -307,6 +307,26 @@ describe('limits', () => {
     assert.deepEqual(table.openFiles, []);
     assert.equal(clock.timers, 0);
     assert.equal(exchange.stats().expiredFds, 3);
+  });
+
+  test('the timer that a claimed one leaves behind is good for the next, and ends', () => {
+    const { table, clock, exchange, arrive } = setUp({ holdMs: 1000 });
+    arrive(['claimed', 1]);
+    const scope = exchange.openCall();
+    scope.claim([sequence(1, 1)]);
+    clock.advance(400);
+    arrive(['idle', 2]);
+    assert.equal(clock.timers, 1);
+    clock.advance(999);
+    assert.deepEqual(table.openFiles, ['claimed', 'idle']);
+    clock.advance(1);
+    assert.deepEqual(table.openFiles, ['claimed']);
+    assert.equal(clock.timers, 0);
+    arrive(['last', 3]);
+    exchange.openCall().claim([sequence(3, 3)]);
+    clock.advance(1000);
+    assert.equal(clock.timers, 0);
+    assert.deepEqual(table.openFiles, ['claimed', 'last']);
   });
 
   test('Infinity switches each of them off', () => {

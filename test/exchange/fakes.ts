@@ -3,7 +3,7 @@ import type { GrpcFdError } from '#src/errors.js';
 import type { Clock } from '#src/exchange/clock.js';
 import type { DescriptorOperations } from '#src/exchange/held-descriptors.js';
 import { resolveLimits } from '#src/exchange/limits.js';
-import type { Arrival, InodeName, SequenceName } from '#src/exchange/names.js';
+import type { Arrival, ClaimEntry, InodeName, SequenceName } from '#src/exchange/names.js';
 import type { Waiter } from '#src/exchange/waits.js';
 
 /**
@@ -24,7 +24,7 @@ export class FakeTable implements DescriptorOperations {
 
   /** An open file of an inode, as it comes from the socket. */
   arrival(file: string, ino: number): Arrival {
-    return { fd: this.open(file), dev: 7n, ino: BigInt(ino) };
+    return { fd: this.open(file), inode: `7/${ino}` };
   }
 
   duplicate(fd: number): number {
@@ -107,12 +107,12 @@ export class RecordingWaiter implements Waiter {
 }
 
 export function inode(ino: number): InodeName {
-  return { kind: 'inode', dev: 7n, ino: BigInt(ino) };
+  return { kind: 'inode', inode: `7/${ino}` };
 }
 
 /** An exact name, or an entry of a claim. */
-export function sequence(number: number, ino: number): SequenceName & { dev: bigint; ino: bigint } {
-  return { kind: 'sequence', sequence: number, dev: 7n, ino: BigInt(ino) };
+export function sequence(number: number, ino: number): SequenceName & ClaimEntry {
+  return { kind: 'sequence', sequence: number, inode: `7/${ino}` };
 }
 
 /** An error of this package; the tests look for the same object, not at what it says. */

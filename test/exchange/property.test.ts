@@ -156,7 +156,7 @@ class Run {
       (fd === undefined || (fd.call !== undefined && fd.call !== call)
         ? 'ERR_GRPCFD_NOT_FOUND'
         : undefined) ??
-      (name.ino !== undefined && fd?.ino !== ino ? 'ERR_GRPCFD_REFERENCE_MISMATCH' : undefined);
+      (name.inode !== undefined && fd?.ino !== ino ? 'ERR_GRPCFD_REFERENCE_MISMATCH' : undefined);
     if (reason !== undefined || fd === undefined) {
       this.refuses(() => this.exchange.take(name, call?.scope), reason ?? 'unreachable');
       return;
@@ -207,7 +207,9 @@ class Run {
     call.scope.claim(entries);
     if (call.ended || this.closed) return;
     for (const entry of entries) {
-      const fd = this.held.find((each) => each.sequence === entry.sequence && BigInt(each.ino) === entry.ino);
+      const fd = this.held.find(
+        (each) => each.sequence === entry.sequence && `7/${each.ino}` === entry.inode,
+      );
       if (fd === undefined || fd.call !== undefined || fd.sequence > this.lastGood) continue;
       if (call.claimed.length >= LIMITS.maxFdsPerCall) continue;
       fd.call = call;
@@ -293,7 +295,10 @@ class Run {
     assert.deepEqual(open, expected);
     const idle = this.idle().length;
     assert.ok(idle <= BURST);
-    assert.equal(this.clock.timers, (idle > 0 ? 1 : 0) + (idle > LIMITS.maxHeldFds ? 1 : 0));
+    // That of the hold times may outlive what it was set for.
+    const eviction = idle > LIMITS.maxHeldFds ? 1 : 0;
+    const holding = this.clock.timers - eviction;
+    assert.ok(holding === 1 || (holding === 0 && idle === 0));
     for (const { waiter } of this.waits) assert.equal(waiter.settlements, 0);
     const stats = this.exchange.stats();
     assert.equal(stats.heldFds, this.held.length);

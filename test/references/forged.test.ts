@@ -39,11 +39,11 @@ async function forgery(options?: grpcfd.FdServerOptions) {
   /** Sends a new file, and gives the truth about it. */
   const send = (content = OK) => {
     const fd = fileWith(content);
-    const { dev, ino } = grpcfd.urlToDevIno(grpcfd.fdToUrl(fd));
+    const inode = grpcfd.fdToUrl(fd).slice('inode://'.length);
     void client.socket.sendFd(fd);
     closeSync(fd);
     sequence++;
-    return { sequence, inode: `${dev}.${ino}` };
+    return { sequence, inode };
   };
   const ask = async (metadata: string | string[], names: string[], more: Message = {}) => {
     const reply = await client.unary({ names, ...more }, { 'grpcfd-fds': metadata, own: 'metadata' });
@@ -72,15 +72,16 @@ async function countReceived(fds: grpcfd.FdServerCall): Promise<number> {
 
 const MALFORMED = {
   'is empty': '',
-  'has no connection': ';a.0.1.1.1',
+  'has no connection': ';a.0.1.1/1',
   'has a connection that is none': 'not good!',
   'has an empty entry': `${CONNECTION};`,
   'has half an entry': `${CONNECTION};a.0.1`,
-  'has an entry too long': `${CONNECTION};a.0.1.1.1.1`,
-  'has a negative index': `${CONNECTION};a.-1.1.1.1`,
-  'has a number that is none': `${CONNECTION};a.0.one.1.1`,
-  'has a number of many digits': `${CONNECTION};a.0.${'9'.repeat(40)}.1.1`,
-  'ends in the middle': `${CONNECTION};a.0.1.1.1;b.`,
+  'has an inode too long': `${CONNECTION};a.0.1.1/1/1`,
+  'has a negative index': `${CONNECTION};a.-1.1.1/1`,
+  'has a number that is none': `${CONNECTION};a.0.one.1/1`,
+  'has a number of many digits': `${CONNECTION};a.0.${'9'.repeat(40)}.1/1`,
+  'has an inode without its device': `${CONNECTION};a.0.1.1/1.1`,
+  'ends in the middle': `${CONNECTION};a.0.1.1/1;b.`,
 };
 
 for (const [what, value] of Object.entries(MALFORMED)) {
@@ -105,9 +106,9 @@ test('entries that are not true fail each by itself, and the true one among them
     `a.0.${one.sequence}.${other.inode}`,
     `a.1.${other.sequence}.${other.inode}`,
     `a.2.${other.sequence + 1}.${other.inode}`,
-    `a.3.${Number.MAX_SAFE_INTEGER % 1e15}.1.1`,
+    `a.3.${Number.MAX_SAFE_INTEGER % 1e15}.1/1`,
     `a.4.0.${one.inode}`,
-    `a.5.${one.sequence}.${'9'.repeat(20)}.1`,
+    `a.5.${one.sequence}.${'9'.repeat(20)}/1`,
   ];
   const names = entries.map((_, index) => `fd:a:${index}`);
   const { outcomes, received } = await ask([CONNECTION, ...entries].join(';'), names);
@@ -127,15 +128,11 @@ test('a file whose inode its file system does not tell, as FUSE to other users, 
   const { client, send, ask, honest } = await forgery();
   await honest();
   const files = [send('one'), send('untold'), send('two')];
-  const [dev, ino] = (files[1]?.inode ?? '').split('.').map(BigInt);
-  const { identify } = native;
-  t.mock.method(native, 'identify', (fds: readonly number[]) => {
-    const inodes = identify(fds);
-    for (const index of fds.keys()) {
-      if (inodes[index * 2] === dev && inodes[index * 2 + 1] === ino)
-        throw native.systemError(constants.errno.EACCES, 'fstat');
-    }
-    return inodes;
+  const { inode: inodeOf } = native;
+  t.mock.method(native, 'inode', (fd: number) => {
+    const inode = inodeOf(fd);
+    if (inode === files[1]?.inode) throw native.systemError(constants.errno.EACCES, 'fstat');
+    return inode;
   });
   const entries = files.map(({ sequence, inode }, index) => `a.${index}.${sequence}.${inode}`);
   const { outcomes } = await ask([CONNECTION, ...entries].join(';'), ['fd:a:0', 'fd:a:1', 'fd:a:2']);
@@ -216,9 +213,12 @@ test('of more entries than a call may have, those above the limit stay with the 
 
 test('metadata as large as HTTP/2 lets through costs nothing', async () => {
   const { ask, honest } = await forgery();
-  const entries = Array.from({ length: 2_500 }, (_, index) => `a.${index}.${index + 1}.1.${index}`);
-  const { outcomes } = await ask([CONNECTION, ...entries].join(';'), ['fd:a:0', 'fd:a:2499']);
-  assert.deepEqual(outcomes, ['ERR_GRPCFD_NOT_FOUND', 'ERR_GRPCFD_NOT_FOUND']);
+  const entries = Array.from({ length: 2_500 }, (_, index) => `a.${index}.${index + 1}.1/${index}`);
+  const run = `a.0.1${'.1/1'.repeat(2_500)}`;
+  for (const metadata of [entries.join(';'), run]) {
+    const { outcomes } = await ask(`${CONNECTION};${metadata}`, ['fd:a:0', 'fd:a:2499']);
+    assert.deepEqual(outcomes, ['ERR_GRPCFD_NOT_FOUND', 'ERR_GRPCFD_NOT_FOUND']);
+  }
   await honest();
 });
 

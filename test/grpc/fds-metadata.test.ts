@@ -1,0 +1,47 @@
+/** What a client says of the descriptors of a call, and how a server reads it. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type FdsEntry, formatFdsMetadata, NOT_SENT, parseFdsMetadata } from '#src/grpc/fds-metadata.js';
+
+function entry(id: string, number: number, sequence: number): FdsEntry {
+  return { id, number, sequence, inode: `26/${1000 + number}` };
+}
+
+const CASES: Readonly<Record<string, readonly [entries: readonly FdsEntry[], text: string]>> = {
+  nothing: [[], 'c'],
+  'one run': [[entry('a', 0, 5), entry('a', 1, 6), entry('a', 2, 7)], 'c;a.0.5.26/1000.26/1001.26/1002'],
+  'two ids': [[entry('a', 0, 1), entry('b', 1, 2)], 'c;a.0.1.26/1000;b.1.2.26/1001'],
+  'a gap in the numbers': [[entry('a', 0, 1), entry('a', 2, 2)], 'c;a.0.1.26/1000;a.2.2.26/1002'],
+  'a gap in the places': [[entry('a', 0, 1), entry('a', 1, 3)], 'c;a.0.1.26/1000;a.1.3.26/1001'],
+  'some that were let go of': [
+    [
+      entry('a', 0, 1),
+      entry('a', 1, NOT_SENT),
+      entry('a', 2, NOT_SENT),
+      entry('a', 3, 2),
+      entry('a', 4, NOT_SENT),
+    ],
+    'c;a.0.1.26/1000;a.1.0.26/1001.26/1002;a.3.2.26/1003;a.4.0.26/1004',
+  ],
+  'one that was let go of before the first of all': [
+    [entry('a', 0, NOT_SENT), entry('a', 1, 1)],
+    'c;a.0.0.26/1000;a.1.1.26/1001',
+  ],
+};
+
+for (const [what, [entries, text]] of Object.entries(CASES)) {
+  test(`a call with ${what}`, () => {
+    assert.equal(formatFdsMetadata('c', entries), text);
+    const read = parseFdsMetadata(text);
+    assert.equal(read?.connectionId, 'c');
+    const known = read?.runs.flatMap(({ id, number, entries }) =>
+      entries.map((each, index) => ({ id, number: number + index, ...each })),
+    );
+    assert.deepEqual(known, entries);
+  });
+}
+
+test('of several values the last counts', () => {
+  assert.deepEqual(parseFdsMetadata(['a;x.0.1.1/1', 'b']), { connectionId: 'b', runs: [] });
+  assert.deepEqual(parseFdsMetadata('a;x.0.1.1/1, b'), { connectionId: 'b', runs: [] });
+});
