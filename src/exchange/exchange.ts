@@ -76,7 +76,7 @@ export class Exchange {
    */
   arrive(arrivals: readonly Arrival[]): void {
     if (this.#closedBy !== undefined) {
-      for (const { fd } of arrivals) this.#operations.close(fd);
+      this.#operations.closeAll(arrivals.map(({ fd }) => fd));
       return;
     }
     // The bookkeeping is done before the first waiter is called, because a waiter may call anything.

@@ -41,6 +41,10 @@ export class FakeTable implements DescriptorOperations {
     assert.ok(this.files.delete(fd), `fd ${fd} was closed when it was not open`);
   }
 
+  closeAll(fds: readonly number[]): void {
+    for (const fd of fds) this.close(fd);
+  }
+
   /** What is open, in the order of its numbers. */
   get openFiles(): string[] {
     return [...this.files.values()];
