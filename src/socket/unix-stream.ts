@@ -236,6 +236,8 @@ export class UnixStream {
         this.#descriptorsReceived += fds.length;
         this.#listener.onDescriptors(fds, arrivals.truncated);
         if (chunk && !this.#closed) this.#listener.onData(chunk);
+        // Who has more descriptors than go into one message sends single bytes with them, here as in the Go package.
+        if (result > 1 && result < room) return;
         continue;
       }
       if (result > 0) {
