@@ -108,6 +108,13 @@ const commands = {
         }),
     );
   },
+  /** Calls one after another of the method that is to hand over descriptors, and none goes with them. */
+  none(calls: number, method: 'take' | 'give'): Promise<number> {
+    const request = Buffer.from(method === 'take' ? '' : '0');
+    return timed(async () => {
+      for (let call = 0; call < calls; call++) await firstClient().call(method, request);
+    });
+  },
   /** Calls one after another, each of which hands over descriptors to the server. */
   take(calls: number, count: number): Promise<number> {
     const files = pool.take(count);
