@@ -27,6 +27,8 @@ const USAGE = `npm run bench [-- OPTIONS]
   --json FILE    writes the results there, too`;
 
 const { only, rounds, json } = readArguments();
+// Not to find out in the end that it cannot be written.
+if (json !== undefined) await writeFile(json, '');
 const machine = describeMachine();
 const progress = new Progress();
 const suite = new Suite(progress, rounds);

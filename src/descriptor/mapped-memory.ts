@@ -73,6 +73,9 @@ export function mapSealed(fd: number, name: string, { writable = false }: MapOpt
   if ((seals & F_SEAL_SHRINK) === 0) {
     throw notMappable(name, 'it has no F_SEAL_SHRINK, so its sender could cut it short');
   }
+  if (writable && (seals & F_SEAL_WRITE) !== 0) {
+    throw notMappable(name, 'it is sealed against writing: map it without `writable`');
+  }
   // The seals of a hugetlbfs file do not help: a huge page that is not there when it is touched kills the process, too.
   if (native.fileSystemType(fd) !== TMPFS_MAGIC) throw notMappable(name, 'it is made of huge pages');
   // Under the seal: from here on it can only grow.
@@ -96,5 +99,5 @@ function sealsOf(fd: number, name: string): number {
 }
 
 function notMappable(name: string, fault: string, cause?: unknown): GrpcFdError {
-  return new GrpcFdError('ERR_GRPCFD_NOT_MAPPABLE', `${name} is not safe to map: ${fault}`, { cause });
+  return new GrpcFdError('ERR_GRPCFD_NOT_MAPPABLE', `${name} cannot be mapped: ${fault}`, { cause });
 }

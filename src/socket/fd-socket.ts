@@ -102,6 +102,10 @@ export class FdSocket extends Duplex {
     fds: readonly number[],
     callback?: (error?: Error | null) => void,
   ): boolean {
+    if (callback !== undefined && typeof callback !== 'function') {
+      const message = `callback must be a function, not ${typeof callback}`;
+      throw Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_TYPE' });
+    }
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
     // Ended or destroyed, or no bytes at all: `write` says so, as it always does, and no descriptor goes.
     if (!this.writable || !(bytes instanceof Uint8Array)) return this.write(bytes, 'utf8', callback);

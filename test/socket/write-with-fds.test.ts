@@ -49,6 +49,15 @@ test('sendFds of none resolves', async () => {
   await a.sendFds([]);
 });
 
+test('a callback that is none is refused before anything is sent', () => {
+  const [a] = socketPair();
+  assert.throws(() => a.writeWithFds('no', [0], 'callback' as unknown as () => void), {
+    code: 'ERR_INVALID_ARG_TYPE',
+  });
+  const { bytesWritten, descriptorsSent, pendingDescriptors } = a.stats();
+  assert.deepEqual([bytesWritten, descriptorsSent, pendingDescriptors], [0, 0, 0]);
+});
+
 test('one bad descriptor among good ones: none is sent, and no byte is written', async () => {
   const [a, b] = socketPair();
   const received = descriptorsOf(b);
