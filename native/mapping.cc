@@ -76,9 +76,11 @@ Mapping* Mapping::Of(napi_env env, napi_value buffer) {
 
 void Mapping::Vacate() {
   if (vacated_.exchange(true)) return;
-  // In one step, so that nothing else can be mapped in between. Read-only first: that needs no memory to be set aside and
-  // so is never refused, even where the system does not overcommit.
+  // In one step, so that nothing else can be mapped in between, and writable from the start: a thread of the pool may be storing to it.
   constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+  if (mmap(address_, length_, PROT_READ | PROT_WRITE, kFlags, -1, 0) != MAP_FAILED) return;
+  // A system that never overcommits sets memory aside for what can be written, and may have none left. Read-only takes none; a store
+  // before the mprotect has succeeded kills the process, there.
   if (mmap(address_, length_, PROT_READ, kFlags, -1, 0) == MAP_FAILED) {
     abandoned_ = true;
     return;

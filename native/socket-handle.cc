@@ -65,6 +65,8 @@ int FillBuffers(napi_env env, napi_value array, size_t limit, iovec (&out)[IOV_M
       napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "argument 0 must be an array of Uint8Array");
       return -1;
     }
+    // The kernel counts pieces, whatever is in them.
+    if (bytes.size == 0) continue;
     const size_t size = bytes.size < limit ? bytes.size : limit;
     out[filled++] = {bytes.data, size};
     limit -= size;

@@ -58,7 +58,10 @@ function placeAfter(sequence: number): number {
   return sequence === NOT_SENT ? NOT_SENT : sequence + 1;
 }
 
-const INODE = /^\d+\/\d+$/;
+/** Two numbers of 64 bits. The length bounds an error's text, which has it. */
+function isInode(text: string): boolean {
+  return text.length <= 41 && /^\d+\/\d+$/.test(text);
+}
 
 /**
  * Undefined for what is not in the form above: it comes from a peer, and fails no call. Of several values the last counts:
@@ -75,7 +78,7 @@ export function parseFdsMetadata(value: string | readonly string[]): FdsMetadata
   for (const part of parts) {
     const [id = '', number = '', first = '', ...inodes] = part.split('.');
     if (!isId(id) || !isCount(number) || !isCount(first) || inodes.length === 0) return undefined;
-    if (!inodes.every((inode) => INODE.test(inode))) return undefined;
+    if (!inodes.every(isInode)) return undefined;
     runs.push({ id, number: Number(number), entries: entriesOf(Number(first), inodes) });
   }
   return { connectionId, runs };

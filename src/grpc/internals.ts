@@ -107,6 +107,7 @@ export class StreamSocket extends net.Socket {
   /** Inside of `received`, where HTTP/2 answers. */
   #delivering = false;
   #shutdown: object | null = null;
+  #shutdownStarted = false;
   #reading = false;
   #writeFailed = false;
   #closing = false;
@@ -214,6 +215,9 @@ export class StreamSocket extends net.Socket {
   }
 
   #startShutdown(request: object): void {
+    // Once, though TLS may write between the end of its last write and this.
+    if (this.#shutdownStarted) return;
+    this.#shutdownStarted = true;
     setImmediate(() => {
       if (this.#closing) return;
       this.#stream.shutdown((error) => this.#finishShutdown(request, error === null ? 0 : errnoOf(error)));

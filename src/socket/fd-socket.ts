@@ -88,7 +88,7 @@ export class FdSocket extends Duplex {
   }
 
   /**
-   * Writes `chunk` as `write` does, and has `fds` travel with it or with bytes before it, as {@link sendFds} does. Mostly the
+   * Writes `chunk` as `write` does, a string as UTF-8, and has `fds` travel with it or with bytes before it, as {@link sendFds} does. Mostly the
    * kernel takes both at once: no duplicate is made then. The descriptors are only borrowed until this returns. When one of them
    * cannot be duplicated (EBADF, EMFILE), this throws, and nothing is written. An empty chunk carries none: they travel with what
    * is written next.

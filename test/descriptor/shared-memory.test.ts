@@ -9,6 +9,7 @@ import { ReceivedFile } from '#src/descriptor/received-file.js';
 import { createSharedMemory, type SharedMemory } from '#src/descriptor/shared-memory.js';
 import { close, closeAll, duplicate, native, O_PATH } from '#src/native/binding.js';
 import { F_SEAL_GROW, F_SEAL_SHRINK, MFD_ALLOW_SEALING } from '#src/native/types.js';
+import { runFixture } from '../support/child.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { collectUntil, mappingsOf } from '../support/mappings.js';
 import { fileWith } from '../support/temporary.js';
@@ -224,6 +225,15 @@ test('an operation that still fills a view when it is closed does no harm', asyn
     assert.equal(other.bytes[0], 0);
     other.close();
   }
+});
+
+test('a thread that stores into a view while it is closed does no harm', async () => {
+  assert.deepEqual(await runFixture('fixtures/close-while-filled.js', import.meta.url), {
+    code: 0,
+    signal: null,
+    stdout: '',
+    stderr: '',
+  });
 });
 
 test('populating fills the page table, also with several at it, and ends early when it is closed', async () => {

@@ -45,3 +45,9 @@ test('of several values the last counts', () => {
   assert.deepEqual(parseFdsMetadata(['a;x.0.1.1/1', 'b']), { connectionId: 'b', runs: [] });
   assert.deepEqual(parseFdsMetadata('a;x.0.1.1/1, b'), { connectionId: 'b', runs: [] });
 });
+
+test('an inode that is longer than two numbers of 64 bits can be is none', () => {
+  const longest = `${2n ** 64n - 1n}/${2n ** 64n - 1n}`;
+  assert.equal(parseFdsMetadata(`c;x.0.1.${longest}`)?.runs.length, 1);
+  assert.equal(parseFdsMetadata(`c;x.0.1.0${longest}`), undefined);
+});

@@ -223,3 +223,12 @@ test('a listener of the fds event may destroy the socket', async () => {
   });
   closeAll(fds);
 });
+
+test('empty chunks, more than the kernel takes pieces, before one that is not', async () => {
+  const [a, b] = socketPair();
+  a.cork();
+  for (let count = 0; count < 1100; count++) a.write(Buffer.alloc(0));
+  a.end('hello');
+  a.uncork();
+  assert.equal(await text(b), 'hello');
+});
