@@ -18,7 +18,12 @@ const tls = () => {
   const pem = (name: string) => readFileSync(join(directory, name));
   return grpc.credentials.createSsl(pem('server.crt'), pem('client.key'), pem('client.crt'));
 };
-const credentials = grpcfd.channelCredentials(security === 'plaintext' ? undefined : tls());
+let closed: Promise<void> | undefined;
+const credentials = grpcfd.channelCredentials(security === 'plaintext' ? undefined : tls(), {
+  onConnection: (connection) => {
+    closed = connection.closed;
+  },
+});
 const Store = grpc.makeGenericClientConstructor(storeService, 'Store');
 const client = new Store(`unix:${join(directory, `${security}.sock`)}`, credentials);
 
@@ -51,7 +56,8 @@ process.send?.({
   sha256: { client: sha256(content), server: reply.sha256 },
   receipt: { url: reply.receipt, kind, text },
 });
-process.on('message', () => {
+process.on('message', async () => {
+  await closed; // the connection says goodbye first, which takes a turn or two of the event loop
   process.send?.({ descriptors: { before, after: openDescriptors() } });
   process.disconnect();
 });
