@@ -178,7 +178,7 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
    * trust bytes to stay what they are.
    *
    * @throws GrpcFdError `ERR_GRPCFD_NOT_MAPPABLE`, `ERR_GRPCFD_FILE_TOO_LARGE`, `ERR_GRPCFD_PATH_ONLY`, `ERR_GRPCFD_FILE_CLOSED`; where
-   * `mmap` fails, its own error. To be `writable` the file must be open for writing (EACCES), and not sealed against it (EPERM).
+   * `mmap` fails, its own error. To be `writable` the file must be open for writing (EACCES), and not sealed against it.
    */
   map(options: MapOptions = {}): MappedMemory {
     this.#assertNotPathOnly();

@@ -256,12 +256,12 @@ export function wrongConnection(reference: Reference): GrpcFdError {
 
 /**
  * Unique among all connections and credentials that a peer may ever hear of: 72 random bits of this thread, enough that two never share
- * them by chance, and always as long; then a count. Names need not be secret: one is only good on the connection, or in the call,
- * that it came with.
+ * them by chance, and always as long; then a count in decimal digits, so that with the letter of its sender a connection's id never is
+ * another's. Names need not be secret: one is only good on the connection, or in the call, that it came with.
  */
 export function uniqueId(): string {
   lastId++;
-  return `${THREAD_ID}${lastId.toString(36)}`;
+  return `${THREAD_ID}${lastId}`;
 }
 
 const THREAD_ID = randomBytes(9).toString('base64url');

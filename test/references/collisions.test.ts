@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
+import { uniqueId } from '#src/grpc/connection.js';
 import { native } from '#src/native/binding.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { conversation, converse, KINDS } from '../support/kinds.js';
@@ -216,4 +217,10 @@ test('a reference that a handler only echoes names nothing that the server sent'
   call.end();
   await incoming.next();
   fds.close();
+});
+
+test('the id of a connection, with the letter of its sender, is never the id of credentials', () => {
+  const ids = new Set(Array.from({ length: 2000 }, uniqueId));
+  assert.equal(ids.size, 2000);
+  for (const id of ids) assert.ok(!ids.has(`${id}c`) && !ids.has(`${id}s`), id);
 });
