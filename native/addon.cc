@@ -1,5 +1,6 @@
 #include <node_api.h>
 
+#include "bridge.h"
 #include "environment.h"
 #include "functions.h"
 #include "socket-handle.h"
@@ -7,12 +8,13 @@
 NAPI_MODULE_INIT() {
   using namespace grpcfd;
   if (!Environment::Install(env) || !DefineDescriptorFunctions(env, exports) || !DefineInodeFunction(env, exports) ||
-      !DefineBufferFunctions(env, exports) || !DefineUnixSocketFunctions(env, exports) ||
+      !DefineUnixSocketFunctions(env, exports) ||
       !DefineMemoryFunctions(env, exports) || !DefineMappingFunctions(env, exports) ||
       !DefineTestingFunctions(env, exports)) {
     napi_throw_error(env, nullptr, "the addon could not be set up");
     return nullptr;
   }
+  napi_set_named_property(env, exports, "Bridge", Bridge::DefineClass(env));
   napi_set_named_property(env, exports, "SocketHandle", SocketHandle::DefineClass(env));
   return exports;
 }

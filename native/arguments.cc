@@ -21,6 +21,14 @@ bool ReadBytes(napi_env env, napi_value value, Bytes* out) {
   return true;
 }
 
+bool ReadFds(napi_env env, napi_value value, FdList* out) {
+  void* data = nullptr;
+  size_t size = 0;
+  if (!ReadTypedArray(env, value, napi_int32_array, &data, &size)) return false;
+  *out = {static_cast<int32_t*>(data), size};
+  return true;
+}
+
 bool ReadInt(napi_env env, napi_value value, int* out) {
   double number = 0;
   if (napi_get_value_double(env, value, &number) != napi_ok) return false;
@@ -45,11 +53,7 @@ bool Arguments::Int(size_t index, int* out) const {
 }
 
 bool Arguments::Fds(size_t index, FdList* out) const {
-  void* data = nullptr;
-  size_t size = 0;
-  if (!ReadTypedArray(env_, values_[index], napi_int32_array, &data, &size)) return Reject(index, "an Int32Array");
-  *out = {static_cast<int32_t*>(data), size};
-  return true;
+  return ReadFds(env_, values_[index], out) || Reject(index, "an Int32Array");
 }
 
 bool Arguments::CountedFds(size_t index, FdList* out) const {

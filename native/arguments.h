@@ -60,6 +60,9 @@ class Arguments {
 // Memory of `value` if it is a Uint8Array (a Buffer is one).
 bool ReadBytes(napi_env env, napi_value value, Bytes* out);
 
+// Memory of `value` if it is an Int32Array.
+bool ReadFds(napi_env env, napi_value value, FdList* out);
+
 // Exactly the integers of an int: NaN, fractions and 2^32 + 1 would otherwise turn into some descriptor's number.
 bool ReadInt(napi_env env, napi_value value, int* out);
 

@@ -2,11 +2,20 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
+#include <new>
+#include <utility>
 
-#include "socket-handle.h"
+#include "bridge.h"
 
 namespace grpcfd {
+namespace {
+
+// More than the kernel lets a socket buffer by default (net.core.wmem_default: 208 KiB).
+constexpr size_t kScratchSize = 256 * 1024;
+
+}  // namespace
 
 bool Environment::Install(napi_env env) {
   std::unique_ptr<Environment> environment(new Environment);
@@ -24,6 +33,11 @@ Environment& Environment::Of(napi_env env) {
   return *static_cast<Environment*>(data);
 }
 
+Scratch Environment::scratch() {
+  if (scratch_ == nullptr) scratch_.reset(new uint8_t[kScratchSize]);
+  return {scratch_.get(), kScratchSize};
+}
+
 napi_value Environment::Give(napi_env env, OwnFd descriptor) {
   napi_value number = nullptr;
   if (napi_create_int32(env, descriptor.Get(), &number) != napi_ok) return nullptr;
@@ -31,19 +45,59 @@ napi_value Environment::Give(napi_env env, OwnFd descriptor) {
   return number;
 }
 
-void Environment::Remove(SocketHandle* handle) {
+void Environment::Remove(LoopHandle* handle) {
   handles_.erase(handle);
   if (tearing_down_ && handles_.empty()) FinishTeardown();
+}
+
+void Environment::AddDue(Bridge* bridge) {
+  if (before_wait_ == nullptr) before_wait_ = new BeforeWait(*this);
+  due_.push_back(bridge);
+}
+
+void Environment::RemoveDue(Bridge* bridge) {
+  std::replace(due_.begin(), due_.end(), bridge, static_cast<Bridge*>(nullptr));
+  std::replace(running_.begin(), running_.end(), bridge, static_cast<Bridge*>(nullptr));
+}
+
+void Environment::RunDue() {
+  running_.swap(due_);
+  for (size_t i = 0; i < running_.size(); i++) {
+    if (running_[i] != nullptr) running_[i]->BeforeWait();
+  }
+  running_.clear();
 }
 
 void Environment::OnTeardown(napi_async_cleanup_hook_handle, void* data) {
   auto* environment = static_cast<Environment*>(data);
   environment->tearing_down_ = true;
   for (int fd : environment->guarded_.TakeAll()) close(fd);
-  for (SocketHandle* handle : environment->handles_) handle->Close();
+  for (LoopHandle* handle : environment->handles_) handle->Close();
   if (environment->handles_.empty()) environment->FinishTeardown();
 }
 
 void Environment::FinishTeardown() { napi_remove_async_cleanup_hook(hook_); }
+
+Environment::BeforeWait::BeforeWait(Environment& environment)
+    : environment_(environment), prepare_(static_cast<uv_prepare_t*>(::operator new(uv_handle_size(UV_PREPARE)))) {
+  uv_prepare_init(environment.loop(), prepare_);
+  uv_handle_set_data(reinterpret_cast<uv_handle_t*>(prepare_), this);
+  uv_prepare_start(prepare_, [](uv_prepare_t* handle) {
+    auto* self = static_cast<BeforeWait*>(uv_handle_get_data(reinterpret_cast<uv_handle_t*>(handle)));
+    if (!self->environment_.due_.empty()) self->environment_.RunDue();
+  });
+  uv_unref(reinterpret_cast<uv_handle_t*>(prepare_));
+  environment.Add(this);
+}
+
+Environment::BeforeWait::~BeforeWait() { ::operator delete(prepare_); }
+
+void Environment::BeforeWait::Close() {
+  uv_close(reinterpret_cast<uv_handle_t*>(prepare_), [](uv_handle_t* handle) {
+    auto* self = static_cast<BeforeWait*>(uv_handle_get_data(handle));
+    self->environment_.Remove(self);
+    delete self;
+  });
+}
 
 }  // namespace grpcfd

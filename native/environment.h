@@ -4,14 +4,23 @@
 #include <node_api.h>
 #include <uv.h>
 
+#include <memory>
 #include <unordered_set>
+#include <vector>
 
 #include "fd-set.h"
+#include "loop-handle.h"
 #include "own-fd.h"
 
 namespace grpcfd {
 
-class SocketHandle;
+class Bridge;
+
+// Memory that anybody on the loop's thread may use until it returns to the event loop, or calls JavaScript.
+struct Scratch {
+  uint8_t* data;
+  size_t size;
+};
 
 // What the addon keeps for one Node.js environment: the main thread or one worker. When the environment is torn down,
 // be it by worker.terminate() in the middle of anything, every open handle and every guarded descriptor is closed.
@@ -21,10 +30,15 @@ class Environment {
   static Environment& Of(napi_env env);
 
   uv_loop_t* loop() const { return loop_; }
+  Scratch scratch();
 
-  void Add(SocketHandle* handle) { handles_.insert(handle); }
+  void Add(LoopHandle* handle) { handles_.insert(handle); }
   // Called when libuv has let go of the handle.
-  void Remove(SocketHandle* handle);
+  void Remove(LoopHandle* handle);
+
+  // Has `bridge` called once more before the event loop waits again.
+  void AddDue(Bridge* bridge);
+  void RemoveDue(Bridge* bridge);
 
   // A guarded descriptor is owned by JavaScript, which cannot close it any more once a worker has been terminated. That can
   // be between any two instructions, so descriptors are guarded before JavaScript hears of them. Owners who give one away
@@ -36,15 +50,33 @@ class Environment {
   napi_value Give(napi_env env, OwnFd descriptor);
 
  private:
+  // A callback before each wait of the event loop, started with the first bridge.
+  class BeforeWait final : public LoopHandle {
+   public:
+    explicit BeforeWait(Environment& environment);
+    void Close() override;
+
+   private:
+    ~BeforeWait();
+    Environment& environment_;
+    uv_prepare_t* prepare_;
+  };
+
   Environment() = default;
 
   static void OnTeardown(napi_async_cleanup_hook_handle hook, void* data);
   void FinishTeardown();
+  void RunDue();
 
   uv_loop_t* loop_ = nullptr;
   napi_async_cleanup_hook_handle hook_ = nullptr;
   bool tearing_down_ = false;
-  std::unordered_set<SocketHandle*> handles_;
+  std::unordered_set<LoopHandle*> handles_;
+  BeforeWait* before_wait_ = nullptr;
+  std::vector<Bridge*> due_;
+  // Those whose turn it is now. One that closes in there leaves a nullptr.
+  std::vector<Bridge*> running_;
+  std::unique_ptr<uint8_t[]> scratch_;
   FdSet guarded_;
 };
 

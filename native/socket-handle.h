@@ -4,6 +4,7 @@
 #include <node_api.h>
 #include <uv.h>
 
+#include "loop-handle.h"
 #include "own-fd.h"
 
 namespace grpcfd {
@@ -13,12 +14,12 @@ class Environment;
 // The class `SocketHandle` of JavaScript: one unix stream socket, connected or listening, and its place in the event
 // loop. Syscalls and readiness, no policy: what to do about EAGAIN, short writes or end of file is up to TypeScript.
 // Once closed, its methods throw EBADF, so that a number which the kernel has given to somebody else is never touched.
-class SocketHandle {
+class SocketHandle final : public LoopHandle {
  public:
   static napi_value DefineClass(napi_env env);
 
   // Closes the socket at once and leaves the event loop. Idempotent.
-  void Close();
+  void Close() override;
 
  private:
   SocketHandle(napi_env env, Environment& environment) : env_(env), environment_(environment) {}

@@ -32,14 +32,6 @@ napi_value GiveTwo(napi_env env, const int (&descriptors)[2]) {
   return array;
 }
 
-napi_value SocketPair(napi_env env, napi_callback_info) {
-  int descriptors[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, descriptors) != 0) {
-    return ThrowSystemError(env, errno, "socketpair");
-  }
-  return GiveTwo(env, descriptors);
-}
-
 napi_value Pipe(napi_env env, napi_callback_info) {
   int descriptors[2];
   if (pipe2(descriptors, O_CLOEXEC | O_NONBLOCK) != 0) return ThrowSystemError(env, errno, "pipe2");
@@ -114,8 +106,7 @@ bool DefineTestingFunctions(napi_env env, napi_value exports) {
   napi_value testing = nullptr;
   return napi_create_object(env, &testing) == napi_ok &&
          Define(env, testing,
-                {{"socketPair", SocketPair},
-                 {"pipe", Pipe},
+                {{"pipe", Pipe},
                  {"setSendBuffer", SetSendBuffer},
                  {"setSocketOption", SetSocketOption},
                  {"setDescriptorLimit", SetDescriptorLimit},

@@ -66,12 +66,30 @@ napi_value Placeholder(napi_env env, napi_callback_info) {
   return Environment::Of(env).Give(env, std::move(socket));
 }
 
+// Two connected sockets, both guarded.
+napi_value SocketPair(napi_env env, napi_callback_info) {
+  int descriptors[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, descriptors) != 0) {
+    return ThrowSystemError(env, errno, "socketpair");
+  }
+  OwnFd first(descriptors[0]);
+  OwnFd second(descriptors[1]);
+  Environment& environment = Environment::Of(env);
+  napi_value array = nullptr;
+  if (napi_create_array_with_length(env, 2, &array) != napi_ok) return nullptr;
+  napi_value a = environment.Give(env, std::move(first));
+  napi_value b = environment.Give(env, std::move(second));
+  if (napi_set_element(env, array, 0, a) != napi_ok || napi_set_element(env, array, 1, b) != napi_ok) return nullptr;
+  return array;
+}
+
 }  // namespace
 
 bool DefineUnixSocketFunctions(napi_env env, napi_value exports) {
   return Define(env, exports,
                 {{"connectUnix", ConnectUnix},
                  {"bindUnix", BindUnix},
+                 {"socketPair", SocketPair},
                  {"peerCredentials", PeerCredentials},
                  {"placeholder", Placeholder}});
 }

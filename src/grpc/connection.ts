@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
 import { GrpcFdError } from '../errors.js';
 import { Exchange } from '../exchange/exchange.js';
 import { resolveLimits } from '../exchange/limits.js';
@@ -6,9 +7,9 @@ import type { Inode, InodeName, SequenceName } from '../exchange/names.js';
 import { type ReceiveOptions, receive } from '../exchange/pending-receive.js';
 import { SequenceCounter } from '../exchange/sequence-counter.js';
 import { native } from '../native/binding.js';
+import type { BridgedStream } from '../socket/bridged-stream.js';
 import type { OutgoingDescriptor } from '../socket/outgoing-descriptors.js';
-import { UnixStream } from '../socket/unix-stream.js';
-import { StreamSocket } from './internals.js';
+import { bridgedConnection } from './internals.js';
 import type { FdConnectionOptions } from './options.js';
 import { Outcome, type OutcomeSink, Sent, type SentFd } from './sent.js';
 import type { SharedDescriptor } from './shared-descriptor.js';
@@ -25,7 +26,7 @@ export class Connection extends Transceiver implements FdConnection {
   readonly id = uniqueId();
   readonly role: 'client' | 'server';
   /** What http2 and tls are given. Destroying it closes the connection. */
-  readonly socket: StreamSocket;
+  readonly socket: Socket;
   readonly exchange: Exchange;
   readonly holdMs: number;
   /**
@@ -37,7 +38,7 @@ export class Connection extends Transceiver implements FdConnection {
   /** Called when the kernel dropped descriptors that came in. */
   onDescriptorsLost: (() => void) | undefined;
 
-  readonly #stream: UnixStream;
+  readonly #stream: BridgedStream;
   readonly #outgoing = new SequenceCounter();
   readonly #users = new Set<ConnectionUser>();
   readonly #closed = new Outcome();
@@ -49,7 +50,7 @@ export class Connection extends Transceiver implements FdConnection {
    *
    * @throws what `options.onConnection` throws; GrpcFdError for options out of range
    */
-  constructor(fd: number, role: 'client' | 'server', options: FdConnectionOptions) {
+  constructor(fd: number, role: 'client' | 'server', options: FdConnectionOptions, allowHalfOpen = false) {
     super();
     this.role = role;
     this.sharedId = role === 'client' ? this.id : undefined;
@@ -59,30 +60,12 @@ export class Connection extends Transceiver implements FdConnection {
     // A server learns from the first call's metadata whether its client names descriptors exactly. A client learns of its server
     // only from a response, and must not give up before what the server may have named.
     this.exchange.exactPeer = role === 'client';
-    try {
-      this.#stream = new UnixStream(
-        fd,
-        {
-          onDescriptors: (fds, truncated) => this.#received(fds, truncated),
-          onData: (chunk) => this.socket.received(chunk),
-          onEnd: () => this.socket.ended(),
-          onError: (error) => this.socket.failed(error),
-        },
-        { reuseReadBuffer: true },
-      );
-    } catch (error) {
-      native.close(fd);
-      throw error;
-    }
-    try {
-      const { pid, uid, gid } = this.#stream.peer;
-      this.socket = new StreamSocket(this.#stream, `unix:pid=${pid},uid=${uid},gid=${gid}`, () =>
-        this.#closing(),
-      );
-    } catch (error) {
-      this.#stream.close();
-      throw error;
-    }
+    const { socket, stream } = bridgedConnection(fd, allowHalfOpen, {
+      onDescriptors: (fds, truncated) => this.#received(fds, truncated),
+      onClosed: () => this.#closing(),
+    });
+    this.socket = socket;
+    this.#stream = stream;
     try {
       options.onConnection?.(this);
     } catch (error) {
@@ -101,7 +84,7 @@ export class Connection extends Transceiver implements FdConnection {
   }
 
   get isOpen(): boolean {
-    return !this.#stream.closed;
+    return this.#stream.isOpen;
   }
 
   /** The kernel dropped some that came in, perhaps before anybody could be told: in a TLS handshake. */

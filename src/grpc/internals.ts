@@ -18,12 +18,11 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import * as net from 'node:net';
-import { Duplex } from 'node:stream';
-import { TLSSocket } from 'node:tls';
+import { constants as systemConstants } from 'node:os';
 import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
-import type { UnixStream } from '../socket/unix-stream.js';
+import { BridgedStream, type BridgedStreamListener } from '../socket/bridged-stream.js';
 
 function changed(what: string): GrpcFdError {
   return new GrpcFdError(
@@ -39,232 +38,96 @@ function hidden<T>(object: object, key: string | symbol): T | undefined {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// 1. A socket for Node's HTTP/2 and TLS over a UnixStream.
+// 1. A net.Socket for a connection that carries descriptors.
 //
-// HTTP/2 sessions and TLS sockets take a net.Socket whose handle is a native stream, and wrap any other Duplex in a
-// JSStreamSocket. That wrapper forwards neither ref/unref (an idle client would never let the process exit) nor the
-// peer's name, and puts two stream machineries on the path of every byte. So this class is such a wrapper of our own,
-// over the same native class, JSStream, without a Duplex in between.
+// HTTP/2 and TLS get a stock net.Socket over one end of a socketpair (`src/socket/bridged-stream.ts`). Two methods of its handle
+// are replaced. Every close of a net.Socket goes through its handle's `close` (`lib/net.js`, _destroy; a TLSSocket destroys the
+// socket below it), so that is where the bridge learns that libuv's stream is about to go. `getpeername`, which a Pipe does not
+// have, is asked for `remoteAddress`, by a TLSSocket too (`_tls_wrap.js`, proxiedMethods).
 
-/** Node's `JSStream`: a native stream whose operations are answered by functions set on the instance. */
-interface JSStream {
-  close(callback: () => void): void;
-  isClosing(): boolean;
-  onreadstart(): number;
-  onreadstop(): number;
-  onwrite(request: object, buffers: Buffer[]): number;
-  onshutdown(request: object): number;
-  ref(): void;
-  unref(): void;
-  hasRef(): boolean;
-  getpeername(out: { address?: string; family?: string }): number;
-  readBuffer(chunk: Uint8Array): void;
-  emitEOF(): void;
-  finishWrite(request: object, status: number): void;
-  finishShutdown(request: object, status: number): void;
+const kSelf = Symbol('grpcfd.socket');
+
+interface PipeHandle {
+  close(callback?: () => void): void;
+  getpeername?(out: { address?: string }): number;
 }
 
-const kSelf = Symbol('grpcfd.StreamSocket');
-
-let jsStreamClass: (new () => JSStream) | undefined;
-
-/** JSStream is not exported; a TLS socket over any Duplex has one inside (`_tls_wrap.js`, `_wrapHandle`). */
-function newJSStream(): JSStream {
-  if (jsStreamClass === undefined) {
-    const probe = new TLSSocket(new Duplex({ read() {}, write() {} }) as net.Socket);
-    const handle = hidden<{ _parentWrap?: { _handle?: JSStream } }>(probe, '_handle')?._parentWrap?._handle;
-    const found = handle?.constructor as (new () => JSStream) | undefined;
-    probe.destroy();
-    if (handle === undefined || found?.name !== 'JSStream') throw changed("Node's JSStream");
-    for (const method of ['readBuffer', 'emitEOF', 'finishWrite', 'finishShutdown'] as const) {
-      if (typeof handle[method] !== 'function') throw changed(`JSStream.${method}`);
-    }
-    jsStreamClass = found;
-  }
-  return new jsStreamClass();
+export interface BridgedConnection {
+  /** For HTTP/2 or TLS. Destroying it closes the connection. */
+  readonly socket: net.Socket;
+  readonly stream: BridgedStream;
 }
 
-/** The memory of a smaller write is left to the collector: freeing it takes longer than it saves. A frame of HTTP/2 has 16 KiB. */
-const FREED_WRITE_BYTES = 16 * 1024;
+export interface BridgedConnectionListener extends Pick<BridgedStreamListener, 'onDescriptors'> {
+  /** Runs once, in the turn in which the socket is destroyed, before its 'close'. */
+  onClosed(): void;
+}
 
-const UV_ECANCELED = -125;
-const UV_EPIPE = -32;
-
-/**
- * A net.Socket over a {@link UnixStream}, for http2 and tls. It owns the stream: destroying the one closes the other.
- * `received`, `ended` and `failed` are to be called from the stream's listener.
- */
-export class StreamSocket extends net.Socket {
-  readonly [kSelf] = this;
-  readonly #stream: UnixStream;
-  readonly #jsStream: JSStream;
-  #write: object | null = null;
-  /** What it consists of: copies that JSStream made for it, and nobody else has. */
-  #buffers: readonly Buffer[] = [];
-  readonly #onWritten = (error: Error | null) => this.#finishWrite(error);
-  /** The write in progress has gone, and nobody was told yet. */
-  #written = false;
-  /** Inside of `received`, where HTTP/2 answers. */
-  #delivering = false;
-  #shutdown: object | null = null;
-  #shutdownStarted = false;
-  #reading = false;
-  #writeFailed = false;
-  #closing = false;
-
-  /** @param onClosed runs once, in the turn in which the stream has been closed. */
-  constructor(stream: UnixStream, peerName: string, onClosed: () => void) {
-    const handle = newJSStream();
-    handle.isClosing = () => this.#closing;
-    handle.onreadstart = () => {
-      this.#reading = true;
-      stream.readStart();
-      return 0;
-    };
-    handle.onreadstop = () => {
-      this.#reading = false;
-      stream.readStop();
-      if (this.#writeFailed) setImmediate(StreamSocket.closeIfStuck, this);
-      return 0;
-    };
-    handle.onwrite = (request, buffers) => this.#onWrite(request, buffers);
-    handle.onshutdown = (request) => this.#onShutdown(request);
-    handle.close = (callback) => this.#onClose(callback, onClosed);
-    handle.ref = () => stream.ref();
-    handle.unref = () => stream.unref();
-    handle.hasRef = () => stream.hasRef();
-    handle.getpeername = (out) => {
-      out.address = peerName;
-      return 0;
-    };
-    super({ handle, manualStart: true } as net.SocketConstructorOpts);
-    this.#stream = stream;
-    this.#jsStream = handle;
-    // http2 and tls expect a socket that reads already. Nothing is delivered before the next turn of the loop.
-    this.read(0);
+/** Takes over `fd`, a connected unix socket, and closes it when this throws. `allowHalfOpen` is that of the socket. */
+export function bridgedConnection(
+  fd: number,
+  allowHalfOpen: boolean,
+  listener: BridgedConnectionListener,
+): BridgedConnection {
+  let pair: [number, number];
+  try {
+    pair = native.socketPair();
+  } catch (error) {
+    native.close(fd);
+    throw error;
   }
-
-  received(chunk: Uint8Array): void {
-    if (this.#closing) return;
-    this.#delivering = true;
-    try {
-      this.#jsStream.readBuffer(chunk);
-    } finally {
-      this.#delivering = false;
-      if (this.#written) this.#finishWrite(null);
-    }
-  }
-
-  ended(): void {
-    if (!this.#closing) this.#jsStream.emitEOF();
-  }
-
-  failed(error: Error): void {
-    this.destroy(error);
-  }
-
-  #onWrite(request: object, buffers: Buffer[]): number {
-    if (this.#closing) return UV_ECANCELED;
-    this.#write = request;
-    this.#buffers = buffers;
-    const done = this.#stream.write(buffers, this.#onWritten);
-    // A native writer is still inside its own call here, so even a finished write is reported later: after the bytes that it
-    // answers have been delivered, or in a turn of its own, which lets writes gather into the next sendmsg.
-    this.#written = done;
-    if (done && !this.#delivering) setImmediate(StreamSocket.finishWrite, this);
-    return 0;
-  }
-
-  #finishWrite(error: Error | null): void {
-    const request = this.#write;
-    if (request === null) return;
-    this.#write = null;
-    this.#written = false;
-    // A stream in bulk has the collector run twice as often if it is left to find them.
-    if (sizeOf(this.#buffers) >= FREED_WRITE_BYTES) native.freeBuffers(this.#buffers);
-    this.#buffers = [];
-    this.#jsStream.finishWrite(request, error === null ? 0 : errnoOf(error));
-    if (error !== null) {
-      this.#writeFailed = true;
-      setImmediate(StreamSocket.closeIfStuck, this);
-    }
-    // TLS asks for the shutdown while its last write is under way.
-    if (this.#shutdown !== null && !this.#closing) this.#startShutdown(this.#shutdown);
-  }
-
-  /** For setImmediate, without a closure for each write. */
-  static finishWrite(socket: StreamSocket): void {
-    // What came in meanwhile may have finished that write, and another one may be under way.
-    if (socket.#written) socket.#finishWrite(null);
-  }
-
-  /**
-   * A TLSWrap whose write of its own failed (a session ticket, to a peer that hung up) takes no write any more and ends none, and
-   * HTTP/2 reads nothing while it waits for one: nobody would ever come to the end of the stream. Node's own Pipe is spared
-   * because libuv reports a hang-up in the same turn as the bytes before it (`src/crypto/crypto_tls.cc`, EncOut).
-   */
-  static closeIfStuck(socket: StreamSocket): void {
-    if (!socket.#reading && socket.#write === null) socket.destroy();
-  }
-
-  #onShutdown(request: object): number {
-    if (this.#closing) return UV_ECANCELED;
-    this.#shutdown = request;
-    if (this.#write === null) this.#startShutdown(request);
-    return 0;
-  }
-
-  #startShutdown(request: object): void {
-    // Once, though TLS may write between the end of its last write and this.
-    if (this.#shutdownStarted) return;
-    this.#shutdownStarted = true;
-    setImmediate(() => {
-      if (this.#closing) return;
-      this.#stream.shutdown((error) => this.#finishShutdown(request, error === null ? 0 : errnoOf(error)));
+  const [near, far] = pair;
+  let socket: net.Socket | undefined;
+  try {
+    const { pid, uid, gid } = native.peerCredentials(fd);
+    native.unguard(near);
+    const opened = new net.Socket({ fd: near, allowHalfOpen, readable: true, writable: true });
+    socket = opened;
+    const stream = new BridgedStream(fd, far, near, {
+      onDescriptors: (fds, truncated) => listener.onDescriptors(fds, truncated),
+      onFailed: (error) => opened.destroy(error),
+      onClosed: () => listener.onClosed(),
     });
-  }
-
-  #finishShutdown(request: object, status: number): void {
-    if (this.#shutdown !== request) return;
-    this.#shutdown = null;
-    this.#jsStream.finishShutdown(request, status);
-  }
-
-  #onClose(callback: () => void, onClosed: () => void): void {
-    this.#closing = true;
-    this.#stream.close();
-    onClosed();
-    setImmediate(() => {
-      const write = this.#write;
-      this.#write = null;
-      if (write !== null) this.#jsStream.finishWrite(write, UV_ECANCELED);
-      if (this.#shutdown !== null) this.#finishShutdown(this.#shutdown, UV_ECANCELED);
-      callback();
-    });
+    hookHandle(opened, `unix:pid=${pid},uid=${uid},gid=${gid}`, (close) => stream.close(close));
+    return { socket, stream };
+  } catch (error) {
+    native.closeAll(socket === undefined ? [fd, far, near] : [fd, far]);
+    socket?.destroy();
+    throw error;
   }
 }
 
-function sizeOf(buffers: readonly Uint8Array[]): number {
-  let size = 0;
-  for (const { length } of buffers) size += length;
-  return size;
+function hookHandle(socket: net.Socket, peerName: string, onClose: (close: () => void) => void): void {
+  const handle = hidden<PipeHandle>(socket, '_handle');
+  if (typeof handle?.close !== 'function') throw changed('the handle of a net.Socket');
+  const { close } = handle;
+  handle.close = (callback) => {
+    handle.close = close;
+    onClose(() => close.call(handle, callback));
+  };
+  handle.getpeername = (out) => {
+    out.address = peerName;
+    return 0;
+  };
+  // A Proxy of the socket, which is what `session.socket` is, hands on properties only.
+  Object.defineProperty(socket, kSelf, { value: socket });
 }
 
 function errnoOf(error: Error): number {
   const { errno } = error as NodeJS.ErrnoException;
-  return typeof errno === 'number' && errno < 0 ? errno : UV_EPIPE;
+  return typeof errno === 'number' && errno < 0 ? errno : -systemConstants.errno.EPIPE;
 }
 
 /**
- * The StreamSocket that an HTTP/2 session runs over, below its TLS socket if it has one. `session.socket` is a Proxy that
+ * The bridged socket that an HTTP/2 session runs over, below its TLS socket if it has one. `session.socket` is a Proxy that
  * only hands properties on, hence the property; `_parent` is what a TLSSocket was made from (`_tls_wrap.js`).
  */
-export function streamSocketOf(session: ServerHttp2Session): StreamSocket | undefined {
+export function bridgedSocketOf(session: ServerHttp2Session): net.Socket | undefined {
   const socket = session.socket;
-  const found = hidden<StreamSocket>(socket, kSelf);
+  const found = hidden<net.Socket>(socket, kSelf);
   if (found !== undefined) return found;
   const parent = hidden<net.Socket | null>(socket, '_parent');
-  return parent === undefined || parent === null ? undefined : hidden<StreamSocket>(parent, kSelf);
+  return parent === undefined || parent === null ? undefined : hidden<net.Socket>(parent, kSelf);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -560,7 +423,7 @@ export function replaceCreateHttp2Server(
  */
 export function listenOnUnixPathsWith(
   server: AnyHttp2Server,
-  listen: (path: string, accept: (open: () => StreamSocket) => void) => ListenHandle,
+  listen: (path: string, accept: (open: () => net.Socket) => void) => ListenHandle,
 ): void {
   const stockListen = server.listen;
   const books = server as unknown as {

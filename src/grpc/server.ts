@@ -1,14 +1,14 @@
 import type { ServerHttp2Session } from 'node:http2';
+import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { UnixListener } from '../socket/unix-listener.js';
 import { Connection } from './connection.js';
 import {
   type AnyHttp2Server,
   alwaysCallBackOnClose,
+  bridgedSocketOf,
   listenOnUnixPathsWith,
   replaceCreateHttp2Server,
-  type StreamSocket,
-  streamSocketOf,
 } from './internals.js';
 import type { FdServerOptions } from './options.js';
 import { registerStream, setConnectionOf } from './server-call.js';
@@ -34,13 +34,18 @@ export function honourServerCredentials(prototype: grpc.Server): void {
 honourServerCredentials(Server.prototype);
 
 function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): void {
-  const connections = new WeakMap<StreamSocket, Connection>();
+  const connections = new WeakMap<Socket, Connection>();
 
   listenOnUnixPathsWith(server, (path, accept) => {
     const onConnection = (fd: number) => {
       try {
         accept(() => {
-          const connection = new Connection(fd, 'server', options);
+          const connection = new Connection(
+            fd,
+            'server',
+            options,
+            (server as { allowHalfOpen?: boolean }).allowHalfOpen,
+          );
           connections.set(connection.socket, connection);
           return connection.socket;
         });
@@ -54,7 +59,7 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): voi
   });
 
   server.prependListener('session', (session: ServerHttp2Session) => {
-    const socket = streamSocketOf(session);
+    const socket = bridgedSocketOf(session);
     const connection = socket === undefined ? undefined : connections.get(socket);
     if (connection === undefined) return;
     setConnectionOf(session, connection);

@@ -23,7 +23,8 @@ export const {
   statusFlags,
   tryLock,
 } = native;
-export const { SocketHandle, peerCredentials, connectUnix, bindUnix, placeholder } = native;
+export const { Bridge, SocketHandle, socketPair, peerCredentials, connectUnix, bindUnix, placeholder } =
+  native;
 export const { systemError, O_PATH, ETOOMANYREFS } = native;
 
 /** See {@link NativeBinding.open}. `mode` matters only where `flags` create the file. */

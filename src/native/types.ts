@@ -69,7 +69,83 @@ export interface SocketHandle {
   close(): void;
 }
 
+/** Who forwards what Node wrote to its end of a {@link Bridge}. */
+export const OUTGOING = {
+  /** The addon, as it comes. */
+  NATIVE: 0,
+  /** JavaScript, which takes it with `take` and sends it with `send`, so that descriptors can ride on it. */
+  SCRIPT: 1,
+  /** Nobody for now: it waits in the pair. */
+  HELD: 2,
+  /** It is thrown away, because nothing can be sent any more. */
+  DISCARD: 3,
+} as const;
+
+/** What `onEvent` of a {@link Bridge} is told. */
+export const BRIDGE_EVENT = {
+  /** Descriptors are in `arrived`, before Node gets the bytes that they came with. Must not run code of the user's. */
+  ARRIVED: 0,
+  /** With OUTGOING.SCRIPT: there may be something to take, or the kernel takes bytes again. */
+  OUTGOING: 1,
+  /** The addon could not send; the value is the errno. The bytes are kept, for `take`. */
+  SEND_FAILED: 2,
+  /** Node has ended its side, and the kernel has all that it wrote. */
+  FLUSHED: 3,
+  /** The peer has closed the connection while nothing was read from it. Told once. */
+  HUNG_UP: 4,
+  /** After `readToEnd`: nothing more has come from the peer for now. */
+  DRAINED: 5,
+} as const;
+
+/**
+ * Lets a stock net.Socket of Node, over one end of a socketpair, use a connection that carries descriptors: see native/bridge.h.
+ * Once it is closed, all but `close`, `bytesRead` and `bytesWritten` throw EBADF.
+ */
+export interface Bridge {
+  /** One of {@link OUTGOING}. It begins with NATIVE. */
+  setOutgoing(outgoing: number): void;
+  /** The kernel takes no more: OUTGOING follows when it does. */
+  setBlocked(): void;
+  /** Forwards now what there is. */
+  forward(): void;
+  /** Takes what Node wrote: the number of bytes, 0 at its end, or -EAGAIN. */
+  take(buffer: Uint8Array): number;
+  /** As {@link SocketHandle.send}. */
+  send(buffers: readonly Uint8Array[], limit: number, descriptors: Int32Array, count: number): number;
+  /** As {@link SocketHandle.probe}. */
+  probe(fd: number): number;
+  /** All that Node wrote has been sent, and no more will come. FLUSHED follows at once. */
+  endWriting(): void;
+  /** DRAINED follows when all that came has been handed to Node, unless the connection ends with it. */
+  readToEnd(): void;
+  /**
+   * Node is about to close its handle, which must not be touched any more. 0: all that it wrote has been sent. 1: not all, and
+   * Node has ended its side. 2: not all, and it has not.
+   */
+  detach(): 0 | 1 | 2;
+  /** Whether the peer has closed the connection, and not just its side of it. */
+  hasHungUp(): boolean;
+  /** Memory in the kernel that is taken up by what the peer has not read, in bytes. */
+  unread(): number;
+  /** Keeps the process alive until it is closed. */
+  ref(): void;
+  bytesRead(): number;
+  bytesWritten(): number;
+  /** Closes the connection at once. Idempotent. */
+  close(): void;
+}
+
 export interface NativeBinding {
+  /**
+   * `fds` are the connection, the far end of the pair, and the near end, which is Node's already. Takes over and unguards the
+   * first two, unless this throws. `arrived` is where descriptors are left, as by {@link SocketHandle.receive}.
+   */
+  readonly Bridge: new (
+    fds: Int32Array,
+    arrived: Int32Array,
+    onEvent: (event: number, value: number) => void,
+  ) => Bridge;
+
   /**
    * Takes over `fd`, a unix stream socket, unguards it, and makes it non-blocking. When this throws, `fd` is
    * still the caller's, as it was.
@@ -114,12 +190,8 @@ export interface NativeBinding {
   /** An error as a failed syscall throws it. `errno` is positive. */
   systemError(errno: number, syscall: string): NodeJS.ErrnoException;
 
-  /**
-   * Frees the memory of buffers at once, not when the collector finds them; they have no bytes from then on. One that is only a
-   * part of its memory is left alone.
-   */
-  freeBuffers(buffers: readonly Uint8Array[]): void;
-
+  /** Two connected unix stream sockets, non-blocking, guarded. */
+  socketPair(): [number, number];
   peerCredentials(fd: number): PeerCredentials;
   /**
    * A connected, non-blocking socket, guarded. `name` is a path, or an abstract name that starts with NUL.
@@ -154,7 +226,6 @@ export interface NativeBinding {
 
   /** For this package's own tests. */
   readonly testing: {
-    socketPair(): [number, number];
     pipe(): [number, number];
     setSendBuffer(fd: number, bytes: number): void;
     setSocketOption(fd: number, option: number, value: number): void;

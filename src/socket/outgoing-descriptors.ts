@@ -35,6 +35,8 @@ export class OutgoingDescriptors {
   /** Those before have gone. */
   #first = 0;
   #sent = 0;
+  /** Why none is sent any more. */
+  #refusal: Error | undefined;
 
   get length(): number {
     return this.#fds.length - this.#first;
@@ -46,6 +48,10 @@ export class OutgoingDescriptors {
   }
 
   push(fd: number, owner: DescriptorOwner): void {
+    if (this.#refusal) {
+      owner.settled(this.#refusal, fd);
+      return;
+    }
     this.#fds.push(fd);
     this.#owners.push(owner);
   }
@@ -98,6 +104,15 @@ export class OutgoingDescriptors {
       fds[index] = placeholder();
     }
     return refused;
+  }
+
+  /**
+   * Settles all that is left and all that is pushed later: the connection carries bytes only. For good, since the peer has not
+   * counted those that were refused.
+   */
+  refuseAll(error: Error): void {
+    this.#refusal = error;
+    this.rejectAll(error);
   }
 
   /** Settles all that is left. */

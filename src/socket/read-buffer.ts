@@ -1,15 +1,3 @@
-/**
- * Where received bytes go. Both kinds are shared by all sockets of the thread, which works because a socket
- * reads and delivers in one go: no other can read in between.
- */
-export interface ReadBuffer {
-  readonly memory: Buffer;
-  /** Reads start here. There is always room behind it. */
-  readonly offset: number;
-  /** The `size` bytes that were read there. */
-  take(size: number): Buffer;
-}
-
 /** What Node.js itself reads at most from a socket at a time. */
 const BUFFER_BYTES = 64 * 1024;
 
@@ -19,10 +7,16 @@ const BUFFER_BYTES = 64 * 1024;
  */
 const SMALLEST_READ_BYTES = 8 * 1024;
 
-class SlabReadBuffer implements ReadBuffer {
+/**
+ * Where received bytes go, in pieces that are the receiver's to keep. All sockets of the thread share one, which works because
+ * a socket reads and delivers in one go: no other can read in between.
+ */
+class ReadBuffer {
   memory = Buffer.allocUnsafeSlow(BUFFER_BYTES);
+  /** Reads start here. There is always room behind it. */
   offset = 0;
 
+  /** The `size` bytes that were read there. */
   take(size: number): Buffer {
     const piece = this.memory.subarray(this.offset, this.offset + size);
     this.offset += size;
@@ -34,26 +28,4 @@ class SlabReadBuffer implements ReadBuffer {
   }
 }
 
-class ReusedReadBuffer implements ReadBuffer {
-  readonly memory = Buffer.allocUnsafeSlow(BUFFER_BYTES);
-  readonly offset = 0;
-
-  take(size: number): Buffer {
-    return this.memory.subarray(0, size);
-  }
-}
-
-let slab: ReadBuffer | undefined;
-let reused: ReadBuffer | undefined;
-
-/** Hands out pieces that are the receiver's to keep. */
-export function slabReadBuffer(): ReadBuffer {
-  slab ??= new SlabReadBuffer();
-  return slab;
-}
-
-/** Hands out pieces that are good only until the receiver returns. */
-export function reusedReadBuffer(): ReadBuffer {
-  reused ??= new ReusedReadBuffer();
-  return reused;
-}
+export const readBuffer = new ReadBuffer();

@@ -5,7 +5,7 @@ import type { SocketHandle } from '../native/types.js';
 import { Backoff } from './backoff.js';
 import { batch, MAX_DESCRIPTORS_PER_MESSAGE, OutgoingDescriptors } from './outgoing-descriptors.js';
 
-const { EAGAIN, ECONNRESET, ENOBUFS, ENOMEM, ENOTCONN, EPIPE } = constants.errno;
+const { EAGAIN, ECONNRESET, ENOBUFS, ENOMEM, ENOTCONN, EPERM, EPIPE } = constants.errno;
 
 /**
  * Not the fault of any descriptor, nor of this connection: memory, or the limit on this user's descriptors in
@@ -31,19 +31,27 @@ export type SendProgress =
   /** Some bytes may have gone, so nothing may be sent on this connection any more. */
   | { readonly state: 'failed'; readonly error: NodeJS.ErrnoException };
 
+/** What a {@link Sender} sends through. */
+export type SendHandle = Pick<SocketHandle, 'send' | 'probe'>;
+
+/** Whether only time can mend a failed sendmsg: it is not the connection's fault. */
+export function isTransient(errno: number): boolean {
+  return TRANSIENT.has(errno);
+}
+
 const DONE: SendProgress = { state: 'done' };
 const BLOCKED: SendProgress = { state: 'blocked' };
 
 /** The sending half of a socket: one write at a time, and the descriptors that ride on its bytes. */
 export class Sender {
   readonly descriptors = new OutgoingDescriptors();
-  readonly #handle: SocketHandle;
+  readonly #handle: SendHandle;
   readonly #backoff = new Backoff(TRANSIENT_RETRY);
   #buffers: readonly Uint8Array[] = [];
   #remaining = 0;
   #bytesWritten = 0;
 
-  constructor(handle: SocketHandle) {
+  constructor(handle: SendHandle) {
     this.#handle = handle;
   }
 
@@ -51,10 +59,20 @@ export class Sender {
     return this.#bytesWritten;
   }
 
+  /** Nothing of a write is left to be sent. */
+  get isIdle(): boolean {
+    return this.#remaining === 0;
+  }
+
   begin(buffers: readonly Uint8Array[]): void {
     this.#buffers = buffers;
     this.#remaining = 0;
     for (const { length } of buffers) this.#remaining += length;
+  }
+
+  /** Copies what is left of the current write: its memory is needed for something else. */
+  keep(): void {
+    this.#buffers = this.#buffers.map((buffer) => Uint8Array.prototype.slice.call(buffer));
   }
 
   /** Nothing more is sent of the current write. */
@@ -106,6 +124,11 @@ export class Sender {
     } else if (batchLength > 0 && !PEER_GONE.has(errno)) {
       try {
         if (this.descriptors.replaceRefused(batchLength, (fd) => this.#whyRefused(fd))) return undefined;
+        if (errno === EPERM) {
+          // Not even a placeholder may be sent: the peer takes no descriptors (SO_PASSRIGHTS), or a security module forbids them.
+          this.descriptors.refuseAll(systemError(errno, 'sendmsg'));
+          return undefined;
+        }
       } catch (error) {
         return { state: 'failed', error: error as NodeJS.ErrnoException };
       }

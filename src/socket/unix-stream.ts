@@ -4,7 +4,7 @@ import { peerCredentials, SocketHandle, systemError } from '../native/binding.js
 import { type SocketHandle as Handle, type PeerCredentials, READABLE, WRITABLE } from '../native/types.js';
 import { arrivals } from './arrivals.js';
 import type { DescriptorOwner, OutgoingDescriptor } from './outgoing-descriptors.js';
-import { type ReadBuffer, reusedReadBuffer, slabReadBuffer } from './read-buffer.js';
+import { readBuffer } from './read-buffer.js';
 import { Sender, type SendProgress } from './sender.js';
 
 const { EAGAIN, ECANCELED, EPIPE } = constants.errno;
@@ -29,14 +29,6 @@ export interface UnixStreamListener {
   onError(error: NodeJS.ErrnoException): void;
 }
 
-export interface UnixStreamOptions {
-  /**
-   * The listener is done with a chunk when `onData` returns, so that the next one may overwrite it. Default:
-   * false.
-   */
-  readonly reuseReadBuffer?: boolean;
-}
-
 type Callback = (error: Error | null) => void;
 
 /**
@@ -47,7 +39,6 @@ export class UnixStream {
   /** Who connected, or who listened, at the time of the connect. */
   readonly peer: PeerCredentials;
   readonly #listener: UnixStreamListener;
-  readonly #readBuffer: ReadBuffer;
   readonly #handle: Handle;
   readonly #sender: Sender;
   #reading = false;
@@ -69,10 +60,9 @@ export class UnixStream {
    * Takes over `fd` and makes it non-blocking. When this throws (not a unix stream socket), `fd` is still the
    * caller's. Nothing is read until `readStart()`.
    */
-  constructor(fd: number, listener: UnixStreamListener, options: UnixStreamOptions = {}) {
+  constructor(fd: number, listener: UnixStreamListener) {
     this.peer = peerCredentials(fd);
     this.#listener = listener;
-    this.#readBuffer = options.reuseReadBuffer ? reusedReadBuffer() : slabReadBuffer();
     this.#handle = new SocketHandle(fd, (events) => this.#onReady(events));
     this.#sender = new Sender(this.#handle);
   }
@@ -224,13 +214,12 @@ export class UnixStream {
   }
 
   #read(): void {
-    const buffer = this.#readBuffer;
     for (let reads = 0; reads < READS_PER_TURN && this.#reading && !this.#readEnded; reads++) {
-      const room = buffer.memory.length - buffer.offset;
-      const result = this.#handle.receive(buffer.memory, buffer.offset, arrivals.memory);
+      const room = readBuffer.memory.length - readBuffer.offset;
+      const result = this.#handle.receive(readBuffer.memory, readBuffer.offset, arrivals.memory);
       if (!arrivals.isEmpty) {
         // All is taken first: the memory that it is in is anybody's once the listener has been called.
-        const chunk = result > 0 ? buffer.take(result) : undefined;
+        const chunk = result > 0 ? readBuffer.take(result) : undefined;
         const fds = arrivals.take();
         this.#bytesRead += result;
         this.#descriptorsReceived += fds.length;
@@ -242,7 +231,7 @@ export class UnixStream {
       }
       if (result > 0) {
         this.#bytesRead += result;
-        this.#listener.onData(buffer.take(result));
+        this.#listener.onData(readBuffer.take(result));
         // Only descriptors cut a read short while there is more, and then the event loop calls again.
         if (result < room) return;
         continue;

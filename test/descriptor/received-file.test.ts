@@ -71,7 +71,7 @@ describe('ReceivedFile', () => {
       ['character-device', () => openFile('/dev/null', O_RDONLY)],
       ['symlink', () => openFile('/proc/self/exe', O_PATH | O_NOFOLLOW)],
       ['pipe', () => openEnd(native.testing.pipe())],
-      ['socket', () => openEnd(native.testing.socketPair())],
+      ['socket', () => openEnd(native.socketPair())],
       ['other', () => duplicate(anonymousInode())],
     ];
     for (const [kind, open] of kinds) {

@@ -124,7 +124,7 @@ test('what a peer could cut short is refused, as is all that is no memory', () =
   refused(growSealed, /no F_SEAL_SHRINK/);
   refused(openFile('/proc/self/exe', constants.O_RDONLY), /no memfd/);
   refused(openFile('/proc/self', constants.O_RDONLY), /no memfd/);
-  for (const pair of [native.testing.pipe(), native.testing.socketPair()]) {
+  for (const pair of [native.testing.pipe(), native.socketPair()]) {
     defer(() => close(pair[1]));
     refused(pair[0], /no memfd/);
   }

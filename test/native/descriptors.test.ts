@@ -146,7 +146,7 @@ test('numbers that are no descriptors are never rounded to one', () => {
 });
 
 test('peerCredentials: of a unix socket only', () => {
-  const [a, b] = native.testing.socketPair();
+  const [a, b] = native.socketPair();
   assert.deepEqual(native.peerCredentials(a), {
     pid: process.pid,
     uid: process.getuid?.(),

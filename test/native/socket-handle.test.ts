@@ -14,7 +14,7 @@ const NO_FDS = new Int32Array();
 const arrived = new Int32Array(ARRIVED.LENGTH);
 
 function handlePair(onReady: (events: number) => void = () => {}): [Handle, Handle] {
-  const [a, b] = native.testing.socketPair();
+  const [a, b] = native.socketPair();
   const handles: [Handle, Handle] = [new SocketHandle(a, onReady), new SocketHandle(b, () => {})];
   defer(() => {
     for (const handle of handles) handle.close();
@@ -148,7 +148,7 @@ test('an error on the socket makes it ready for both, and again as long as it is
 
 test('callbacks run in the asynchronous context in which the handle was made', async () => {
   const storage = new AsyncLocalStorage<string>();
-  const [a, b] = native.testing.socketPair();
+  const [a, b] = native.socketPair();
   const seen = await new Promise((resolve) => {
     const handle = storage.run('where it was made', () => {
       return new SocketHandle(a, () => {
@@ -180,7 +180,7 @@ test('sockets of other kinds are refused', async () => {
 });
 
 test('one descriptor cannot be watched by two handles of a thread', () => {
-  const [a, b] = native.testing.socketPair();
+  const [a, b] = native.socketPair();
   const handle = new SocketHandle(a, () => {});
   handle.watch(READABLE);
   assert.throws(() => new SocketHandle(a, () => {}), { code: 'EEXIST', syscall: 'uv_poll_init' });
@@ -193,7 +193,7 @@ test('handles that were closed are collected', async () => {
   let collected = 0;
   const registry = new FinalizationRegistry<number>(() => collected++);
   for (let index = 0; index < 50; index++) {
-    const [a, b] = native.testing.socketPair();
+    const [a, b] = native.socketPair();
     close(b);
     const handle = new SocketHandle(a, () => {});
     registry.register(handle, index);

@@ -8,7 +8,7 @@ import { Endpoint, streamPair } from '../support/stream-pair.js';
 trackDescriptors();
 
 test('closing settles everything that is in progress, and gives the peer its end of file', async () => {
-  const [a, b] = native.testing.socketPair();
+  const [a, b] = native.socketPair();
   native.testing.setSendBuffer(a, 1);
   const sender = new Endpoint(a);
   const written = sender.write(Buffer.alloc(100_000));
@@ -41,7 +41,7 @@ test('a closed stream refuses everything, quietly', async () => {
 
 for (const moment of ['onDescriptors', 'onData', 'onEnd'] as const) {
   test(`closing in ${moment} is the last that is heard`, async () => {
-    const [a, b] = native.testing.socketPair();
+    const [a, b] = native.socketPair();
     const peer = new Endpoint(a);
     for (let index = 0; index < 3; index++) {
       peer.queue(0);
@@ -99,7 +99,7 @@ test('closing in the callback of a write, and in that of a shutdown', async () =
 });
 
 test('a listener that throws is an uncaught exception, and the stream goes on', async () => {
-  const [a, b] = native.testing.socketPair();
+  const [a, b] = native.socketPair();
   const sender = new Endpoint(a);
   defer(() => sender.close());
   const heard: string[] = [];
@@ -129,7 +129,7 @@ test('a listener that throws is an uncaught exception, and the stream goes on', 
 });
 
 test('a stream that nothing refers to any more stays open, as an open socket does', async () => {
-  const [a, b] = native.testing.socketPair();
+  const [a, b] = native.socketPair();
   const received = new Promise<string>((resolve) => {
     const stream = new UnixStream(b, {
       onDescriptors: () => {},

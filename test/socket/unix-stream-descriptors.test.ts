@@ -101,7 +101,7 @@ test('every kind of descriptor arrives as the same open file', async () => {
   const [a, b] = streamPair();
   const kinds = [
     ...native.testing.pipe(),
-    ...native.testing.socketPair(),
+    ...native.socketPair(),
     openSync('/dev/null', 'r'),
     native.open('/', native.O_PATH, 0),
     fileWith(''),
@@ -115,7 +115,7 @@ test('every kind of descriptor arrives as the same open file', async () => {
 });
 
 test('253 descriptors in one message are received, as another program may send them', async () => {
-  const [a, b] = native.testing.socketPair();
+  const [a, b] = native.socketPair();
   const receiver = endpoint(b);
   const sender = new SocketHandle(a, () => {});
   defer(() => sender.close());
@@ -131,7 +131,7 @@ test('253 descriptors in one message are received, as another program may send t
 });
 
 test('a reader that does not know about descriptors gets the bytes', async () => {
-  const [a, b] = native.testing.socketPair();
+  const [a, b] = native.socketPair();
   const sender = endpoint(a);
   const plain = new Socket({ fd: b });
   defer(() => plain.destroy());
@@ -146,7 +146,7 @@ test('a reader that does not know about descriptors gets the bytes', async () =>
 const options = { SO_PASSCRED: 16, SO_PASSSEC: 34, SO_PASSPIDFD: 76 };
 
 test('other control messages take nothing away from the descriptors, and leave none behind', async () => {
-  const [a, b] = native.testing.socketPair();
+  const [a, b] = native.socketPair();
   for (const option of Object.values(options)) {
     try {
       native.testing.setSocketOption(b, option, 1);

@@ -13,7 +13,7 @@ trackDescriptors();
 
 /** A sender with the smallest possible send buffer, and the other end to be read by hand. */
 function tightPair(): [Endpoint, Handle] {
-  const [a, b] = native.testing.socketPair();
+  const [a, b] = native.socketPair();
   native.testing.setSendBuffer(a, 1);
   const reader = new SocketHandle(b, () => {});
   defer(() => reader.close());
@@ -45,7 +45,7 @@ function fill(writer: Handle): number {
 }
 
 test('after EAGAIN no descriptor has gone, and all go when there is room', async () => {
-  const [a, b] = native.testing.socketPair();
+  const [a, b] = native.socketPair();
   const filler = new SocketHandle(native.duplicate(a), () => {});
   defer(() => filler.close());
   const reader = new SocketHandle(b, () => {});
@@ -122,55 +122,53 @@ test('more pieces than one sendmsg takes, empty ones among them', async () => {
   assert.equal(b.bytes.toString(), expected);
 });
 
-for (const reuseReadBuffer of [false, true]) {
-  test(`100 MiB with descriptors sprinkled in, reuseReadBuffer ${reuseReadBuffer}`, async () => {
-    const [a, b] = native.testing.socketPair();
-    native.testing.setSendBuffer(a, 50_000);
-    const sender = endpoint(a);
-    const hash = createHash('sha256');
-    const identities: bigint[] = [];
-    let received = 0;
-    const receiver = new Endpoint(b, { reuseReadBuffer });
-    defer(() => receiver.close());
-    receiver.chunks.push = (...chunks: Buffer[]) => {
-      for (const chunk of chunks) {
-        hash.update(chunk);
-        received += chunk.length;
-      }
-      identities.push(...native.identify(receiver.fds).filter((_, index) => index % 2 === 1));
-      closeAll(receiver.takeFds());
-      return 0;
-    };
-    receiver.stream.readStart();
-
-    const files = Array.from({ length: 20 }, (_, index) => fileWith(`${index}`));
-    defer(() => closeAll(files));
-    const expected = createHash('sha256');
-    const expectedIdentities: bigint[] = [];
-    const total = 100 * 1024 * 1024;
-    const block = Buffer.alloc(1024 * 1024);
-    let seed = 1;
-    for (let sent = 0; sent < total; sent += block.length) {
-      for (let index = 0; index < block.length; index += 4) {
-        seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-        block.writeUInt32LE(seed, index);
-      }
-      expected.update(block);
-      for (let count = seed % 150; count > 0; count--) {
-        const file = files[count % files.length] ?? -1;
-        sender.queue(file);
-        expectedIdentities.push(...native.identify([file]).subarray(1));
-      }
-      const cut = seed % block.length;
-      await sender.write(block.subarray(0, cut), block.subarray(cut));
+test('100 MiB with descriptors sprinkled in', async () => {
+  const [a, b] = native.socketPair();
+  native.testing.setSendBuffer(a, 50_000);
+  const sender = endpoint(a);
+  const hash = createHash('sha256');
+  const identities: bigint[] = [];
+  let received = 0;
+  const receiver = new Endpoint(b);
+  defer(() => receiver.close());
+  receiver.chunks.push = (...chunks: Buffer[]) => {
+    for (const chunk of chunks) {
+      hash.update(chunk);
+      received += chunk.length;
     }
-    await receiver.until(() => received === total);
-    assert.equal(hash.digest('hex'), expected.digest('hex'));
-    assert.deepEqual(identities, expectedIdentities);
-    assert.equal(sender.stream.bytesWritten, total);
-    assert.equal(receiver.stream.bytesRead, total);
-  });
-}
+    identities.push(...native.identify(receiver.fds).filter((_, index) => index % 2 === 1));
+    closeAll(receiver.takeFds());
+    return 0;
+  };
+  receiver.stream.readStart();
+
+  const files = Array.from({ length: 20 }, (_, index) => fileWith(`${index}`));
+  defer(() => closeAll(files));
+  const expected = createHash('sha256');
+  const expectedIdentities: bigint[] = [];
+  const total = 100 * 1024 * 1024;
+  const block = Buffer.alloc(1024 * 1024);
+  let seed = 1;
+  for (let sent = 0; sent < total; sent += block.length) {
+    for (let index = 0; index < block.length; index += 4) {
+      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+      block.writeUInt32LE(seed, index);
+    }
+    expected.update(block);
+    for (let count = seed % 150; count > 0; count--) {
+      const file = files[count % files.length] ?? -1;
+      sender.queue(file);
+      expectedIdentities.push(...native.identify([file]).subarray(1));
+    }
+    const cut = seed % block.length;
+    await sender.write(block.subarray(0, cut), block.subarray(cut));
+  }
+  await receiver.until(() => received === total);
+  assert.equal(hash.digest('hex'), expected.digest('hex'));
+  assert.deepEqual(identities, expectedIdentities);
+  assert.equal(sender.stream.bytesWritten, total);
+  assert.equal(receiver.stream.bytesRead, total);
+});
 
 test('chunks that are handed out are not written over by later reads', async () => {
   const [a, b] = streamPair();
@@ -185,7 +183,7 @@ test('chunks that are handed out are not written over by later reads', async () 
 });
 
 test('nothing is read before readStart, nor after readStop', async () => {
-  const [a, b] = native.testing.socketPair();
+  const [a, b] = native.socketPair();
   const sender = endpoint(a);
   const receiver = new Endpoint(b);
   defer(() => receiver.close());
@@ -205,7 +203,7 @@ test('nothing is read before readStart, nor after readStop', async () => {
 });
 
 test('readStop in the middle of a burst takes effect at once', async () => {
-  const [a, b] = native.testing.socketPair();
+  const [a, b] = native.socketPair();
   const sender = endpoint(a);
   const receiver = new Endpoint(b);
   defer(() => receiver.close());
@@ -287,7 +285,7 @@ test('descriptors that no byte follows settle with an error at shutdown, as do l
 });
 
 test('a peer that is gone fails the write, and what it had sent is still read', async () => {
-  const [a, b] = native.testing.socketPair();
+  const [a, b] = native.socketPair();
   const receiver = new Endpoint(b);
   defer(() => receiver.close());
   const peer = new Endpoint(a);
@@ -302,7 +300,7 @@ test('a peer that is gone fails the write, and what it had sent is still read', 
 });
 
 test('a peer that dies with unread bytes is a reset, after what it had sent', async () => {
-  const [a, b] = native.testing.socketPair();
+  const [a, b] = native.socketPair();
   const receiver = new Endpoint(b);
   defer(() => receiver.close());
   const peer = new Endpoint(a);

@@ -15,7 +15,7 @@ trackDescriptors();
 
 /** A sender with the smallest possible send buffer, and a receiver that does not read yet. */
 function tightPair(): [FdSocket, FdSocket] {
-  const [a, b] = native.testing.socketPair();
+  const [a, b] = native.socketPair();
   native.testing.setSendBuffer(a, 1);
   return [socketOver(a), socketOver(b)];
 }

@@ -4,7 +4,7 @@ import { defer } from './fd-table.js';
 
 /** Two connected sockets that go with the test. */
 export function socketPair(options: Omit<FdSocketOptions, 'fd'> = {}): [FdSocket, FdSocket] {
-  const [a, b] = native.testing.socketPair();
+  const [a, b] = native.socketPair();
   return [socketOver(a, options), socketOver(b, options)];
 }
 

@@ -1,5 +1,5 @@
 import { closeAll, native } from '#src/native/binding.js';
-import { UnixStream, type UnixStreamOptions } from '#src/socket/unix-stream.js';
+import { UnixStream } from '#src/socket/unix-stream.js';
 import { defer } from './fd-table.js';
 
 /** One end of a connection that keeps what arrives. What is not taken out of `fds` is closed with it. */
@@ -15,31 +15,27 @@ export class Endpoint {
   error: NodeJS.ErrnoException | undefined;
   #waiting: (() => void)[] = [];
 
-  constructor(fd: number, options?: UnixStreamOptions) {
-    this.stream = new UnixStream(
-      fd,
-      {
-        onDescriptors: (fds, truncated) => {
-          this.fds.push(...fds);
-          this.batches.push(fds.length);
-          this.truncated ||= truncated;
-          this.#changed(`fds ${fds.length}`);
-        },
-        onData: (chunk) => {
-          this.chunks.push(options?.reuseReadBuffer ? Buffer.from(chunk) : chunk);
-          this.#changed(`data ${chunk.length}`);
-        },
-        onEnd: () => {
-          this.ended = true;
-          this.#changed('end');
-        },
-        onError: (error) => {
-          this.error = error;
-          this.#changed(`error ${error.code}`);
-        },
+  constructor(fd: number) {
+    this.stream = new UnixStream(fd, {
+      onDescriptors: (fds, truncated) => {
+        this.fds.push(...fds);
+        this.batches.push(fds.length);
+        this.truncated ||= truncated;
+        this.#changed(`fds ${fds.length}`);
       },
-      options,
-    );
+      onData: (chunk) => {
+        this.chunks.push(chunk);
+        this.#changed(`data ${chunk.length}`);
+      },
+      onEnd: () => {
+        this.ended = true;
+        this.#changed('end');
+      },
+      onError: (error) => {
+        this.error = error;
+        this.#changed(`error ${error.code}`);
+      },
+    });
   }
 
   get bytes(): Buffer {
@@ -102,14 +98,14 @@ export class Endpoint {
 }
 
 /** Two connected ends that read, and go with the test. */
-export function streamPair(options?: UnixStreamOptions): [Endpoint, Endpoint] {
-  const [a, b] = native.testing.socketPair();
-  return [endpoint(a, options), endpoint(b, options)];
+export function streamPair(): [Endpoint, Endpoint] {
+  const [a, b] = native.socketPair();
+  return [endpoint(a), endpoint(b)];
 }
 
 /** An end that reads, over one descriptor. */
-export function endpoint(fd: number, options?: UnixStreamOptions): Endpoint {
-  const end = new Endpoint(fd, options);
+export function endpoint(fd: number): Endpoint {
+  const end = new Endpoint(fd);
   defer(() => end.close());
   end.stream.readStart();
   return end;

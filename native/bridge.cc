@@ -1,0 +1,608 @@
+#include "bridge.h"
+
+#include <cerrno>
+#include <cstring>
+#include <iterator>
+#include <linux/sockios.h>
+#include <new>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <utility>
+
+#include "arguments.h"
+#include "environment.h"
+#include "message.h"
+#include "socket-calls.h"
+#include "system-error.h"
+
+namespace grpcfd {
+namespace {
+
+// As many as libuv makes in a turn (uv__read), so that no connection starves the others.
+constexpr int kReadsPerTurn = 32;
+// What libuv asks Node to make room for.
+constexpr size_t kReadSize = 64 * 1024;
+// Times that the memory for forwarding is filled in a turn.
+constexpr int kForwardsPerTurn = 16;
+
+struct Search {
+  int fd;
+  uv_stream_t* found;
+};
+
+// The stream of libuv whose descriptor is `fd`.
+uv_stream_t* FindStream(uv_loop_t* loop, int fd) {
+  Search search = {fd, nullptr};
+  const auto visit = [](uv_handle_t* handle, void* data) {
+    auto* wanted = static_cast<Search*>(data);
+    uv_os_fd_t number = -1;
+    if (uv_handle_get_type(handle) == UV_NAMED_PIPE && uv_fileno(handle, &number) == 0 && number == wanted->fd) {
+      wanted->found = reinterpret_cast<uv_stream_t*>(handle);
+    }
+  };
+  uv_walk(loop, visit, &search);
+  return search.found;
+}
+
+// The size is asked of the libuv in this process: it is not the same in every Node.js version that loads this binary.
+uv_poll_t* NewPoll() { return static_cast<uv_poll_t*>(::operator new(uv_handle_size(UV_POLL))); }
+
+uv_handle_t* AsHandle(uv_poll_t* poll) { return reinterpret_cast<uv_handle_t*>(poll); }
+
+short Poll(int fd, short events) {
+  pollfd entry = {fd, events, 0};
+  return poll(&entry, 1, 0) == 1 ? entry.revents : 0;
+}
+
+}  // namespace
+
+napi_value Bridge::DefineClass(napi_env env) {
+  const auto method = [](const char* name, napi_callback callback) {
+    napi_property_descriptor descriptor = {};
+    descriptor.utf8name = name;
+    descriptor.method = callback;
+    descriptor.attributes = napi_default_method;
+    return descriptor;
+  };
+  const napi_property_descriptor methods[] = {
+      method("setOutgoing", SetOutgoing),
+      method("setBlocked", SetBlocked),
+      method("forward", ForwardMethod),
+      method("take", Take),
+      method("send", Send),
+      method("probe", Probe),
+      method("endWriting", EndWriting),
+      method("readToEnd", ReadToEnd),
+      method("detach", Detach),
+      method("hasHungUp", HasHungUp),
+      method("unread", Unread),
+      method("ref", Ref),
+      method("bytesRead", BytesRead),
+      method("bytesWritten", BytesWritten),
+      method("close", CloseMethod),
+  };
+  napi_value constructor = nullptr;
+  napi_define_class(env, "Bridge", NAPI_AUTO_LENGTH, Construct, nullptr, std::size(methods), methods, &constructor);
+  return constructor;
+}
+
+// new Bridge([socket, far, near], arrived, onEvent): takes over `socket` and `far` unless it throws.
+napi_value Bridge::Construct(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  FdList fds;
+  FdList arrived;
+  if (!arguments.Fds(0, &fds) || !arguments.Fds(1, &arrived)) return nullptr;
+  if (fds.size != 3 || arrived.size < kArrivedLength) return ThrowSystemError(env, EINVAL, "recvmsg");
+  if (const int error = CheckUnixStream(fds.data[0]); error != 0) return ThrowSystemError(env, error, "getsockopt");
+
+  auto* bridge = new Bridge(env, Environment::Of(env));
+  const auto finalize = [](napi_env, void* data, void*) { delete static_cast<Bridge*>(data); };
+  if (napi_wrap(env, arguments.self(), bridge, finalize, nullptr, nullptr) != napi_ok) {
+    delete bridge;
+    return nullptr;
+  }
+  napi_value name = nullptr;
+  if (napi_create_reference(env, arguments.self(), 1, &bridge->self_) != napi_ok ||
+      napi_create_reference(env, arguments[1], 1, &bridge->arrived_) != napi_ok ||
+      napi_create_reference(env, arguments[2], 1, &bridge->on_event_) != napi_ok ||
+      napi_create_string_utf8(env, "GRPCFD_BRIDGE", NAPI_AUTO_LENGTH, &name) != napi_ok ||
+      napi_async_init(env, arguments.self(), name, &bridge->async_context_) != napi_ok) {
+    bridge->ReleaseReferences();
+    return nullptr;
+  }
+  if (const int error = bridge->Start(fds.data[0], fds.data[1], fds.data[2]); error != 0) {
+    bridge->ReleaseReferences();
+    return ThrowSystemError(env, error, "uv_poll_init");
+  }
+  return arguments.self();
+}
+
+Bridge::~Bridge() {
+  ::operator delete(socket_poll_);
+  ::operator delete(far_poll_);
+}
+
+int Bridge::Start(int socket, int far, int near) {
+  uv_stream_t* stream = FindStream(environment_.loop(), near);
+  if (stream == nullptr) return ENOENT;
+  socket_poll_ = NewPoll();
+  far_poll_ = NewPoll();
+  // Makes the sockets non-blocking too.
+  if (const int error = uv_poll_init(environment_.loop(), socket_poll_, socket); error != 0) return -error;
+  uv_handle_set_data(AsHandle(socket_poll_), this);
+  open_polls_ = 1;
+  if (const int error = uv_poll_init(environment_.loop(), far_poll_, far); error != 0) {
+    // The finalizer must not free what the event loop still has.
+    uv_poll_t* const started = std::exchange(socket_poll_, nullptr);
+    uv_close(AsHandle(started), [](uv_handle_t* handle) { ::operator delete(reinterpret_cast<uv_poll_t*>(handle)); });
+    return -error;
+  }
+  uv_handle_set_data(AsHandle(far_poll_), this);
+  open_polls_ = 2;
+  // Node's own handle keeps the process alive, where it should: it is active while Node reads or writes.
+  uv_unref(AsHandle(socket_poll_));
+  uv_unref(AsHandle(far_poll_));
+  stream_ = stream;
+  socket_ = OwnFd(socket);
+  far_ = OwnFd(far);
+  environment_.Unguard(socket);
+  environment_.Unguard(far);
+  environment_.Add(this);
+  UpdateWatch();
+  return 0;
+}
+
+void Bridge::Close() {
+  if (!IsOpen()) return;
+  stream_ = nullptr;
+  uv_close(AsHandle(socket_poll_), OnClosed);
+  uv_close(AsHandle(far_poll_), OnClosed);
+  // libuv allows this as soon as uv_close has been called: the descriptors are out of the epoll set by then.
+  socket_.Reset();
+  far_.Reset();
+  rest_.clear();
+  rest_offset_ = 0;
+  if (std::exchange(due_, false)) environment_.RemoveDue(this);
+}
+
+void Bridge::OnClosed(uv_handle_t* handle) {
+  auto* self = static_cast<Bridge*>(uv_handle_get_data(handle));
+  if (--self->open_polls_ > 0) return;
+  self->environment_.Remove(self);
+  self->ReleaseReferences();
+}
+
+// Last act of an open bridge: the object may be collected, and `this` deleted, any time after.
+void Bridge::ReleaseReferences() {
+  if (async_context_ != nullptr) napi_async_destroy(env_, std::exchange(async_context_, nullptr));
+  if (on_event_ != nullptr) napi_delete_reference(env_, std::exchange(on_event_, nullptr));
+  if (arrived_ != nullptr) napi_delete_reference(env_, std::exchange(arrived_, nullptr));
+  if (self_ != nullptr) napi_delete_reference(env_, std::exchange(self_, nullptr));
+}
+
+bool Bridge::CanFeed() const {
+  if (stream_ == nullptr) return false;
+  napi_value value = nullptr;
+  napi_value result = nullptr;
+  // Any call that could run JavaScript fails once the teardown has begun, and the handles of Node are closed after that.
+  return napi_get_boolean(env_, true, &value) == napi_ok && napi_coerce_to_bool(env_, value, &result) == napi_ok;
+}
+
+void Bridge::OnSocket(uv_poll_t* poll, int status, int events) {
+  auto* self = static_cast<Bridge*>(uv_handle_get_data(AsHandle(poll)));
+  napi_handle_scope scope = nullptr;
+  if (napi_open_handle_scope(self->env_, &scope) != napi_ok) return;
+  if (status != 0) {
+    // libuv answers EPOLLERR with an error of its own making and stops watching. The socket's own error is to be had from
+    // recvmsg or send, and data may still lie before it.
+    self->socket_watched_ = 0;
+    events = UV_READABLE | UV_WRITABLE | UV_PRIORITIZED;
+  }
+  if ((events & UV_READABLE) != 0) self->Feed();
+  if (self->IsOpen() && (events & UV_WRITABLE) != 0 && self->blocked_) {
+    self->blocked_ = false;
+    self->Forward();
+  }
+  if (self->IsOpen() && (events & UV_PRIORITIZED) != 0) self->HangUp();
+  if (self->IsOpen()) {
+    self->UpdateWatch();
+    self->MarkDue();
+  }
+  napi_close_handle_scope(self->env_, scope);
+}
+
+void Bridge::OnFar(uv_poll_t* poll, int status, int) {
+  auto* self = static_cast<Bridge*>(uv_handle_get_data(AsHandle(poll)));
+  napi_handle_scope scope = nullptr;
+  if (napi_open_handle_scope(self->env_, &scope) != napi_ok) return;
+  if (status != 0) self->far_watched_ = 0;
+  self->Forward();
+  if (self->IsOpen()) self->UpdateWatch();
+  napi_close_handle_scope(self->env_, scope);
+}
+
+void Bridge::BeforeWait() {
+  napi_handle_scope scope = nullptr;
+  if (napi_open_handle_scope(env_, &scope) != napi_ok) return;
+  due_ = false;
+  Forward();
+  if (IsOpen() && paused_ && CanFeed() && NodeReads()) paused_ = false;
+  if (IsOpen() && read_to_end_ && !paused_) Feed();
+  if (IsOpen()) {
+    UpdateWatch();
+    if (paused_ || read_to_end_) MarkDue();
+  }
+  napi_close_handle_scope(env_, scope);
+}
+
+void Bridge::MarkDue() {
+  if (std::exchange(due_, true)) return;
+  environment_.AddDue(this);
+}
+
+// Hands to Node what has come, as uv__read does.
+void Bridge::Feed() {
+  for (int reads = 0; reads < kReadsPerTurn && !reading_ended_ && CanFeed(); reads++) {
+    if (!NodeReads()) {
+      paused_ = true;
+      return;
+    }
+    if (!FeedOnce()) return;
+  }
+}
+
+// One recvmsg into memory of Node's. False: there is nothing more at present, or ever.
+bool Bridge::FeedOnce() {
+  uv_buf_t buffer = uv_buf_init(nullptr, 0);
+  stream_->alloc_cb(reinterpret_cast<uv_handle_t*>(stream_), kReadSize, &buffer);
+  if (buffer.base == nullptr || buffer.len == 0) {
+    stream_->read_cb(stream_, UV_ENOBUFS, &buffer);
+    return false;
+  }
+  const size_t room = buffer.len;
+  ReceivedMessage message = ReceiveMessage(socket_.Get(), buffer.base, room);
+  const ssize_t bytes = message.bytes;
+  const bool brought = !message.descriptors.empty() || message.truncated;
+  if (brought) {
+    napi_value memory = nullptr;
+    FdList arrived;
+    if (napi_get_reference_value(env_, arrived_, &memory) == napi_ok && ReadFds(env_, memory, &arrived)) {
+      LeaveDescriptors(environment_, std::move(message), arrived);
+      TellArrived();
+    }
+  }
+  if (bytes > 0) {
+    bytes_read_ += static_cast<double>(bytes);
+    stream_->read_cb(stream_, bytes, &buffer);
+    if (brought) RunTicks();
+    // A message with descriptors ends a read early: there may be more behind it.
+    return brought || static_cast<size_t>(bytes) == room;
+  }
+  if (bytes == -EAGAIN) {
+    stream_->read_cb(stream_, 0, &buffer);
+    if (read_to_end_ && IsOpen()) {
+      read_to_end_ = false;
+      Emit(Event::kDrained);
+    }
+    return false;
+  }
+  reading_ended_ = true;
+  read_to_end_ = false;
+  if (bytes == 0) {
+    // Node's own read of the pair reports the end, and libuv keeps its books as ever.
+    stream_->read_cb(stream_, 0, &buffer);
+    if (IsOpen()) shutdown(far_.Get(), SHUT_WR);
+  } else {
+    stream_->read_cb(stream_, bytes, &buffer);
+  }
+  return false;
+}
+
+void Bridge::Forward() {
+  if (!IsOpen() || blocked_ || writing_ended_ || outgoing_ == Outgoing::kHeld) return;
+  if (outgoing_ == Outgoing::kScript) {
+    Emit(Event::kOutgoing);
+    return;
+  }
+  const Scratch scratch = environment_.scratch();
+  for (int round = 0; round < kForwardsPerTurn; round++) {
+    const bool fresh = rest_.empty();
+    const uint8_t* data = fresh ? scratch.data : rest_.data() + rest_offset_;
+    size_t size = rest_.size() - rest_offset_;
+    if (fresh) {
+      ssize_t taken;
+      do {
+        taken = recv(far_.Get(), scratch.data, scratch.size, MSG_DONTWAIT);
+      } while (taken < 0 && errno == EINTR);
+      if (taken < 0) return;
+      if (taken == 0) return FinishWriting();
+      if (outgoing_ == Outgoing::kDiscard) continue;
+      size = static_cast<size_t>(taken);
+    }
+    iovec buffer = {const_cast<uint8_t*>(data), size};
+    const ssize_t result = SendMessage(socket_.Get(), &buffer, 1, nullptr, 0);
+    const size_t gone = result > 0 ? static_cast<size_t>(result) : 0;
+    bytes_written_ += static_cast<double>(gone);
+    if (gone == size) {
+      rest_.clear();
+      rest_offset_ = 0;
+      continue;
+    }
+    if (fresh) KeepRest(data + gone, size - gone);
+    else rest_offset_ += gone;
+    if (result >= 0 || result == -EAGAIN) blocked_ = true;
+    else Emit(Event::kSendFailed, static_cast<int>(-result));
+    return;
+  }
+}
+
+void Bridge::KeepRest(const uint8_t* data, size_t size) {
+  rest_.assign(data, data + size);
+  rest_offset_ = 0;
+}
+
+// What Node wrote: the number of bytes, 0 at its end, or -EAGAIN.
+ssize_t Bridge::TakeOutgoing(uint8_t* data, size_t size) {
+  if (!rest_.empty()) {
+    const size_t left = rest_.size() - rest_offset_;
+    const size_t taken = left < size ? left : size;
+    memcpy(data, rest_.data() + rest_offset_, taken);
+    rest_offset_ += taken;
+    if (rest_offset_ == rest_.size()) {
+      rest_.clear();
+      rest_offset_ = 0;
+    }
+    return static_cast<ssize_t>(taken);
+  }
+  if (writing_ended_) return -EAGAIN;
+  ssize_t taken;
+  do {
+    taken = recv(far_.Get(), data, size, MSG_DONTWAIT);
+  } while (taken < 0 && errno == EINTR);
+  return taken < 0 ? -EAGAIN : taken;
+}
+
+void Bridge::FinishWriting() {
+  if (std::exchange(writing_ended_, true)) return;
+  shutdown(socket_.Get(), SHUT_WR);
+  UpdateWatch();
+  Emit(Event::kFlushed);
+}
+
+// The peer has closed the connection, and nobody is reading.
+void Bridge::HangUp() {
+  if (hung_up_ || (Poll(socket_.Get(), 0) & (POLLHUP | POLLERR)) == 0) return;
+  hung_up_ = true;
+  Emit(Event::kHungUp);
+}
+
+// Has the event loop watch what is wanted, no more.
+void Bridge::UpdateWatch() {
+  int socket = 0;
+  if (stream_ != nullptr && !reading_ended_ && !paused_) socket |= UV_READABLE;
+  if (blocked_) socket |= UV_WRITABLE;
+  // A unix socket never is ready for this, so what comes is the hang-up, which epoll reports whatever is asked of it.
+  if (socket == 0 && !hung_up_) socket = UV_PRIORITIZED;
+  if (socket != socket_watched_) {
+    socket_watched_ = socket;
+    if (socket == 0) uv_poll_stop(socket_poll_);
+    else uv_poll_start(socket_poll_, socket, OnSocket);
+  }
+  const int far = blocked_ || writing_ended_ || outgoing_ == Outgoing::kHeld ? 0 : UV_READABLE;
+  if (far != far_watched_) {
+    far_watched_ = far;
+    if (far == 0) uv_poll_stop(far_poll_);
+    else uv_poll_start(far_poll_, far, OnFar);
+  }
+}
+
+// Calls JavaScript in a callback scope of its own, as every event of Node's does.
+void Bridge::Emit(Event event, int value) {
+  napi_value receiver = nullptr;
+  napi_value callback = nullptr;
+  napi_value arguments[2] = {};
+  napi_get_reference_value(env_, self_, &receiver);
+  napi_get_reference_value(env_, on_event_, &callback);
+  napi_create_int32(env_, static_cast<int>(event), &arguments[0]);
+  napi_create_int32(env_, value, &arguments[1]);
+  ReportException(napi_make_callback(env_, async_context_, receiver, callback, std::size(arguments), arguments, nullptr));
+}
+
+// Tells JavaScript of descriptors before Node gets the bytes that they came with. No promise or tick runs in between:
+// with stock, nothing of the user's does either.
+void Bridge::TellArrived() {
+  napi_value receiver = nullptr;
+  napi_value callback = nullptr;
+  napi_value arguments[2] = {};
+  napi_get_reference_value(env_, self_, &receiver);
+  napi_get_reference_value(env_, on_event_, &callback);
+  napi_create_int32(env_, static_cast<int>(Event::kArrived), &arguments[0]);
+  napi_create_int32(env_, 0, &arguments[1]);
+  ReportException(napi_call_function(env_, receiver, callback, std::size(arguments), arguments, nullptr));
+}
+
+// For promises that TellArrived settled: the bytes may have been such that Node calls no JavaScript.
+void Bridge::RunTicks() {
+  napi_value resource = nullptr;
+  napi_callback_scope scope = nullptr;
+  if (self_ == nullptr) return;
+  napi_get_reference_value(env_, self_, &resource);
+  if (napi_open_callback_scope(env_, resource, async_context_, &scope) == napi_ok) {
+    napi_close_callback_scope(env_, scope);
+  }
+}
+
+void Bridge::ReportException(napi_status status) {
+  bool pending = false;
+  // No exception is pending when a worker is being terminated: nothing is to be reported then.
+  if (status != napi_pending_exception || napi_is_exception_pending(env_, &pending) != napi_ok || !pending) return;
+  napi_value error = nullptr;
+  napi_get_and_clear_last_exception(env_, &error);
+  napi_fatal_exception(env_, error);
+}
+
+// The open bridge behind `self`, or nullptr with an exception pending.
+Bridge* Bridge::Unwrap(napi_env env, napi_value self) {
+  void* data = nullptr;
+  if (napi_unwrap(env, self, &data) != napi_ok) {
+    napi_throw_type_error(env, "ERR_INVALID_THIS", "not a Bridge");
+    return nullptr;
+  }
+  auto* bridge = static_cast<Bridge*>(data);
+  if (bridge->IsOpen()) return bridge;
+  ThrowSystemError(env, EBADF, "sendmsg");
+  return nullptr;
+}
+
+napi_value Bridge::SetOutgoing(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int outgoing = 0;
+  Bridge* bridge = Unwrap(env, arguments.self());
+  if (bridge == nullptr || !arguments.Int(0, &outgoing)) return nullptr;
+  bridge->outgoing_ = static_cast<Outgoing>(outgoing);
+  if (bridge->outgoing_ == Outgoing::kDiscard) {
+    bridge->rest_.clear();
+    bridge->rest_offset_ = 0;
+    bridge->blocked_ = false;
+  }
+  bridge->UpdateWatch();
+  bridge->MarkDue();
+  return nullptr;
+}
+
+napi_value Bridge::SetBlocked(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bridge* bridge = Unwrap(env, arguments.self());
+  if (bridge == nullptr) return nullptr;
+  bridge->blocked_ = true;
+  bridge->UpdateWatch();
+  return nullptr;
+}
+
+napi_value Bridge::ForwardMethod(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bridge* bridge = Unwrap(env, arguments.self());
+  if (bridge == nullptr) return nullptr;
+  bridge->Forward();
+  if (bridge->IsOpen()) bridge->UpdateWatch();
+  return nullptr;
+}
+
+napi_value Bridge::Take(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bytes buffer;
+  Bridge* bridge = Unwrap(env, arguments.self());
+  if (bridge == nullptr || !arguments.GetBytes(0, &buffer)) return nullptr;
+  return MakeInt(env, bridge->TakeOutgoing(buffer.data, buffer.size));
+}
+
+napi_value Bridge::Send(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bridge* bridge = Unwrap(env, arguments.self());
+  if (bridge == nullptr) return nullptr;
+  napi_value result = SendArguments(env, arguments, bridge->socket_.Get());
+  int64_t sent = 0;
+  if (result != nullptr && napi_get_value_int64(env, result, &sent) == napi_ok && sent > 0) {
+    bridge->bytes_written_ += static_cast<double>(sent);
+  }
+  return result;
+}
+
+napi_value Bridge::Probe(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bridge* bridge = Unwrap(env, arguments.self());
+  return bridge == nullptr ? nullptr : ProbeArgument(env, arguments, bridge->socket_.Get());
+}
+
+napi_value Bridge::EndWriting(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bridge* bridge = Unwrap(env, arguments.self());
+  if (bridge != nullptr) bridge->FinishWriting();
+  return nullptr;
+}
+
+napi_value Bridge::ReadToEnd(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bridge* bridge = Unwrap(env, arguments.self());
+  if (bridge == nullptr) return nullptr;
+  bridge->read_to_end_ = !bridge->reading_ended_;
+  bridge->MarkDue();
+  return nullptr;
+}
+
+// Node is about to close its handle. Returns how things stand with what it wrote: 0, all has been forwarded; 1, not all, and
+// Node has shut its side down; 2, not all, and it has not.
+napi_value Bridge::Detach(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bridge* bridge = Unwrap(env, arguments.self());
+  if (bridge == nullptr) return nullptr;
+  bridge->stream_ = nullptr;
+  bridge->read_to_end_ = false;
+  bridge->Forward();
+  int state = 0;
+  if (bridge->IsOpen()) {
+    const short ready = Poll(bridge->far_.Get(), POLLIN | POLLRDHUP);
+    uint8_t byte = 0;
+    const bool left = !bridge->rest_.empty() || recv(bridge->far_.Get(), &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
+    if (left) state = (ready & POLLRDHUP) != 0 ? 1 : 2;
+    bridge->UpdateWatch();
+  }
+  return MakeInt(env, state);
+}
+
+napi_value Bridge::HasHungUp(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bridge* bridge = Unwrap(env, arguments.self());
+  if (bridge == nullptr) return nullptr;
+  napi_value result = nullptr;
+  napi_get_boolean(env, (Poll(bridge->socket_.Get(), 0) & POLLHUP) != 0, &result);
+  return result;
+}
+
+// Memory that what the peer has not read takes up in the kernel (SIOCOUTQ).
+napi_value Bridge::Unread(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bridge* bridge = Unwrap(env, arguments.self());
+  if (bridge == nullptr) return nullptr;
+  int bytes = 0;
+  if (ioctl(bridge->socket_.Get(), SIOCOUTQ, &bytes) != 0) return ThrowSystemError(env, errno, "ioctl");
+  return MakeInt(env, bytes);
+}
+
+// ref(): keeps the process alive while something is left to be sent.
+napi_value Bridge::Ref(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bridge* bridge = Unwrap(env, arguments.self());
+  if (bridge != nullptr) uv_ref(AsHandle(bridge->socket_poll_));
+  return nullptr;
+}
+
+napi_value Bridge::BytesRead(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  void* data = nullptr;
+  napi_value result = nullptr;
+  if (napi_unwrap(env, arguments.self(), &data) == napi_ok) {
+    napi_create_double(env, static_cast<Bridge*>(data)->bytes_read_, &result);
+  }
+  return result;
+}
+
+napi_value Bridge::BytesWritten(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  void* data = nullptr;
+  napi_value result = nullptr;
+  if (napi_unwrap(env, arguments.self(), &data) == napi_ok) {
+    napi_create_double(env, static_cast<Bridge*>(data)->bytes_written_, &result);
+  }
+  return result;
+}
+
+napi_value Bridge::CloseMethod(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  void* data = nullptr;
+  if (napi_unwrap(env, arguments.self(), &data) == napi_ok) static_cast<Bridge*>(data)->Close();
+  return nullptr;
+}
+
+}  // namespace grpcfd

@@ -1,0 +1,130 @@
+#ifndef GRPCFD_BRIDGE_H_
+#define GRPCFD_BRIDGE_H_
+
+#include <node_api.h>
+#include <uv.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "loop-handle.h"
+#include "own-fd.h"
+
+namespace grpcfd {
+
+class Environment;
+
+// The class `Bridge` of JavaScript: it lets a stock net.Socket of Node use a connection that carries descriptors.
+//
+//   HTTP/2 or TLS  <->  net.Socket over `near`  <-- socketpair -->  `far`  <->  Bridge  <->  `socket`
+//
+// The net.Socket is Node's own, over one end of a socketpair. What the peer sends is received with recvmsg, straight into
+// the memory that Node offers, and handed to Node as libuv would hand it over: nothing is written to the pair. What Node
+// writes goes into the pair, and is forwarded to the peer from its other end, with descriptors where some wait.
+//
+// This class is the one place that leans on libuv: on `alloc_cb` and `read_cb` of uv_stream_t, two fields of its public
+// header. uv_read_start sets both, uv_read_stop clears both, in every libuv of Node 20 to 26 (src/unix/stream.c). They are
+// called as uv__read calls them: on the loop's thread, outside of any callback scope, so that Node runs promises and ticks
+// where it always does. test/native/bridge.test.ts holds this for each version of Node.
+class Bridge final : public LoopHandle {
+ public:
+  static napi_value DefineClass(napi_env env);
+
+  // Leaves the event loop and closes the connection. What Node wrote and the kernel has not taken is lost.
+  void Close() override;
+
+  // Before each wait of the event loop, for a bridge that is due: forwards, and looks whether Node reads again.
+  void BeforeWait();
+
+  // Passes on what the kernel takes now. The process is about to exit.
+  void Forward();
+
+ private:
+  // Who forwards what Node wrote. See OUTGOING in src/native/types.ts.
+  enum class Outgoing { kNative, kScript, kHeld, kDiscard };
+  // What JavaScript is told. See BRIDGE_EVENT in src/native/types.ts.
+  enum class Event { kArrived, kOutgoing, kSendFailed, kFlushed, kHungUp, kDrained };
+
+  Bridge(napi_env env, Environment& environment) : env_(env), environment_(environment) {}
+  ~Bridge();
+
+  static napi_value Construct(napi_env env, napi_callback_info info);
+  static napi_value SetOutgoing(napi_env env, napi_callback_info info);
+  static napi_value SetBlocked(napi_env env, napi_callback_info info);
+  static napi_value ForwardMethod(napi_env env, napi_callback_info info);
+  static napi_value Take(napi_env env, napi_callback_info info);
+  static napi_value Send(napi_env env, napi_callback_info info);
+  static napi_value Probe(napi_env env, napi_callback_info info);
+  static napi_value EndWriting(napi_env env, napi_callback_info info);
+  static napi_value ReadToEnd(napi_env env, napi_callback_info info);
+  static napi_value Detach(napi_env env, napi_callback_info info);
+  static napi_value HasHungUp(napi_env env, napi_callback_info info);
+  static napi_value Unread(napi_env env, napi_callback_info info);
+  static napi_value Ref(napi_env env, napi_callback_info info);
+  static napi_value BytesRead(napi_env env, napi_callback_info info);
+  static napi_value BytesWritten(napi_env env, napi_callback_info info);
+  static napi_value CloseMethod(napi_env env, napi_callback_info info);
+
+  static void OnSocket(uv_poll_t* poll, int status, int events);
+  static void OnFar(uv_poll_t* poll, int status, int events);
+  static void OnClosed(uv_handle_t* handle);
+
+  static Bridge* Unwrap(napi_env env, napi_value self);
+
+  int Start(int socket, int far, int near);
+  bool IsOpen() const { return socket_.IsOpen(); }
+  // Whether Node's stream may be touched: it is there, and the environment is not being torn down, which closes the handles of
+  // Node without a word to JavaScript.
+  bool CanFeed() const;
+  bool NodeReads() const { return stream_ != nullptr && stream_->read_cb != nullptr; }
+  void Feed();
+  bool FeedOnce();
+  void KeepRest(const uint8_t* data, size_t size);
+  ssize_t TakeOutgoing(uint8_t* data, size_t size);
+  void FinishWriting();
+  void HangUp();
+  void MarkDue();
+  void UpdateWatch();
+  void Emit(Event event, int value = 0);
+  void TellArrived();
+  void RunTicks();
+  void ReportException(napi_status status);
+  void ReleaseReferences();
+
+  napi_env env_;
+  Environment& environment_;
+  OwnFd socket_;
+  OwnFd far_;
+  // Node's: freed some time after uv_close. nullptr from Detach on, which JavaScript calls before that.
+  uv_stream_t* stream_ = nullptr;
+  uv_poll_t* socket_poll_ = nullptr;
+  uv_poll_t* far_poll_ = nullptr;
+  int socket_watched_ = 0;
+  int far_watched_ = 0;
+  int open_polls_ = 0;
+  Outgoing outgoing_ = Outgoing::kNative;
+  // Taken from the pair, and not yet from us by the kernel.
+  std::vector<uint8_t> rest_;
+  size_t rest_offset_ = 0;
+  // The kernel takes no more at present.
+  bool blocked_ = false;
+  // Node has ended its side, and all that it wrote has been sent.
+  bool writing_ended_ = false;
+  bool reading_ended_ = false;
+  // Something came while Node was not reading.
+  bool paused_ = false;
+  bool hung_up_ = false;
+  bool read_to_end_ = false;
+  bool due_ = false;
+  double bytes_read_ = 0;
+  double bytes_written_ = 0;
+  // Strong while the bridge is open.
+  napi_ref self_ = nullptr;
+  napi_ref on_event_ = nullptr;
+  napi_ref arrived_ = nullptr;
+  napi_async_context async_context_ = nullptr;
+};
+
+}  // namespace grpcfd
+
+#endif  // GRPCFD_BRIDGE_H_

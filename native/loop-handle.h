@@ -1,0 +1,18 @@
+#ifndef GRPCFD_LOOP_HANDLE_H_
+#define GRPCFD_LOOP_HANDLE_H_
+
+namespace grpcfd {
+
+// What has a place in the event loop of an environment, and has to leave it when the environment is torn down.
+class LoopHandle {
+ public:
+  // Closes its descriptors at once and leaves the event loop. Idempotent.
+  virtual void Close() = 0;
+
+ protected:
+  ~LoopHandle() = default;
+};
+
+}  // namespace grpcfd
+
+#endif  // GRPCFD_LOOP_HANDLE_H_

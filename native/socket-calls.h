@@ -1,0 +1,36 @@
+#ifndef GRPCFD_SOCKET_CALLS_H_
+#define GRPCFD_SOCKET_CALLS_H_
+
+#include <node_api.h>
+#include <sys/types.h>
+
+#include "arguments.h"
+#include "message.h"
+
+namespace grpcfd {
+
+class Environment;
+
+// The elements before the descriptors where LeaveDescriptors puts them: see ARRIVED in src/native/types.ts.
+constexpr size_t kArrivedHeader = 2;
+constexpr size_t kArrivedLength = kArrivedHeader + kMaxDescriptorsPerMessage;
+
+napi_value MakeInt(napi_env env, int64_t number);
+
+// 0 for a unix stream socket, otherwise the errno that says what else it is.
+int CheckUnixStream(int fd);
+
+// Leaves the descriptors of a message in memory of JavaScript, guarded: their number, whether some were truncated, and
+// then the descriptors themselves.
+void LeaveDescriptors(Environment& environment, ReceivedMessage message, FdList out);
+
+// send(buffers, limit, descriptors, count): one sendmsg. Returns the bytes sent or the negative errno.
+napi_value SendArguments(napi_env env, const Arguments& arguments, int socket);
+
+// probe(fd): would the kernel send this descriptor? Returns 0 or the negative errno. A sendmsg without bytes goes through
+// every check of its descriptors and then drops them, so that nothing reaches the peer.
+napi_value ProbeArgument(napi_env env, const Arguments& arguments, int socket);
+
+}  // namespace grpcfd
+
+#endif  // GRPCFD_SOCKET_CALLS_H_

@@ -1,0 +1,292 @@
+import { constants } from 'node:os';
+import { Bridge, peerCredentials, systemError } from '../native/binding.js';
+import {
+  BRIDGE_EVENT,
+  type Bridge as BridgeHandle,
+  OUTGOING,
+  type PeerCredentials,
+} from '../native/types.js';
+import { arrivals } from './arrivals.js';
+import type { DescriptorOwner, OutgoingDescriptor } from './outgoing-descriptors.js';
+import { isTransient, Sender } from './sender.js';
+
+const { EAGAIN, ECANCELED, EPIPE } = constants.errno;
+
+/**
+ * How long what came before a failed write is waited for, if Node does not read it. Node stops reading while it writes, for
+ * milliseconds at the most; a user who reads slowly gets the rest in this time, or loses it with the connection.
+ */
+const READ_TO_END_MS = 1_000;
+
+/** How long a closed connection goes on sending what was written before, to a peer that does not read. */
+const LINGER_MS = 10_000;
+
+/** What one write to the peer is made of, at the most, while descriptors wait. One for all: it is copied where it has to last. */
+const chunk = Buffer.allocUnsafeSlow(64 * 1024);
+
+export interface BridgedStreamListener {
+  /**
+   * Descriptors arrived; they are the listener's to close, and guarded: see `NativeBinding.guard`. Called before Node gets the
+   * bytes that they came with. `truncated`: the kernel dropped some, and which is not known (MSG_CTRUNC); `fds` may be empty
+   * then. It must not run code of the user's.
+   */
+  onDescriptors(fds: number[], truncated: boolean): void;
+  /** Nothing can be sent any more, and what came has been read. The listener has to destroy Node's socket. */
+  onFailed(error: Error): void;
+  /** Node closes its socket. Nothing else is called after it. */
+  onClosed(): void;
+}
+
+/**
+ * A connection that carries descriptors, under a stock net.Socket of Node: see native/bridge.h. The bytes go through the addon
+ * alone, but for those that wait with descriptors, or for the kernel's memory.
+ *
+ * | state | what Node writes | what comes |
+ * | --- | --- | --- |
+ * | open | is forwarded by the addon | goes to Node |
+ * | open, descriptors queued | is forwarded here, descriptors with its first bytes | goes to Node |
+ * | failed: a write had a fatal outcome | is thrown away | goes to Node, to its end; then `onFailed` |
+ * | closing: Node closes its handle | what is left is forwarded, for {@link LINGER_MS} at the most | is not read |
+ * | closed | | |
+ */
+export class BridgedStream {
+  /** Who connected, or who listened, at the time of the connect. */
+  readonly peer: PeerCredentials;
+  readonly #listener: BridgedStreamListener;
+  readonly #bridge: BridgeHandle;
+  readonly #sender: Sender;
+  #state: 'open' | 'failed' | 'closing' | 'closed' = 'open';
+  /** Why nothing can be sent any more. */
+  #sendError: Error | undefined;
+  #descriptorsReceived = 0;
+  /** Runs while a message is not tried again yet. */
+  #retryTimer: NodeJS.Timeout | undefined;
+  /** The end of the state 'failed' or 'closing'. */
+  #deadline: NodeJS.Timeout | undefined;
+  /** Node's part of a close that waits until everything has been sent. */
+  #closeNode: (() => void) | undefined;
+
+  /**
+   * Takes over `socket`, a connected unix stream socket, and `far`, an end of a socketpair whose other end, `near`, a net.Socket
+   * has. When this throws, both are still the caller's.
+   */
+  constructor(socket: number, far: number, near: number, listener: BridgedStreamListener) {
+    this.peer = peerCredentials(socket);
+    this.#listener = listener;
+    this.#bridge = new Bridge(Int32Array.of(socket, far, near), arrivals.memory, (event, value) =>
+      this.#onEvent(event, value),
+    );
+    this.#sender = new Sender(this.#bridge);
+    open.add(this);
+  }
+
+  /** Node has not closed its socket yet. */
+  get isOpen(): boolean {
+    return this.#state === 'open' || this.#state === 'failed';
+  }
+
+  get bytesRead(): number {
+    return this.#bridge.bytesRead();
+  }
+
+  get bytesWritten(): number {
+    return this.#bridge.bytesWritten();
+  }
+
+  get descriptorsReceived(): number {
+    return this.#descriptorsReceived;
+  }
+
+  get descriptorsSent(): number {
+    return this.#sender.descriptors.sent;
+  }
+
+  /** Queued, and not yet taken by the kernel. */
+  get pendingDescriptors(): number {
+    return this.#sender.descriptors.length;
+  }
+
+  /**
+   * Has a descriptor ride on the next bytes that Node writes, or on earlier ones that still wait. n bytes carry at most 64 n
+   * descriptors; what is left rides on the next write. Borrows `descriptor.fd` until it is settled.
+   */
+  queueDescriptor(descriptor: OutgoingDescriptor): void {
+    this.queueDescriptors([descriptor.fd], descriptor);
+  }
+
+  /** The same for several of one owner. */
+  queueDescriptors(fds: readonly number[], owner: DescriptorOwner): void {
+    for (const fd of fds) this.#sender.descriptors.push(fd, owner);
+    if (this.#sendError) this.#sender.descriptors.rejectAll(this.#sendError);
+    else if (this.pendingDescriptors > 0 && this.#retryTimer === undefined)
+      this.#bridge.setOutgoing(OUTGOING.SCRIPT);
+  }
+
+  /** Node is about to close its handle, which is done by `closeNode`: now, or when what Node wrote has been sent. */
+  close(closeNode: () => void): void {
+    if (!this.isOpen) {
+      closeNode();
+      return;
+    }
+    const left = this.#bridge.detach();
+    this.#state = 'closing';
+    this.#listener.onClosed();
+    if (this.#sendError !== undefined || (left === 0 && this.#sender.isIdle)) {
+      closeNode();
+      this.#finish();
+      return;
+    }
+    clearTimeout(this.#deadline);
+    this.#deadline = setTimeout(() => this.#finish(), LINGER_MS).unref();
+    if (left === 1) {
+      // Node has ended its side, and waits until all has been sent: its end is not over before.
+      this.#closeNode = closeNode;
+      this.#bridge.ref();
+    } else {
+      closeNode();
+    }
+    this.#pump();
+  }
+
+  /** Sends what the kernel takes now: the process exits. */
+  flush(): void {
+    this.#bridge.forward();
+  }
+
+  #onEvent(event: number, value: number): void {
+    switch (event) {
+      case BRIDGE_EVENT.ARRIVED:
+        this.#arrived();
+        break;
+      case BRIDGE_EVENT.OUTGOING:
+        this.#pump();
+        break;
+      case BRIDGE_EVENT.SEND_FAILED:
+        if (isTransient(value)) this.#retrySending();
+        else this.#failSending(systemError(value, 'sendmsg'));
+        break;
+      case BRIDGE_EVENT.FLUSHED:
+        this.#flushed();
+        break;
+      case BRIDGE_EVENT.HUNG_UP:
+        this.#failSending(systemError(EPIPE, 'sendmsg'));
+        break;
+      case BRIDGE_EVENT.DRAINED:
+        this.#fail();
+        break;
+    }
+  }
+
+  #arrived(): void {
+    const { truncated } = arrivals;
+    const fds = arrivals.take();
+    this.#descriptorsReceived += fds.length;
+    this.#listener.onDescriptors(fds, truncated);
+  }
+
+  /** Forwards what Node wrote, with the descriptors that wait, and leaves the rest to the addon. */
+  #pump(): void {
+    if (this.#state === 'closed' || this.#sendError !== undefined) return;
+    for (;;) {
+      if (this.#sender.isIdle && !this.#next()) return;
+      const progress = this.#sender.flush();
+      if (this.#hasClosed()) return;
+      if (progress.state === 'done') continue;
+      this.#sender.keep();
+      if (progress.state === 'failed') this.#failSending(progress.error);
+      else if (progress.state === 'blocked') this.#bridge.setBlocked();
+      else this.#retryIn(progress.delayMs);
+      return;
+    }
+  }
+
+  /** Begins a write with what Node wrote. False: there is nothing to be done here. */
+  #next(): boolean {
+    if (this.pendingDescriptors === 0) {
+      this.#bridge.setOutgoing(OUTGOING.NATIVE);
+      this.#bridge.forward();
+      return false;
+    }
+    const taken = this.#bridge.take(chunk);
+    if (taken > 0) {
+      this.#sender.begin([chunk.subarray(0, taken)]);
+      return true;
+    }
+    if (taken === -EAGAIN) return false;
+    // What waits for bytes will never travel.
+    this.#sender.descriptors.rejectAll(systemError(ECANCELED, 'sendmsg'));
+    this.#bridge.endWriting();
+    return false;
+  }
+
+  /** The kernel had no memory for what the addon sent. */
+  #retrySending(): void {
+    this.#bridge.setOutgoing(OUTGOING.SCRIPT);
+    const taken = this.#bridge.take(chunk);
+    if (taken > 0) this.#sender.begin([chunk.subarray(0, taken)]);
+    this.#pump();
+  }
+
+  #retryIn(delayMs: number): void {
+    this.#bridge.setOutgoing(OUTGOING.HELD);
+    this.#retryTimer = setTimeout(() => {
+      this.#retryTimer = undefined;
+      if (this.#hasClosed()) return;
+      this.#bridge.setOutgoing(OUTGOING.SCRIPT);
+      this.#pump();
+    }, delayMs);
+  }
+
+  #hasClosed(): boolean {
+    return this.#state === 'closed';
+  }
+
+  /** Sending is over. What the peer had sent before still goes to Node. */
+  #failSending(error: Error): void {
+    if (this.#sendError !== undefined || this.#hasClosed()) return;
+    this.#sendError = error;
+    this.#sender.abandon();
+    this.#sender.descriptors.rejectAll(error);
+    if (this.#state === 'closing') {
+      this.#finish();
+      return;
+    }
+    this.#state = 'failed';
+    // Node stops reading while it writes: its writes have to succeed.
+    this.#bridge.setOutgoing(OUTGOING.DISCARD);
+    // A peer that hung up has an end, at which Node closes the connection by itself.
+    if (this.#bridge.hasHungUp()) return;
+    this.#bridge.readToEnd();
+    this.#deadline = setTimeout(() => this.#fail(), READ_TO_END_MS);
+  }
+
+  #fail(): void {
+    clearTimeout(this.#deadline);
+    if (this.isOpen && this.#sendError !== undefined) this.#listener.onFailed(this.#sendError);
+  }
+
+  #flushed(): void {
+    if (this.#state === 'closing') this.#finish();
+  }
+
+  #finish(): void {
+    if (this.#hasClosed()) return;
+    this.#state = 'closed';
+    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#deadline);
+    open.delete(this);
+    this.#bridge.close();
+    const error = systemError(ECANCELED, 'sendmsg');
+    this.#sendError ??= error;
+    this.#sender.abandon();
+    this.#sender.descriptors.rejectAll(error);
+    this.#closeNode?.();
+    this.#closeNode = undefined;
+  }
+}
+
+/** What Node wrote is with the kernel when its write returns, and survives an exit. Here it may still be in the pair. */
+const open = new Set<BridgedStream>();
+process.on('exit', () => {
+  for (const stream of open) stream.flush();
+});
