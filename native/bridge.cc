@@ -72,6 +72,8 @@ napi_value Bridge::DefineClass(napi_env env) {
       method("take", Take),
       method("send", Send),
       method("probe", Probe),
+      method("insert", Insert),
+      method("isPaused", IsPaused),
       method("endWriting", EndWriting),
       method("readToEnd", ReadToEnd),
       method("detach", Detach),
@@ -309,30 +311,22 @@ void Bridge::Forward() {
   for (int round = 0; round < kForwardsPerTurn; round++) {
     const bool fresh = rest_.empty();
     const uint8_t* data = fresh ? scratch.data : rest_.data() + rest_offset_;
-    size_t size = rest_.size() - rest_offset_;
+    ssize_t size = static_cast<ssize_t>(rest_.size() - rest_offset_);
     if (fresh) {
-      ssize_t taken;
-      do {
-        taken = recv(far_.Get(), scratch.data, scratch.size, MSG_DONTWAIT);
-      } while (taken < 0 && errno == EINTR);
-      if (taken < 0) return;
-      if (taken == 0) return FinishWriting();
+      size = TakeWritten(scratch.data, scratch.size);
+      if (size < 0) return;
+      if (size == 0) return FinishWriting();
       if (outgoing_ == Outgoing::kDiscard) continue;
-      size = static_cast<size_t>(taken);
     }
-    iovec buffer = {const_cast<uint8_t*>(data), size};
-    const ssize_t result = SendMessage(socket_.Get(), &buffer, 1, nullptr, 0);
-    const size_t gone = result > 0 ? static_cast<size_t>(result) : 0;
+    iovec buffer = {const_cast<uint8_t*>(data), static_cast<size_t>(size)};
+    const ssize_t sent = SendMessage(socket_.Get(), &buffer, 1, nullptr, 0);
+    const size_t gone = sent > 0 ? static_cast<size_t>(sent) : 0;
     bytes_written_ += static_cast<double>(gone);
-    if (gone == size) {
-      rest_.clear();
-      rest_offset_ = 0;
-      continue;
-    }
-    if (fresh) KeepRest(data + gone, size - gone);
-    else rest_offset_ += gone;
-    if (result >= 0 || result == -EAGAIN) blocked_ = true;
-    else Emit(Event::kSendFailed, static_cast<int>(-result));
+    if (fresh) KeepRest(data + gone, buffer.iov_len - gone);
+    else DropRest(gone);
+    if (rest_.empty()) continue;
+    if (sent >= 0 || sent == -EAGAIN) blocked_ = true;
+    else Emit(Event::kSendFailed, static_cast<int>(-sent));
     return;
   }
 }
@@ -342,25 +336,43 @@ void Bridge::KeepRest(const uint8_t* data, size_t size) {
   rest_offset_ = 0;
 }
 
-// What Node wrote: the number of bytes, 0 at its end, or -EAGAIN.
-ssize_t Bridge::TakeOutgoing(uint8_t* data, size_t size) {
-  if (!rest_.empty()) {
-    const size_t left = rest_.size() - rest_offset_;
-    const size_t taken = left < size ? left : size;
-    memcpy(data, rest_.data() + rest_offset_, taken);
-    rest_offset_ += taken;
-    if (rest_offset_ == rest_.size()) {
-      rest_.clear();
-      rest_offset_ = 0;
-    }
-    return static_cast<ssize_t>(taken);
-  }
+void Bridge::DropRest(size_t size) {
+  rest_offset_ += size;
+  if (rest_offset_ < rest_.size()) return;
+  rest_.clear();
+  rest_offset_ = 0;
+}
+
+// What Node wrote to the pair, and what is inserted: the number of bytes, 0 at the end, or -EAGAIN.
+ssize_t Bridge::TakeWritten(uint8_t* data, size_t size) {
   if (writing_ended_) return -EAGAIN;
+  if (!insert_.empty()) {
+    const uint64_t before = insert_at_ - taken_;
+    if (before == 0) {
+      const size_t inserted = insert_.size();
+      memcpy(data, insert_.data(), inserted);
+      insert_.clear();
+      return static_cast<ssize_t>(inserted);
+    }
+    if (before < size) size = before;
+  }
   ssize_t taken;
   do {
     taken = recv(far_.Get(), data, size, MSG_DONTWAIT);
   } while (taken < 0 && errno == EINTR);
-  return taken < 0 ? -EAGAIN : taken;
+  if (taken < 0) return -EAGAIN;
+  taken_ += static_cast<uint64_t>(taken);
+  return taken;
+}
+
+// The same, behind what was taken before and is still to be sent.
+ssize_t Bridge::TakeOutgoing(uint8_t* data, size_t size) {
+  if (rest_.empty()) return TakeWritten(data, size);
+  const size_t left = rest_.size() - rest_offset_;
+  const size_t taken = left < size ? left : size;
+  memcpy(data, rest_.data() + rest_offset_, taken);
+  DropRest(taken);
+  return static_cast<ssize_t>(taken);
 }
 
 void Bridge::FinishWriting() {
@@ -464,6 +476,7 @@ napi_value Bridge::SetOutgoing(napi_env env, napi_callback_info info) {
   if (bridge->outgoing_ == Outgoing::kDiscard) {
     bridge->rest_.clear();
     bridge->rest_offset_ = 0;
+    bridge->insert_.clear();
     bridge->blocked_ = false;
   }
   bridge->UpdateWatch();
@@ -513,6 +526,40 @@ napi_value Bridge::Probe(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   Bridge* bridge = Unwrap(env, arguments.self());
   return bridge == nullptr ? nullptr : ProbeArgument(env, arguments, bridge->socket_.Get());
+}
+
+// insert(bytes): sends them behind all that Node has written, if that ends with a whole write of Node's, which nothing has been
+// inserted behind yet. Returns whether it does.
+napi_value Bridge::Insert(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bytes bytes;
+  Bridge* bridge = Unwrap(env, arguments.self());
+  if (bridge == nullptr || !arguments.GetBytes(0, &bytes)) return nullptr;
+  int waiting = 0;
+  bool possible = bridge->CanFeed() && bridge->insert_.empty() && !bridge->writing_ended_ && bytes.size <= kReadSize &&
+                  uv_stream_get_write_queue_size(bridge->stream_) == 0 &&
+                  ioctl(bridge->far_.Get(), FIONREAD, &waiting) == 0;
+  const uint64_t written = bridge->taken_ + static_cast<uint64_t>(waiting);
+  // A server's first write is its SETTINGS, which nothing may come before.
+  if (written == 0) possible = false;
+  if (possible) {
+    bridge->insert_.assign(bytes.data, bytes.data + bytes.size);
+    bridge->insert_at_ = written;
+    bridge->MarkDue();
+  }
+  napi_value result = nullptr;
+  napi_get_boolean(env, possible, &result);
+  return result;
+}
+
+// Whether Node is not reading, though not all that came has been read.
+napi_value Bridge::IsPaused(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bridge* bridge = Unwrap(env, arguments.self());
+  if (bridge == nullptr) return nullptr;
+  napi_value result = nullptr;
+  napi_get_boolean(env, bridge->CanFeed() && !bridge->reading_ended_ && !bridge->NodeReads(), &result);
+  return result;
 }
 
 napi_value Bridge::EndWriting(napi_env env, napi_callback_info info) {

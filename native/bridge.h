@@ -55,6 +55,8 @@ class Bridge final : public LoopHandle {
   static napi_value Take(napi_env env, napi_callback_info info);
   static napi_value Send(napi_env env, napi_callback_info info);
   static napi_value Probe(napi_env env, napi_callback_info info);
+  static napi_value Insert(napi_env env, napi_callback_info info);
+  static napi_value IsPaused(napi_env env, napi_callback_info info);
   static napi_value EndWriting(napi_env env, napi_callback_info info);
   static napi_value ReadToEnd(napi_env env, napi_callback_info info);
   static napi_value Detach(napi_env env, napi_callback_info info);
@@ -79,8 +81,10 @@ class Bridge final : public LoopHandle {
   bool NodeReads() const { return stream_ != nullptr && stream_->read_cb != nullptr; }
   void Feed();
   bool FeedOnce();
-  void KeepRest(const uint8_t* data, size_t size);
+  ssize_t TakeWritten(uint8_t* data, size_t size);
   ssize_t TakeOutgoing(uint8_t* data, size_t size);
+  void KeepRest(const uint8_t* data, size_t size);
+  void DropRest(size_t size);
   void FinishWriting();
   void HangUp();
   void MarkDue();
@@ -106,6 +110,11 @@ class Bridge final : public LoopHandle {
   // Taken from the pair, and not yet from us by the kernel.
   std::vector<uint8_t> rest_;
   size_t rest_offset_ = 0;
+  // Bytes that go out behind the first `insert_at_` bytes of Node's.
+  std::vector<uint8_t> insert_;
+  uint64_t insert_at_ = 0;
+  // Bytes of Node's that were taken from the pair.
+  uint64_t taken_ = 0;
   // The kernel takes no more at present.
   bool blocked_ = false;
   // Node has ended its side, and all that it wrote has been sent.

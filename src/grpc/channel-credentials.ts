@@ -10,6 +10,7 @@ import {
   isUnixSocket,
   leaveConnection,
   registerUnixAbstractResolver,
+  sessionOf,
   takeConnection,
 } from './internals.js';
 import { checkArguments, type FdConnectionOptions, sameOptions } from './options.js';
@@ -115,6 +116,7 @@ class FdConnector implements SecureConnector, ConnectionSource {
       result.socket.once('error', () => connection.socket.destroy());
       // Sequence numbers are of no use any more. In a later turn: nothing of grpc-js is to run inside a read.
       connection.onDescriptorsLost = () => setImmediate(leaveConnection, result.socket);
+      connection.findSession = () => sessionOf(result.socket);
       this.#connection = connection;
       return result;
     } catch (error) {

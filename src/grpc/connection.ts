@@ -9,7 +9,7 @@ import { SequenceCounter } from '../exchange/sequence-counter.js';
 import { native } from '../native/binding.js';
 import type { BridgedStream } from '../socket/bridged-stream.js';
 import type { OutgoingDescriptor } from '../socket/outgoing-descriptors.js';
-import { bridgedConnection } from './internals.js';
+import { bridgedConnection, connectionFailed, isStuck, type sessionOf } from './internals.js';
 import type { FdConnectionOptions } from './options.js';
 import { Outcome, type OutcomeSink, Sent, type SentFd } from './sent.js';
 import type { SharedDescriptor } from './shared-descriptor.js';
@@ -34,6 +34,9 @@ export class Connection extends Transceiver implements FdConnection {
    * undefined until then, and for ever with a peer that is not this package.
    */
   sharedId: string | undefined;
+
+  /** Finds the HTTP/2 session that runs over the connection. */
+  findSession: (() => ReturnType<typeof sessionOf>) | undefined;
 
   /** Called when the kernel dropped descriptors that came in. */
   onDescriptorsLost: (() => void) | undefined;
@@ -62,6 +65,7 @@ export class Connection extends Transceiver implements FdConnection {
     this.exchange.exactPeer = role === 'client';
     const { socket, stream } = bridgedConnection(fd, allowHalfOpen, {
       onDescriptors: (fds, truncated) => this.#received(fds, truncated),
+      onPeerLost: () => this.#peerLost(),
       onClosed: () => this.#closing(),
     });
     this.socket = socket;
@@ -112,6 +116,16 @@ export class Connection extends Transceiver implements FdConnection {
     return this.#outgoing.next();
   }
 
+  /** As {@link BridgedStream.insert}. */
+  insert(frame: Uint8Array): boolean {
+    return this.#stream.insert(frame);
+  }
+
+  /** As {@link BridgedStream.hasPeerReadAll}; false once the connection has closed. */
+  hasPeerReadAll(): boolean {
+    return this.isOpen && this.#stream.hasPeerReadAll;
+  }
+
   /** The id in references to what this end sends; undefined where the peer would not understand one. */
   get sentId(): string | undefined {
     return this.#idOf(this.role);
@@ -147,6 +161,13 @@ export class Connection extends Transceiver implements FdConnection {
 
   /** Queues `descriptor`, whose reference it takes over. */
   sendNow(descriptor: SharedDescriptor): SentFd {
+    if (this.isOpen && this.#stream.isHeldUp) {
+      descriptor.release();
+      throw new GrpcFdError(
+        'ERR_GRPCFD_TOO_MANY_DESCRIPTORS',
+        `${this.#stream.pendingDescriptors} file descriptors wait for the peer, which does not read those that were sent before`,
+      );
+    }
     const outcome = new Outcome();
     const sequence = this.queue(descriptor, outcome);
     descriptor.release();
@@ -177,6 +198,13 @@ export class Connection extends Transceiver implements FdConnection {
     this.exchange.lose();
     this.#lostDescriptors = true;
     this.onDescriptorsLost?.();
+  }
+
+  #peerLost(): void {
+    const session = this.findSession?.();
+    if (session !== undefined && isStuck(session)) {
+      this.socket.destroy(connectionFailed(new Error('the peer closed it')));
+    }
   }
 
   #closing(): void {

@@ -14,6 +14,7 @@ import {
   constants,
   type Http2SecureServer,
   type Http2Server,
+  type Http2Stream,
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
@@ -59,6 +60,8 @@ export interface BridgedConnection {
 }
 
 export interface BridgedConnectionListener extends Pick<BridgedStreamListener, 'onDescriptors'> {
+  /** Node does not read any more from a peer that has hung up: for good, or until its user has read what came before. */
+  onPeerLost(): void;
   /** Runs once, in the turn in which the socket is destroyed, before its 'close'. */
   onClosed(): void;
 }
@@ -85,7 +88,8 @@ export function bridgedConnection(
     socket = opened;
     const stream = new BridgedStream(fd, far, near, {
       onDescriptors: (fds, truncated) => listener.onDescriptors(fds, truncated),
-      onFailed: (error) => opened.destroy(error),
+      onFailed: (error) => opened.destroy(connectionFailed(error)),
+      onPeerLost: () => listener.onPeerLost(),
       onClosed: () => listener.onClosed(),
     });
     hookHandle(opened, `unix:pid=${pid},uid=${uid},gid=${gid}`, (close) => stream.close(close));
@@ -95,6 +99,13 @@ export function bridgedConnection(
     socket?.destroy();
     throw error;
   }
+}
+
+/** For calls on a connection that has failed, grpc-js makes UNAVAILABLE of this code; the text is the reason. */
+export function connectionFailed(cause: Error): Error {
+  const { errno, syscall } = cause as NodeJS.ErrnoException;
+  const error = new Error(`the connection failed: ${cause.message}`, { cause });
+  return Object.assign(error, { code: 'ECONNRESET', errno, syscall });
 }
 
 function hookHandle(socket: net.Socket, peerName: string, onClose: (close: () => void) => void): void {
@@ -475,20 +486,50 @@ export function streamOf(call: object): ServerHttp2Stream | undefined {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// 7. Leaving a connection, at a client.
+// 7. The session of a socket, and its streams.
 //
-// At a server's GOAWAY grpc-js lets the calls that run end on the connection, and makes a new one for those that follow. A client
-// that lost descriptors wants just that. The session learns it by the event that a GOAWAY frame would cause (`transport.js`);
-// Node keeps a socket's session under `socket[kBoundSession]` (`lib/internal/http2/core.js`); that key is imported from where it is
-// not exported, and so is 'undefined' up to now. Hence the look at every property.
+// grpc-js keeps its client's session to itself. Node keeps a socket's session under `socket[kBoundSession]`, and a session's streams
+// under `session[kState].streams` (`lib/internal/http2/core.js`). The first key is imported from where it is not exported, and so is
+// 'undefined' up to now. Hence the look at every property.
 
-/** Has grpc-js make a new connection for further calls. `socket` is what the session of the present one was made with. */
+type Http2Session = ClientHttp2Session | ServerHttp2Session;
+
+/** The HTTP/2 session over `socket`, which is the one that it was made with. */
+export function sessionOf(socket: net.Socket): Http2Session | undefined {
+  return Reflect.ownKeys(socket)
+    .map((key) => hidden<Http2Session>(socket, key))
+    .find((value) => typeof value === 'object' && value !== null && 'goaway' in value && 'ping' in value);
+}
+
+/**
+ * Has grpc-js make a new connection for further calls, as at a server's GOAWAY: calls that run end on the present one. Its
+ * session learns it by the event that the frame would cause (`transport.js`). `socket` is what the session was made with.
+ */
 export function leaveConnection(socket: net.Socket): void {
-  const session = Reflect.ownKeys(socket)
-    .map((key) => hidden<ClientHttp2Session>(socket, key))
-    .find((value) => typeof value === 'object' && value !== null && 'goaway' in value);
+  const session = sessionOf(socket);
   if (session !== undefined) session.emit('goaway', constants.NGHTTP2_NO_ERROR, 0);
   else socket.destroy(changed("the session of a client's socket"));
+}
+
+/** States of a stream that nghttp2 still has: open, half-closed by one side (NGHTTP2_STREAM_STATE_*). */
+const ACTIVE_STATES: ReadonlySet<number | undefined> = new Set([2, 5, 6]);
+
+/**
+ * Of a session that does not read, though its peer has hung up and no write is under way: whether that is for good. nghttp2 wants
+ * nothing more after an error that ends the session, of which older versions of Node tell nobody; then its streams never end. It
+ * also wants nothing more after a GOAWAY, once no stream is active; then the streams end as their users read them.
+ */
+export function isStuck(session: Http2Session): boolean {
+  if (session.destroyed) return false;
+  if (!session.closed) return true;
+  const key = Reflect.ownKeys(session).find(
+    (each) => typeof each === 'symbol' && each.description === 'state',
+  );
+  const state = key === undefined ? undefined : hidden<{ streams?: Map<number, Http2Stream> }>(session, key);
+  if (!(state?.streams instanceof Map)) throw changed("the streams of Node's HTTP/2 session");
+  return [...state.streams.values()].some(
+    (stream) => !stream.destroyed && ACTIVE_STATES.has(stream.state.state),
+  );
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -503,21 +544,5 @@ export function addResponseHeader(stream: ServerHttp2Stream, key: string, value:
   stream.respond = (headers: OutgoingHttpHeaders = {}, options) => {
     headers[key] = value;
     respond.call(stream, headers, options);
-  };
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// 9. A session that is on its way out when its server shuts down.
-//
-// tryShutdown() gives each session's close() a callback, and waits for it (`server.ts`, closeSession). Once a peer's hang-up has
-// destroyed a session, and until its socket has closed, Node's close() does nothing, and drops the callback
-// (`lib/internal/http2/core.js`): tryShutdown() would never end.
-
-/** Has `session.close(callback)` call back whenever the session closes. */
-export function alwaysCallBackOnClose(session: ServerHttp2Session): void {
-  const { close } = session;
-  session.close = (callback) => {
-    if (callback !== undefined && session.destroyed && !session.closed) session.once('close', callback);
-    else close.call(session, callback);
   };
 }

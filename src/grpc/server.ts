@@ -3,13 +3,14 @@ import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { UnixListener } from '../socket/unix-listener.js';
 import { Connection } from './connection.js';
+import { endInTwoSteps } from './graceful-end.js';
 import {
   type AnyHttp2Server,
-  alwaysCallBackOnClose,
   bridgedSocketOf,
   listenOnUnixPathsWith,
   replaceCreateHttp2Server,
 } from './internals.js';
+import { leaveAfterLoss } from './leave-after-loss.js';
 import type { FdServerOptions } from './options.js';
 import { registerStream, setConnectionOf } from './server-call.js';
 import { fdServerCredentialsIn } from './server-credentials.js';
@@ -63,12 +64,9 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): voi
     const connection = socket === undefined ? undefined : connections.get(socket);
     if (connection === undefined) return;
     setConnectionOf(session, connection);
-    alwaysCallBackOnClose(session);
-    // Sequence numbers are of no use any more on a connection that lost descriptors: the channel is sent to a new one.
-    // In a later turn, so that a call in the very bytes with which descriptors were lost reaches its handler and fails there.
-    // A session that closes already refuses it, and its next attempt waits for as long as the table is full.
-    connection.onDescriptorsLost = () => setImmediate(() => session.close());
-    if (connection.hasLostDescriptors) connection.onDescriptorsLost();
+    connection.findSession = () => session;
+    endInTwoSteps(session, connection);
+    leaveAfterLoss(session, connection);
   });
 
   // Before grpc-js looks at the call, so that also one that it refuses is known to the books.

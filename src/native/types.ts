@@ -114,6 +114,13 @@ export interface Bridge {
   send(buffers: readonly Uint8Array[], limit: number, descriptors: Int32Array, count: number): number;
   /** As {@link SocketHandle.probe}. */
   probe(fd: number): number;
+  /**
+   * Sends `bytes`, 64 KiB at the most, behind all that Node has written. False, and nothing happens, where that does not end with
+   * a whole write of Node's, or Node has written nothing yet.
+   */
+  insert(bytes: Uint8Array): boolean;
+  /** Whether Node is not reading, though not all that came has been read. */
+  isPaused(): boolean;
   /** All that Node wrote has been sent, and no more will come. FLUSHED follows at once. */
   endWriting(): void;
   /** DRAINED follows when all that came has been handed to Node, unless the connection ends with it. */
