@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { fdToInode, inodeToUrl } from '../descriptor/inode-url.js';
+import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import type { Inode } from '../exchange/names.js';
 import { native } from '../native/binding.js';
@@ -57,7 +58,7 @@ export function duplicateToSend(fd: number): SharedDescriptor {
   if (!Number.isInteger(fd) || fd < 0 || fd > 0x7fff_ffff) {
     throw new GrpcFdError(
       'ERR_GRPCFD_INVALID_ARGUMENT',
-      `a file descriptor is a non-negative integer, not ${typeof fd === 'string' ? JSON.stringify(fd) : String(fd)}` +
+      `a file descriptor is a non-negative integer, not ${quotePeerText(fd)}` +
         (fd === -1 ? ': has the file been closed?' : ''),
     );
   }
