@@ -1,5 +1,6 @@
 import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
+import { clearTimeout, setTimeout } from '../timers.js';
 import type { CallScope } from './call-scope.js';
 import { MAX_TIMER_MS } from './clock.js';
 import type { Exchange, Taken } from './exchange.js';

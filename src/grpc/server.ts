@@ -1,6 +1,7 @@
 import type { ServerHttp2Session } from 'node:http2';
 import * as grpc from '@grpc/grpc-js';
 import { UnixListener } from '../socket/unix-listener.js';
+import { setImmediate } from '../timers.js';
 import { Connection } from './connection.js';
 import {
   type AnyHttp2Server,
