@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { fdToInode, inodeToUrl } from '../descriptor/inode-url.js';
+import { inodeToUrl } from '../descriptor/inode-url.js';
 import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import type { Inode } from '../exchange/names.js';
@@ -14,15 +14,19 @@ export class SharedDescriptor {
   readonly #fd: number;
   #references = 1;
 
-  /** Takes `fd` over, and closes it if it throws. */
+  /**
+   * Takes `fd` over, and closes it if it throws.
+   *
+   * @throws GrpcFdError `ERR_GRPCFD_SEND_FAILED` when the kernel does not tell its inode
+   */
   constructor(fd: number) {
     this.#fd = fd;
     native.guard(fd);
     try {
-      this.inode = fdToInode(fd);
-    } catch (error) {
+      this.inode = native.inode(fd);
+    } catch (cause) {
       native.close(fd);
-      throw error;
+      throw sendFailed('the file', cause);
     }
   }
 
@@ -62,10 +66,18 @@ export function duplicateToSend(fd: number): SharedDescriptor {
         (fd === -1 ? ': has the file been closed?' : ''),
     );
   }
+  return new SharedDescriptor(duplicate(fd));
+}
+
+function duplicate(fd: number): number {
   try {
-    return new SharedDescriptor(native.duplicate(fd));
+    return native.duplicate(fd);
   } catch (cause) {
-    const text = `file descriptor ${fd} cannot be sent: ${(cause as Error).message}`;
-    throw new GrpcFdError('ERR_GRPCFD_SEND_FAILED', text, { cause });
+    throw sendFailed(`file descriptor ${fd}`, cause);
   }
+}
+
+function sendFailed(what: string, cause: unknown): GrpcFdError {
+  const text = `${what} cannot be sent: ${(cause as Error).message}`;
+  return new GrpcFdError('ERR_GRPCFD_SEND_FAILED', text, { cause });
 }
