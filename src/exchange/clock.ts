@@ -1,3 +1,5 @@
+import { clearTimeout, now, setTimeout } from '../timers.js';
+
 /** Time as the exchange needs it; tests bring their own. */
 export interface Clock {
   /** Milliseconds that never go backwards. */
@@ -11,7 +13,7 @@ export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Its timers never keep the process alive: holding descriptors is no reason to stay. */
 export const systemClock: Clock = {
-  now: () => performance.now(),
+  now,
   schedule(run, delayMs) {
     const timer = setTimeout(run, delayMs);
     timer.unref();

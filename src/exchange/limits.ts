@@ -1,3 +1,4 @@
+import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 
 /** What one connection may hold. Each is a positive integer; `Infinity` switches it off. */
@@ -44,7 +45,7 @@ export function resolveLimits(
     if (value === Number.POSITIVE_INFINITY || (Number.isSafeInteger(value) && value > 0)) return value;
     throw new GrpcFdError(
       'ERR_GRPCFD_INVALID_ARGUMENT',
-      `${name} must be a positive integer or Infinity, not ${String(value)}`,
+      `${name} must be a positive integer or Infinity, not ${quotePeerText(value)}`,
     );
   };
   return {

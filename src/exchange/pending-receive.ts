@@ -1,4 +1,6 @@
+import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
+import { clearTimeout, setTimeout } from '../timers.js';
 import type { CallScope } from './call-scope.js';
 import { MAX_TIMER_MS } from './clock.js';
 import type { Exchange, Taken } from './exchange.js';
@@ -122,7 +124,7 @@ export class PendingReceive {
       this.fail(
         new GrpcFdError(
           'ERR_GRPCFD_INVALID_ARGUMENT',
-          `timeoutMs must be ${range}, not ${String(timeoutMs)}`,
+          `timeoutMs must be ${range}, not ${quotePeerText(timeoutMs)}`,
         ),
       );
       return;

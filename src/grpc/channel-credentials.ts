@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../errors.js';
 import { descriptorsLost } from '../exchange/exchange.js';
+import { setImmediate } from '../timers.js';
 import { type ConnectionSource, callCredentialsOfSubchannel } from './call-binding.js';
 import { fdCredentialsIn } from './call-credentials.js';
 import { Connection } from './connection.js';

@@ -3,6 +3,7 @@ import { MAX_TIMER_MS } from '../exchange/clock.js';
 import { DEFAULT_LIMITS } from '../exchange/limits.js';
 import type { InodeName, SequenceName } from '../exchange/names.js';
 import { PendingReceive, type ReceiveOptions } from '../exchange/pending-receive.js';
+import { clearTimeout, setTimeout } from '../timers.js';
 import { Attachment, type Reason } from './attachment.js';
 import type { CallUse, CallUseOwner } from './call-use.js';
 import {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
+import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import { Exchange } from '../exchange/exchange.js';
 import { resolveLimits } from '../exchange/limits.js';
@@ -260,7 +261,7 @@ export function connectionClosed(): GrpcFdError {
 export function wrongConnection(reference: Reference): GrpcFdError {
   return new GrpcFdError(
     'ERR_GRPCFD_WRONG_CONNECTION',
-    `${formatReference(reference.id, reference.number)} names a descriptor of another connection or call: was the call that brought it started with the options() of ` +
+    `${quotePeerText(formatReference(reference.id, reference.number))} names a descriptor of another connection or call: was the call that brought it started with the options() of ` +
       'its credentials?',
   );
 }

@@ -1,4 +1,5 @@
 import { constants, type ServerHttp2Session } from 'node:http2';
+import { clearTimeout, now, setTimeout } from '../timers.js';
 import type { Connection } from './connection.js';
 
 /**
@@ -56,13 +57,13 @@ export function endInTwoSteps(session: ServerHttp2Session, connection: Connectio
   };
 
   const finishWhenRead = (): void => {
-    const began = performance.now();
+    const began = now();
     let readAt: number | undefined;
     const check = (): void => {
-      const now = performance.now();
-      if (connection.hasPeerReadAll()) readAt ??= now;
-      const graceIsOver = readAt !== undefined && now - readAt >= GRACE_MS;
-      if (graceIsOver || now - began >= LONGEST_GRACE_MS) finish();
+      const time = now();
+      if (connection.hasPeerReadAll()) readAt ??= time;
+      const graceIsOver = readAt !== undefined && time - readAt >= GRACE_MS;
+      if (graceIsOver || time - began >= LONGEST_GRACE_MS) finish();
       else timer = setTimeout(check, CHECK_MS).unref();
     };
     check();

@@ -1,5 +1,6 @@
 import { Duplex } from 'node:stream';
 import type * as grpc from '@grpc/grpc-js';
+import { fitIntoTrailers, quotePeerText } from '../error-text.js';
 import { statusOfSystemError } from '../errors.js';
 import { fromAnyCall } from './server-call.js';
 import type { FdServerCall } from './transceiver.js';
@@ -34,8 +35,8 @@ type AsyncHandler<Handler> = [Handler] extends [never]
  * Makes an asynchronous function a handler of grpc-js: what it returns is the reply, what it throws becomes the call's
  * status, and nothing is left unhandled. A {@link GrpcFdError} has its own status; anything else with a numeric `code` keeps
  * that, with its `details` and `metadata`; a failed syscall has the status of its errno (ENOENT: NOT_FOUND), and its message; the rest is
- * UNKNOWN. A streaming call is ended when the function has finished,
- * unless it did that itself.
+ * UNKNOWN. A text of more than 4096 bytes is cut, so that the status fits into the call's trailers; its metadata is not.
+ * A streaming call is ended when the function has finished, unless it did that itself.
  *
  * `fds` is the call's transceiver. On a connection that cannot carry descriptors the handler still runs, and what it sends
  * or receives fails with `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`.
@@ -97,25 +98,27 @@ function keepWritable(stream: Duplex): void {
 }
 
 /**
- * What grpc-js can make a status of. An object may be one, whether it is an Error or not. Half a surrogate pair, which a peer's
- * bytes can bring into an error's text, is replaced: grpc-js puts the text through encodeURI(), which would throw.
+ * What grpc-js can make a status of. An object may be one, whether it is an Error or not. Its text is made to fit into trailers: grpc-js
+ * puts it there as it is, and hangs with one that is too long, or throws at half a surrogate pair.
  */
 function toStatus(thrown: unknown): object {
   const status = typeof thrown === 'object' && thrown !== null ? thrown : new Error(String(thrown));
   const { message, details } = status as { message?: unknown; details?: unknown };
   const code = statusOfSystemError(status);
-  const mended = {
-    message: wellFormed(message),
-    details: wellFormed(code === undefined ? details : message),
-  };
-  if (mended.message === message && mended.details === details) return status;
-  return Object.create(status, {
-    message: { value: mended.message },
-    details: { value: mended.details },
-    ...(code === undefined ? {} : { code: { value: code } }),
-  });
+  const text = fit(message);
+  const mended: PropertyDescriptorMap = {};
+  if (text !== message) mended['message'] = { value: text };
+  if (code !== undefined) {
+    mended['code'] = { value: code };
+    mended['details'] = { value: text };
+  } else if (typeof details === 'string' && fit(details) !== details) {
+    mended['details'] = { value: fit(details) };
+  }
+  return Object.keys(mended).length === 0 ? status : Object.create(status, mended);
 }
 
-function wellFormed(text: unknown): unknown {
-  return typeof text === 'string' ? Buffer.from(text).toString() : text;
+/** Whatever stands where a text should: grpc-js would turn it into one. */
+function fit(text: unknown): string | undefined {
+  if (text === undefined) return undefined;
+  return typeof text === 'string' ? fitIntoTrailers(text) : quotePeerText(text);
 }

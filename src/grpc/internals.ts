@@ -24,6 +24,7 @@ import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
 import { BridgedStream, type BridgedStreamListener } from '../socket/bridged-stream.js';
+import { nextTick, setImmediate } from '../timers.js';
 
 function changed(what: string): GrpcFdError {
   return new GrpcFdError(
@@ -458,10 +459,10 @@ export function listenOnUnixPathsWith(
       });
       books._pipeName = path;
     } catch (error) {
-      process.nextTick(() => server.emit('error', error as Error));
+      nextTick(() => server.emit('error', error as Error));
       return this;
     }
-    process.nextTick(() => {
+    nextTick(() => {
       if (books._handle !== null) server.emit('listening');
     });
     return this;

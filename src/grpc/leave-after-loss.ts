@@ -1,4 +1,5 @@
 import type { ServerHttp2Session } from 'node:http2';
+import { clearTimeout, now, setTimeout } from '../timers.js';
 import type { Connection } from './connection.js';
 
 /** Calls whose HEADERS were on their way with the loss follow each other within this time. */
@@ -25,15 +26,15 @@ export function leaveAfterLoss(session: ServerHttp2Session, connection: Connecti
     clearTimeout(timer);
     const leave = (): void => {
       const somethingCame = connection.isOpen && connection.stats().bytesRead > bytesRead;
-      if (unlessBytesFollow && somethingCame && performance.now() < leavesAt) leaveIn(ms, true);
+      if (unlessBytesFollow && somethingCame && now() < leavesAt) leaveIn(ms, true);
       else session.close();
     };
-    timer = setTimeout(leave, Math.min(ms, Math.max(leavesAt - performance.now(), 0))).unref();
+    timer = setTimeout(leave, Math.min(ms, Math.max(leavesAt - now(), 0))).unref();
   };
 
   const lost = (): void => {
     if (leavesAt > 0) return;
-    leavesAt = performance.now() + LONGEST_MS;
+    leavesAt = now() + LONGEST_MS;
     session.on('stream', () => leaveIn(NEXT_CALL_MS, false));
     session.once('close', () => clearTimeout(timer));
     leaveIn(QUIET_MS, true);

@@ -1,4 +1,5 @@
 import * as grpc from '@grpc/grpc-js';
+import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import { type ExchangeLimits, resolveLimits } from '../exchange/limits.js';
 import type { FdConnection } from './transceiver.js';
@@ -48,7 +49,7 @@ export function checkArguments(role: 'channel' | 'server', inner: object, option
   if (unknown !== undefined) {
     throw new GrpcFdError(
       'ERR_GRPCFD_INVALID_ARGUMENT',
-      `${role}Credentials() has no option ${JSON.stringify(unknown)}`,
+      `${role}Credentials() has no option ${quotePeerText(unknown)}`,
     );
   }
   resolveLimits(options);

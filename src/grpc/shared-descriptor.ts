@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { fdToInode, inodeToUrl } from '../descriptor/inode-url.js';
+import { inodeToUrl } from '../descriptor/inode-url.js';
+import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import type { Inode } from '../exchange/names.js';
 import { native } from '../native/binding.js';
@@ -13,15 +14,19 @@ export class SharedDescriptor {
   readonly #fd: number;
   #references = 1;
 
-  /** Takes `fd` over, and closes it if it throws. */
+  /**
+   * Takes `fd` over, and closes it if it throws.
+   *
+   * @throws GrpcFdError `ERR_GRPCFD_SEND_FAILED` when the kernel does not tell its inode
+   */
   constructor(fd: number) {
     this.#fd = fd;
     native.guard(fd);
     try {
-      this.inode = fdToInode(fd);
-    } catch (error) {
+      this.inode = native.inode(fd);
+    } catch (cause) {
       native.close(fd);
-      throw error;
+      throw sendFailed('the file', cause);
     }
   }
 
@@ -57,14 +62,22 @@ export function duplicateToSend(fd: number): SharedDescriptor {
   if (!Number.isInteger(fd) || fd < 0 || fd > 0x7fff_ffff) {
     throw new GrpcFdError(
       'ERR_GRPCFD_INVALID_ARGUMENT',
-      `a file descriptor is a non-negative integer, not ${typeof fd === 'string' ? JSON.stringify(fd) : String(fd)}` +
+      `a file descriptor is a non-negative integer, not ${quotePeerText(fd)}` +
         (fd === -1 ? ': has the file been closed?' : ''),
     );
   }
+  return new SharedDescriptor(duplicate(fd));
+}
+
+function duplicate(fd: number): number {
   try {
-    return new SharedDescriptor(native.duplicate(fd));
+    return native.duplicate(fd);
   } catch (cause) {
-    const text = `file descriptor ${fd} cannot be sent: ${(cause as Error).message}`;
-    throw new GrpcFdError('ERR_GRPCFD_SEND_FAILED', text, { cause });
+    throw sendFailed(`file descriptor ${fd}`, cause);
   }
+}
+
+function sendFailed(what: string, cause: unknown): GrpcFdError {
+  const text = `${what} cannot be sent: ${(cause as Error).message}`;
+  return new GrpcFdError('ERR_GRPCFD_SEND_FAILED', text, { cause });
 }

@@ -1,4 +1,5 @@
 import { urlToInode } from '../descriptor/inode-url.js';
+import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import type { InodeName } from '../exchange/names.js';
 
@@ -45,7 +46,7 @@ export function parseSource(source: DescriptorSource): InodeName | Reference {
     if (!isId(id) || !isCount(number)) {
       throw new GrpcFdError(
         'ERR_GRPCFD_INVALID_REFERENCE',
-        `${JSON.stringify(source)} is not a reference fd:<id>:<number>`,
+        `${quotePeerText(source)} is not a reference fd:<id>:<number>`,
       );
     }
     return { kind: 'reference', id, number: Number(number) };

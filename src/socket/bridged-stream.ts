@@ -6,6 +6,7 @@ import {
   OUTGOING,
   type PeerCredentials,
 } from '../native/types.js';
+import { clearTimeout, setTimeout } from '../timers.js';
 import { arrivals } from './arrivals.js';
 import type { DescriptorOwner, OutgoingDescriptor } from './outgoing-descriptors.js';
 import { isTransient, Sender } from './sender.js';
