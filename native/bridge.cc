@@ -6,6 +6,7 @@
 #include <linux/sockios.h>
 #include <new>
 #include <poll.h>
+#include <string>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <utility>
@@ -25,6 +26,9 @@ constexpr int kReadsPerTurn = 32;
 constexpr size_t kReadSize = 64 * 1024;
 // Times that the memory for forwarding is filled in a turn.
 constexpr int kForwardsPerTurn = 16;
+
+// Node stops reading while it writes. For longer than this it does so only where a write goes nowhere, or for good.
+constexpr uint64_t kStalledMs = 250;
 
 struct Search {
   int fd;
@@ -73,11 +77,11 @@ napi_value Bridge::DefineClass(napi_env env) {
       method("send", Send),
       method("probe", Probe),
       method("insert", Insert),
-      method("isPaused", IsPaused),
       method("endWriting", EndWriting),
       method("readToEnd", ReadToEnd),
       method("detach", Detach),
       method("hasHungUp", HasHungUp),
+      method("peerInode", PeerInode),
       method("unread", Unread),
       method("ref", Ref),
       method("bytesRead", BytesRead),
@@ -229,7 +233,7 @@ void Bridge::BeforeWait() {
   if (napi_open_handle_scope(env_, &scope) != napi_ok) return;
   due_ = false;
   Forward();
-  if (IsOpen() && paused_ && CanFeed() && NodeReads()) paused_ = false;
+  if (IsOpen() && paused_ && CanFeed() && NodeReads()) paused_ = stalled_ = false;
   if (IsOpen() && read_to_end_ && !paused_) Feed();
   if (IsOpen()) {
     UpdateWatch();
@@ -243,13 +247,35 @@ void Bridge::MarkDue() {
   environment_.AddDue(this);
 }
 
+void Bridge::Pause() {
+  if (std::exchange(paused_, true)) return;
+  paused_at_ = uv_now(environment_.loop());
+  MarkDue();
+  environment_.WatchForStalls();
+}
+
+bool Bridge::CheckStalled() {
+  if (!paused_ || stalled_) return false;
+  napi_handle_scope scope = nullptr;
+  if (napi_open_handle_scope(env_, &scope) != napi_ok) return false;
+  const bool again = TellStalled();
+  napi_close_handle_scope(env_, scope);
+  return again;
+}
+
+bool Bridge::TellStalled() {
+  if (!CanFeed() || NodeReads()) return false;
+  const bool writing = !rest_.empty() || uv_stream_get_write_queue_size(stream_) > 0;
+  if (writing || uv_now(environment_.loop()) - paused_at_ < kStalledMs) return true;
+  stalled_ = true;
+  Emit(Event::kStalled);
+  return false;
+}
+
 // Hands to Node what has come, as uv__read does.
 void Bridge::Feed() {
   for (int reads = 0; reads < kReadsPerTurn && !reading_ended_ && CanFeed(); reads++) {
-    if (!NodeReads()) {
-      paused_ = true;
-      return;
-    }
+    if (!NodeReads()) return Pause();
     if (!FeedOnce()) return;
   }
 }
@@ -552,16 +578,6 @@ napi_value Bridge::Insert(napi_env env, napi_callback_info info) {
   return result;
 }
 
-// Whether Node is not reading, though not all that came has been read.
-napi_value Bridge::IsPaused(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  Bridge* bridge = Unwrap(env, arguments.self());
-  if (bridge == nullptr) return nullptr;
-  napi_value result = nullptr;
-  napi_get_boolean(env, bridge->CanFeed() && !bridge->reading_ended_ && !bridge->NodeReads(), &result);
-  return result;
-}
-
 napi_value Bridge::EndWriting(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   Bridge* bridge = Unwrap(env, arguments.self());
@@ -604,6 +620,18 @@ napi_value Bridge::HasHungUp(napi_env env, napi_callback_info info) {
   if (bridge == nullptr) return nullptr;
   napi_value result = nullptr;
   napi_get_boolean(env, (Poll(bridge->socket_.Get(), 0) & POLLHUP) != 0, &result);
+  return result;
+}
+
+napi_value Bridge::PeerInode(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  uint64_t device = 0;
+  uint64_t inode = 0;
+  Bridge* bridge = Unwrap(env, arguments.self());
+  if (bridge == nullptr || !FindPeer(bridge->socket_.Get(), &device, &inode)) return nullptr;
+  const std::string text = std::to_string(device) + "/" + std::to_string(inode);
+  napi_value result = nullptr;
+  napi_create_string_utf8(env, text.data(), text.size(), &result);
   return result;
 }
 

@@ -36,6 +36,9 @@ class Bridge final : public LoopHandle {
   // Before each wait of the event loop, for a bridge that is due: forwards, and looks whether Node reads again.
   void BeforeWait();
 
+  // Tells JavaScript if Node has not been reading for long, though it has nothing to write. Returns whether to ask again.
+  bool CheckStalled();
+
   // Passes on what the kernel takes now. The process is about to exit.
   void Forward();
 
@@ -43,7 +46,7 @@ class Bridge final : public LoopHandle {
   // Who forwards what Node wrote. See OUTGOING in src/native/types.ts.
   enum class Outgoing { kNative, kScript, kHeld, kDiscard };
   // What JavaScript is told. See BRIDGE_EVENT in src/native/types.ts.
-  enum class Event { kArrived, kOutgoing, kSendFailed, kFlushed, kHungUp, kDrained };
+  enum class Event { kArrived, kOutgoing, kSendFailed, kFlushed, kHungUp, kDrained, kStalled };
 
   Bridge(napi_env env, Environment& environment) : env_(env), environment_(environment) {}
   ~Bridge();
@@ -56,11 +59,11 @@ class Bridge final : public LoopHandle {
   static napi_value Send(napi_env env, napi_callback_info info);
   static napi_value Probe(napi_env env, napi_callback_info info);
   static napi_value Insert(napi_env env, napi_callback_info info);
-  static napi_value IsPaused(napi_env env, napi_callback_info info);
   static napi_value EndWriting(napi_env env, napi_callback_info info);
   static napi_value ReadToEnd(napi_env env, napi_callback_info info);
   static napi_value Detach(napi_env env, napi_callback_info info);
   static napi_value HasHungUp(napi_env env, napi_callback_info info);
+  static napi_value PeerInode(napi_env env, napi_callback_info info);
   static napi_value Unread(napi_env env, napi_callback_info info);
   static napi_value Ref(napi_env env, napi_callback_info info);
   static napi_value BytesRead(napi_env env, napi_callback_info info);
@@ -87,6 +90,8 @@ class Bridge final : public LoopHandle {
   void DropRest(size_t size);
   void FinishWriting();
   void HangUp();
+  void Pause();
+  bool TellStalled();
   void MarkDue();
   void UpdateWatch();
   void Emit(Event event, int value = 0);
@@ -122,6 +127,8 @@ class Bridge final : public LoopHandle {
   bool reading_ended_ = false;
   // Something came while Node was not reading.
   bool paused_ = false;
+  uint64_t paused_at_ = 0;
+  bool stalled_ = false;
   bool hung_up_ = false;
   bool read_to_end_ = false;
   bool due_ = false;

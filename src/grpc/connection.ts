@@ -4,12 +4,13 @@ import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import { Exchange } from '../exchange/exchange.js';
 import { resolveLimits } from '../exchange/limits.js';
-import type { Inode, InodeName, SequenceName } from '../exchange/names.js';
+import type { Arrival, Inode, InodeName, SequenceName } from '../exchange/names.js';
 import { type ReceiveOptions, receive } from '../exchange/pending-receive.js';
 import { SequenceCounter } from '../exchange/sequence-counter.js';
 import { native } from '../native/binding.js';
 import type { BridgedStream } from '../socket/bridged-stream.js';
 import type { OutgoingDescriptor } from '../socket/outgoing-descriptors.js';
+import { setImmediate } from '../timers.js';
 import { bridgedConnection, connectionFailed, isStuck, type sessionOf } from './internals.js';
 import type { FdConnectionOptions } from './options.js';
 import { Outcome, type OutcomeSink, Sent, type SentFd } from './sent.js';
@@ -64,9 +65,10 @@ export class Connection extends Transceiver implements FdConnection {
     // A server learns from the first call's metadata whether its client names descriptors exactly. A client learns of its server
     // only from a response, and must not give up before what the server may have named.
     this.exchange.exactPeer = role === 'client';
+    socketDevice ??= inodeOf(fd).replace(/[^/]*$/, '');
     const { socket, stream } = bridgedConnection(fd, allowHalfOpen, {
       onDescriptors: (fds, truncated) => this.#received(fds, truncated),
-      onPeerLost: () => this.#peerLost(),
+      onStalled: () => this.#stalled(),
       onClosed: () => this.#closing(),
     });
     this.socket = socket;
@@ -194,17 +196,36 @@ export class Connection extends Transceiver implements FdConnection {
   }
 
   #received(fds: number[], truncated: boolean): void {
-    if (fds.length > 0) this.exchange.arrive(fds.map((fd) => ({ fd, inode: inodeOf(fd) })));
+    if (fds.length > 0) this.exchange.arrive(fds.map((fd) => this.#arrivalOf(fd)));
     if (!truncated) return;
     this.exchange.lose();
     this.#lostDescriptors = true;
     this.onDescriptorsLost?.();
   }
 
-  #peerLost(): void {
+  /**
+   * The peer's own end of this connection would keep it open after the peer has gone, and with it all that it holds. Nobody has a
+   * use for it, so it is closed. What takes its place keeps the numbers right, and a receive of it fails.
+   */
+  #arrivalOf(fd: number): Arrival {
+    const inode = inodeOf(fd);
+    try {
+      if (!inode.startsWith(socketDevice ?? '') || inode !== this.#stream.peerInode) return { fd, inode };
+      const placeholder = native.placeholder();
+      native.close(fd);
+      return { fd: placeholder, inode: NO_INODE };
+    } catch (cause) {
+      // The descriptor table is full.
+      setImmediate(() => this.socket.destroy(connectionFailed(cause as Error)));
+      return { fd, inode };
+    }
+  }
+
+  /** A session that has ended without a word would keep the connection, its calls and all that it holds for ever. */
+  #stalled(): void {
     const session = this.findSession?.();
     if (session !== undefined && isStuck(session)) {
-      this.socket.destroy(connectionFailed(new Error('the peer closed it')));
+      this.socket.destroy(connectionFailed(new Error('HTTP/2 gave up on what the peer sent')));
     }
   }
 
@@ -250,9 +271,14 @@ function inodeOf(fd: number): Inode {
   try {
     return native.inode(fd);
   } catch {
-    return '0/0';
+    return NO_INODE;
   }
 }
+
+const NO_INODE: Inode = '0/0';
+
+/** `<st_dev>/` of every socket, once a connection has shown it. */
+let socketDevice: string | undefined;
 
 export function connectionClosed(): GrpcFdError {
   return new GrpcFdError('ERR_GRPCFD_CONNECTION_CLOSED', 'the connection closed');

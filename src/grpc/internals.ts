@@ -61,8 +61,8 @@ export interface BridgedConnection {
 }
 
 export interface BridgedConnectionListener extends Pick<BridgedStreamListener, 'onDescriptors'> {
-  /** Node does not read any more from a peer that has hung up: for good, or until its user has read what came before. */
-  onPeerLost(): void;
+  /** As {@link BridgedStreamListener.onStalled}. */
+  onStalled(): void;
   /** Runs once, in the turn in which the socket is destroyed, before its 'close'. */
   onClosed(): void;
 }
@@ -90,7 +90,7 @@ export function bridgedConnection(
     const stream = new BridgedStream(fd, far, near, {
       onDescriptors: (fds, truncated) => listener.onDescriptors(fds, truncated),
       onFailed: (error) => opened.destroy(connectionFailed(error)),
-      onPeerLost: () => listener.onPeerLost(),
+      onStalled: () => listener.onStalled(),
       onClosed: () => listener.onClosed(),
     });
     hookHandle(opened, `unix:pid=${pid},uid=${uid},gid=${gid}`, (close) => stream.close(close));
@@ -516,9 +516,10 @@ export function leaveConnection(socket: net.Socket): void {
 const ACTIVE_STATES: ReadonlySet<number | undefined> = new Set([2, 5, 6]);
 
 /**
- * Of a session that does not read, though its peer has hung up and no write is under way: whether that is for good. nghttp2 wants
- * nothing more after an error that ends the session, of which older versions of Node tell nobody; then its streams never end. It
- * also wants nothing more after a GOAWAY, once no stream is active; then the streams end as their users read them.
+ * Of a session that does not read what has come, though no write is under way: whether that is for good. nghttp2 wants nothing more
+ * after an error that ends the session, of which older versions of Node tell nobody (it is mended by nodejs/node pull request 62867);
+ * then its streams never end. It also wants nothing more after a GOAWAY, once no stream is active; then the streams end as their
+ * users read them. A user who reads slowly is no reason: HTTP/2 goes on reading.
  */
 export function isStuck(session: Http2Session): boolean {
   if (session.destroyed) return false;

@@ -95,6 +95,8 @@ export const BRIDGE_EVENT = {
   HUNG_UP: 4,
   /** After `readToEnd`: nothing more has come from the peer for now. */
   DRAINED: 5,
+  /** Node has not been reading what came for a quarter of a second, though no write of its own was under way. */
+  STALLED: 6,
 } as const;
 
 /**
@@ -119,8 +121,6 @@ export interface Bridge {
    * a whole write of Node's, or Node has written nothing yet.
    */
   insert(bytes: Uint8Array): boolean;
-  /** Whether Node is not reading, though not all that came has been read. */
-  isPaused(): boolean;
   /** All that Node wrote has been sent, and no more will come. FLUSHED follows at once. */
   endWriting(): void;
   /** DRAINED follows when all that came has been handed to Node, unless the connection ends with it. */
@@ -132,6 +132,11 @@ export interface Bridge {
   detach(): 0 | 1 | 2;
   /** Whether the peer has closed the connection, and not just its side of it. */
   hasHungUp(): boolean;
+  /**
+   * `<st_dev>/<st_ino>` of the socket at the other end. Undefined where the kernel does not tell: without its module unix_diag, in
+   * another network namespace, or once that end is closed.
+   */
+  peerInode(): string | undefined;
   /** Memory in the kernel that is taken up by what the peer has not read, in bytes. */
   unread(): number;
   /** Keeps the process alive until it is closed. */

@@ -20,9 +20,6 @@ const { EAGAIN, ECANCELED, EPIPE } = constants.errno;
  */
 const READ_TO_END_MS = 1_000;
 
-/** How long Node may go on not reading from a peer that has hung up: longer than any write takes that goes nowhere. */
-const PAUSED_MS = 250;
-
 /** How long a closed connection waits for a peer that reads nothing of what was written before. */
 const LINGER_MS = 10_000;
 
@@ -44,8 +41,8 @@ export interface BridgedStreamListener {
   onDescriptors(fds: number[], truncated: boolean): void;
   /** Nothing can be sent any more, and what came has been read. The listener has to destroy Node's socket. */
   onFailed(error: Error): void;
-  /** The peer has hung up, and Node does not read what it sent before, nor that it ended. Nothing can be sent any more. */
-  onPeerLost(): void;
+  /** Node has not been reading what came for a while, though no write of its own was under way. */
+  onStalled(): void;
   /** Node closes its socket. Nothing else is called after it. */
   onClosed(): void;
 }
@@ -73,6 +70,7 @@ export class BridgedStream {
   /** Why nothing can be sent any more. */
   #sendError: Error | undefined;
   #descriptorsReceived = 0;
+  #peerInode: string | undefined;
   /** Runs while a message is not tried again yet. */
   #retryTimer: NodeJS.Timeout | undefined;
   /** What Node wrote meanwhile. */
@@ -153,6 +151,12 @@ export class BridgedStream {
     return this.#sender.isIdle && this.#backlogBytes === 0 && this.#bridge.unread() === 0;
   }
 
+  /** `<st_dev>/<st_ino>` of the socket at the other end; undefined where the kernel does not tell. */
+  get peerInode(): string | undefined {
+    this.#peerInode ??= this.#bridge.peerInode();
+    return this.#peerInode;
+  }
+
   /** As many descriptors wait as one connection may have in flight, because its peer reads none. */
   get isHeldUp(): boolean {
     return this.#retryTimer !== undefined && this.#unread.mustWait(this.pendingDescriptors);
@@ -205,12 +209,12 @@ export class BridgedStream {
         break;
       case BRIDGE_EVENT.HUNG_UP:
         this.#failSending(systemError(EPIPE, 'sendmsg'));
-        setTimeout(() => {
-          if (this.isOpen && this.#bridge.isPaused()) this.#listener.onPeerLost();
-        }, PAUSED_MS);
         break;
       case BRIDGE_EVENT.DRAINED:
         this.#fail();
+        break;
+      case BRIDGE_EVENT.STALLED:
+        if (this.isOpen) this.#listener.onStalled();
         break;
     }
   }

@@ -23,7 +23,7 @@ function bridged(fd: number) {
   const closed: boolean[] = [];
   const { socket, stream } = internals.bridgedConnection(fd, false, {
     onDescriptors: (fds) => native.closeAll(fds),
-    onPeerLost: () => {},
+    onStalled: () => {},
     onClosed: () => closed.push(stream.isOpen),
   });
   defer(() => socket.destroy());
