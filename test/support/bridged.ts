@@ -46,6 +46,17 @@ export function bridged(fd: number, options: SocketOptions = {}): Bridged {
   return { socket, stream, closed };
 }
 
+interface PipeHandle {
+  close(callback?: () => void): void;
+  readStart(): number;
+  readStop(): number;
+}
+
+/** Node's handle below a socket. */
+export function handleOf(socket: Socket): PipeHandle {
+  return Reflect.get(socket, '_handle') as PipeHandle;
+}
+
 /** A connected socket that is read and written by hand, and goes with the test. */
 export class RawPeer {
   readonly #handle: Handle;
