@@ -271,6 +271,8 @@ bool Bridge::FeedOnce() {
       LeaveDescriptors(environment_, std::move(message), arrived);
       TellArrived();
     }
+    // It threw, and a handler of uncaught exceptions destroyed the socket.
+    if (stream_ == nullptr) return false;
   }
   if (bytes > 0) {
     bytes_read_ += static_cast<double>(bytes);
