@@ -146,7 +146,7 @@ int Bridge::Start(int socket, int far, int near) {
   }
   uv_handle_set_data(AsHandle(far_poll_), this);
   open_polls_ = 2;
-  // Node's own handle keeps the process alive, where it should: it is active while Node reads or writes.
+  // Node's own handle keeps the process alive, where it should: it is active while Node reads or writes. See UpdateWatch too.
   uv_unref(AsHandle(socket_poll_));
   uv_unref(AsHandle(far_poll_));
   stream_ = stream;
@@ -299,6 +299,8 @@ bool Bridge::FeedOnce() {
       LeaveDescriptors(environment_, std::move(message), arrived);
       TellArrived();
     }
+    // It threw, and a handler of uncaught exceptions destroyed the socket.
+    if (stream_ == nullptr) return false;
   }
   if (bytes > 0) {
     bytes_read_ += static_cast<double>(bytes);
@@ -433,6 +435,12 @@ void Bridge::UpdateWatch() {
     if (far == 0) uv_poll_stop(far_poll_);
     else uv_poll_start(far_poll_, far, OnFar);
   }
+  // Over a stock socket, the write that the kernel has not taken would still be under way, and a write keeps the process alive,
+  // whether its socket does or not.
+  const bool keeps_process = ref_ || (blocked_ && stream_ != nullptr);
+  if (std::exchange(keeps_process_, keeps_process) == keeps_process) return;
+  if (keeps_process) uv_ref(AsHandle(socket_poll_));
+  else uv_unref(AsHandle(socket_poll_));
 }
 
 // Calls JavaScript in a callback scope of its own, as every event of Node's does.
@@ -645,11 +653,13 @@ napi_value Bridge::Unread(napi_env env, napi_callback_info info) {
   return MakeInt(env, bytes);
 }
 
-// ref(): keeps the process alive while something is left to be sent.
+// ref(): keeps the process alive from now on.
 napi_value Bridge::Ref(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   Bridge* bridge = Unwrap(env, arguments.self());
-  if (bridge != nullptr) uv_ref(AsHandle(bridge->socket_poll_));
+  if (bridge == nullptr) return nullptr;
+  bridge->ref_ = true;
+  bridge->UpdateWatch();
   return nullptr;
 }
 

@@ -132,6 +132,9 @@ class Bridge final : public LoopHandle {
   bool hung_up_ = false;
   bool read_to_end_ = false;
   bool due_ = false;
+  // JavaScript wants the process to stay.
+  bool ref_ = false;
+  bool keeps_process_ = false;
   double bytes_read_ = 0;
   double bytes_written_ = 0;
   // Strong while the bridge is open.

@@ -187,7 +187,7 @@ export class BridgedStream {
     this.#pump();
   }
 
-  /** Sends what the kernel takes now: the process exits. */
+  /** Sends what the kernel takes now: the process is about to exit. */
   flush(): void {
     this.#bridge.forward();
   }
@@ -367,8 +367,14 @@ export class BridgedStream {
   }
 }
 
-/** What Node wrote is with the kernel when its write returns, and survives an exit. Here it may still be in the pair. */
+/**
+ * What a stock socket wrote is with the kernel when its write returns, and survives an exit; and the process does not end before
+ * its writes. Here it may still be in the pair. Where the kernel does not take it all, the process stays: see UpdateWatch in
+ * native/bridge.cc.
+ */
 const open = new Set<BridgedStream>();
-process.on('exit', () => {
+function flushAll(): void {
   for (const stream of open) stream.flush();
-});
+}
+process.on('beforeExit', flushAll);
+process.on('exit', flushAll);
