@@ -62,7 +62,7 @@ export interface BridgedConnection {
 
 export interface BridgedConnectionListener extends Pick<BridgedStreamListener, 'onDescriptors'> {
   /** As {@link BridgedStreamListener.onStalled}. */
-  onStalled(): void;
+  onStalled?(): void;
   /** Runs once, in the turn in which the socket is destroyed, before its 'close'. */
   onClosed(): void;
 }
@@ -90,7 +90,7 @@ export function bridgedConnection(
     const stream = new BridgedStream(fd, far, near, {
       onDescriptors: (fds, truncated) => listener.onDescriptors(fds, truncated),
       onFailed: (error) => opened.destroy(connectionFailed(error)),
-      onStalled: () => listener.onStalled(),
+      onStalled: () => listener.onStalled?.(),
       onClosed: () => listener.onClosed(),
     });
     hookHandle(opened, `unix:pid=${pid},uid=${uid},gid=${gid}`, (close) => stream.close(close));

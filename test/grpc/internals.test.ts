@@ -23,7 +23,6 @@ function bridged(fd: number) {
   const closed: boolean[] = [];
   const { socket, stream } = internals.bridgedConnection(fd, false, {
     onDescriptors: (fds) => native.closeAll(fds),
-    onStalled: () => {},
     onClosed: () => closed.push(stream.isOpen),
   });
   defer(() => socket.destroy());
