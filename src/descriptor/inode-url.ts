@@ -1,6 +1,6 @@
 import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
-import type { Inode } from '../exchange/names.js';
+import type { Inode } from '../inbox/names.js';
 import { native } from '../native/binding.js';
 import { openFile } from './open-file.js';
 

@@ -3,12 +3,12 @@ import type { Readable, Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
+import { closedByOwner, closeWhenCollected } from './close-when-collected.js';
 import { type FileKind, fileKind, isPositioned } from './file-kind.js';
 import { type ReadStreamOptions, readStream, type WriteStreamOptions, writeStream } from './file-streams.js';
 import { devInoToUrl } from './inode-url.js';
 import { type MapOptions, type MappedMemory, mapSealed } from './mapped-memory.js';
 import { openFile } from './open-file.js';
-import { closedByOwner, closeWhenCollected } from './unclosed.js';
 
 const fstatAsync = promisify(fstat);
 const readAsync = promisify(read);

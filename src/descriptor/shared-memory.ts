@@ -9,8 +9,8 @@ import {
   MFD_ALLOW_SEALING,
   MFD_NOEXEC_SEAL,
 } from '../native/types.js';
+import { closedByOwner, closeWhenCollected } from './close-when-collected.js';
 import { type MappedMemory, mapSealed } from './mapped-memory.js';
-import { closedByOwner, closeWhenCollected } from './unclosed.js';
 
 export interface SharedMemoryOptions {
   /** Shown in `/proc/PID/fd` and `/proc/PID/maps`, and good for nothing else. At most 249 bytes. Default `grpcfd`. */

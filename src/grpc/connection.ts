@@ -2,34 +2,35 @@ import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
-import { Exchange } from '../exchange/exchange.js';
-import { resolveLimits } from '../exchange/limits.js';
-import type { Arrival, Inode, InodeName, SequenceName } from '../exchange/names.js';
-import { type ReceiveOptions, receive } from '../exchange/pending-receive.js';
-import { SequenceCounter } from '../exchange/sequence-counter.js';
+import { Inbox } from '../inbox/inbox.js';
+import { resolveLimits } from '../inbox/limits.js';
+import type { Arrival, Inode, InodeName, SequenceName } from '../inbox/names.js';
+import { type ReceiveOptions, receive } from '../inbox/pending-receive.js';
+import { SequenceCounter } from '../inbox/sequence-counter.js';
 import { native } from '../native/binding.js';
 import type { BridgedStream } from '../socket/bridged-stream.js';
 import type { OutgoingDescriptor } from '../socket/outgoing-descriptors.js';
 import { setImmediate } from '../timers.js';
-import { bridgedConnection, connectionFailed, isStuck, type sessionOf } from './internals.js';
+import type { CountedFd } from './counted-fd.js';
+import { bridgedConnection, connectionFailed } from './internals/bridged-socket.js';
+import { isStuck, type sessionOf } from './internals/http2-session.js';
 import type { FdConnectionOptions } from './options.js';
-import { Outcome, type OutcomeSink, Sent, type SentFd } from './sent.js';
-import type { SharedDescriptor } from './shared-descriptor.js';
-import { formatReference, type Reference } from './source.js';
+import { formatReference, type Reference } from './reference.js';
+import { Outcome, type OutcomeSink, Sent, type SentFd } from './send-outcome.js';
 import { type FdConnection, type FdConnectionStats, Transceiver } from './transceiver.js';
 
-/** Told when a connection is about to close, while its exchange is still open. */
+/** Told when a connection is about to close, while its inbox is still open. */
 export interface ConnectionUser {
   connectionClosing(connection: Connection, error: GrpcFdError): void;
 }
 
-/** One connection: the bytes go between its UnixStream and HTTP/2, the descriptors through its exchange. */
+/** One connection: the bytes go between its UnixStream and HTTP/2, the descriptors through its inbox. */
 export class Connection extends Transceiver implements FdConnection {
   readonly id = uniqueId();
   readonly role: 'client' | 'server';
   /** What http2 and tls are given. Destroying it closes the connection. */
   readonly socket: Socket;
-  readonly exchange: Exchange;
+  readonly inbox: Inbox;
   readonly holdMs: number;
   /**
    * The id by which both ends know this connection: the client's. A server learns it from the first call that carries it;
@@ -61,10 +62,10 @@ export class Connection extends Transceiver implements FdConnection {
     this.sharedId = role === 'client' ? this.id : undefined;
     const limits = resolveLimits(options);
     this.holdMs = limits.holdMs;
-    this.exchange = new Exchange(native, limits);
+    this.inbox = new Inbox(native, limits);
     // A server learns from the first call's metadata whether its client names descriptors exactly. A client learns of its server
     // only from a response, and must not give up before what the server may have named.
-    this.exchange.exactPeer = role === 'client';
+    this.inbox.exactPeer = role === 'client';
     socketDevice ??= inodeOf(fd).replace(/[^/]*$/, '');
     const { socket, stream } = bridgedConnection(fd, allowHalfOpen, {
       onDescriptors: (fds, truncated) => this.#received(fds, truncated),
@@ -101,7 +102,7 @@ export class Connection extends Transceiver implements FdConnection {
 
   stats(): FdConnectionStats {
     return {
-      ...this.exchange.stats(),
+      ...this.inbox.stats(),
       bytesRead: this.#stream.bytesRead,
       bytesWritten: this.#stream.bytesWritten,
       sentFds: this.#stream.descriptorsSent,
@@ -113,7 +114,7 @@ export class Connection extends Transceiver implements FdConnection {
    * Queues a descriptor, on a reference of its own: it leaves with the next write. Returns its place among all that were
    * sent on this connection.
    */
-  queue(descriptor: SharedDescriptor, outcome: OutcomeSink): number {
+  queue(descriptor: CountedFd, outcome: OutcomeSink): number {
     if (this.isOpen) this.#stream.queueDescriptor(new Outgoing(descriptor.retain(), outcome));
     else outcome.settle(connectionClosed());
     return this.#outgoing.next();
@@ -146,8 +147,8 @@ export class Connection extends Transceiver implements FdConnection {
    */
   learnOfServer(answer: string | undefined): void {
     if (answer === this.id) this.#exactServer = true;
-    this.exchange.exactPeer = this.#exactServer;
-    this.exchange.inodePeer = !this.#exactServer;
+    this.inbox.exactPeer = this.#exactServer;
+    this.inbox.inodePeer = !this.#exactServer;
   }
 
   addUser(user: ConnectionUser): void {
@@ -158,12 +159,12 @@ export class Connection extends Transceiver implements FdConnection {
     this.#users.delete(user);
   }
 
-  protected send(descriptor: SharedDescriptor): SentFd {
+  protected send(descriptor: CountedFd): SentFd {
     return this.sendNow(descriptor);
   }
 
   /** Queues `descriptor`, whose reference it takes over. */
-  sendNow(descriptor: SharedDescriptor): SentFd {
+  sendNow(descriptor: CountedFd): SentFd {
     if (this.isOpen && this.#stream.isHeldUp) {
       descriptor.release();
       throw new GrpcFdError(
@@ -184,7 +185,7 @@ export class Connection extends Transceiver implements FdConnection {
   ): number | Promise<number> {
     const known = name.kind === 'reference' ? this.nameOf(name) : name;
     if (known === undefined) throw wrongConnection(name as Reference);
-    return receive(this.exchange, known, options);
+    return receive(this.inbox, known, options);
   }
 
   /**
@@ -196,9 +197,9 @@ export class Connection extends Transceiver implements FdConnection {
   }
 
   #received(fds: number[], truncated: boolean): void {
-    if (fds.length > 0) this.exchange.arrive(fds.map((fd) => this.#arrivalOf(fd)));
+    if (fds.length > 0) this.inbox.arrive(fds.map((fd) => this.#arrivalOf(fd)));
     if (!truncated) return;
-    this.exchange.lose();
+    this.inbox.lose();
     this.#lostDescriptors = true;
     this.onDescriptorsLost?.();
   }
@@ -233,16 +234,16 @@ export class Connection extends Transceiver implements FdConnection {
     const error = connectionClosed();
     for (const user of [...this.#users]) user.connectionClosing(this, error);
     this.#users.clear();
-    this.exchange.close(error);
+    this.inbox.close(error);
     this.#closed.settle(null);
   }
 }
 
 class Outgoing implements OutgoingDescriptor {
-  readonly #descriptor: SharedDescriptor;
+  readonly #descriptor: CountedFd;
   readonly #outcome: OutcomeSink;
 
-  constructor(descriptor: SharedDescriptor, outcome: OutcomeSink) {
+  constructor(descriptor: CountedFd, outcome: OutcomeSink) {
     this.#descriptor = descriptor;
     this.#outcome = outcome;
   }
