@@ -319,7 +319,11 @@ void Bridge::Forward() {
       } while (taken < 0 && errno == EINTR);
       if (taken < 0) return;
       if (taken == 0) return FinishWriting();
-      if (outgoing_ == Outgoing::kDiscard) continue;
+      if (outgoing_ == Outgoing::kDiscard) {
+        if (std::exchange(discarded_, true)) continue;
+        Emit(Event::kSendFailed, EPIPE);
+        return;
+      }
       size = static_cast<size_t>(taken);
     }
     iovec buffer = {const_cast<uint8_t*>(data), size};
@@ -376,7 +380,8 @@ void Bridge::FinishWriting() {
 void Bridge::HangUp() {
   if (hung_up_ || (Poll(socket_.Get(), 0) & (POLLHUP | POLLERR)) == 0) return;
   hung_up_ = true;
-  Emit(Event::kHungUp);
+  if (std::exchange(blocked_, false)) Forward();
+  else Emit(Event::kHungUp);
 }
 
 // Has the event loop watch what is wanted, no more.

@@ -114,6 +114,8 @@ class Bridge final : public LoopHandle {
   // Something came while Node was not reading.
   bool paused_ = false;
   bool hung_up_ = false;
+  // With kDiscard: Node has written something.
+  bool discarded_ = false;
   bool read_to_end_ = false;
   bool due_ = false;
   // JavaScript wants the process to stay.

@@ -169,7 +169,7 @@ export class BridgedStream {
         this.#flushed();
         break;
       case BRIDGE_EVENT.HUNG_UP:
-        this.#failSending(systemError(EPIPE, 'sendmsg'));
+        this.#hungUp();
         break;
       case BRIDGE_EVENT.DRAINED:
         this.#fail();
@@ -241,8 +241,23 @@ export class BridgedStream {
     return this.#state === 'closed';
   }
 
-  /** Sending is over. What the peer had sent before still goes to Node. */
+  /** A write failed for good. What the peer had sent before still goes to Node, before the connection fails. */
   #failSending(error: Error): void {
+    this.#stopSending(error);
+    if (this.#state !== 'failed' || this.#deadline !== undefined) return;
+    this.#bridge.readToEnd();
+    this.#deadline = setTimeout(() => this.#fail(), READ_TO_END_MS);
+  }
+
+  /** Nobody was reading. If Node does, it closes the connection at its end; a write fails. */
+  #hungUp(): void {
+    const error = systemError(EPIPE, 'sendmsg');
+    if (this.#sender.isIdle) this.#stopSending(error);
+    else this.#failSending(error);
+  }
+
+  /** Sending is over. */
+  #stopSending(error: Error): void {
     if (this.#sendError !== undefined || this.#hasClosed()) return;
     this.#sendError = error;
     this.#sender.abandon();
@@ -254,10 +269,6 @@ export class BridgedStream {
     this.#state = 'failed';
     // Node stops reading while it writes: its writes have to succeed.
     this.#bridge.setOutgoing(OUTGOING.DISCARD);
-    // A peer that hung up has an end, at which Node closes the connection by itself.
-    if (this.#bridge.hasHungUp()) return;
-    this.#bridge.readToEnd();
-    this.#deadline = setTimeout(() => this.#fail(), READ_TO_END_MS);
   }
 
   #fail(): void {

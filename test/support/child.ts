@@ -11,9 +11,14 @@ export interface ChildResult {
 }
 
 /** Runs a module of the tests, named relative to the caller's `import.meta.url`, in a process of its own. */
-export function startFixture(name: string, caller: string, args: readonly string[] = []): ChildProcess {
+export function startFixture(
+  name: string,
+  caller: string,
+  args: readonly string[] = [],
+  variables: NodeJS.ProcessEnv = {},
+): ChildProcess {
   const path = fileURLToPath(new URL(name, caller));
-  const env = { ...process.env, NODE_TEST_CONTEXT: undefined };
+  const env = { ...process.env, ...variables, NODE_TEST_CONTEXT: undefined };
   return spawn(process.execPath, ['--expose-gc', path, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
@@ -21,8 +26,9 @@ export async function runFixture(
   name: string,
   caller: string,
   args?: readonly string[],
+  variables?: NodeJS.ProcessEnv,
 ): Promise<ChildResult> {
-  const child = startFixture(name, caller, args);
+  const child = startFixture(name, caller, args, variables);
   const [[code, signal], stdout, stderr] = await Promise.all([
     once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>,
     child.stdout ? text(child.stdout) : '',
