@@ -75,7 +75,6 @@ napi_value Bridge::DefineClass(napi_env env) {
       method("endWriting", EndWriting),
       method("readToEnd", ReadToEnd),
       method("detach", Detach),
-      method("hasHungUp", HasHungUp),
       method("unread", Unread),
       method("ref", Ref),
       method("bytesRead", BytesRead),
@@ -161,8 +160,7 @@ void Bridge::Close() {
   // libuv allows this as soon as uv_close has been called: the descriptors are out of the epoll set by then.
   socket_.Reset();
   far_.Reset();
-  rest_.clear();
-  rest_offset_ = 0;
+  DropRest();
   if (std::exchange(due_, false)) environment_.RemoveDue(this);
 }
 
@@ -331,8 +329,7 @@ void Bridge::Forward() {
     const size_t gone = result > 0 ? static_cast<size_t>(result) : 0;
     bytes_written_ += static_cast<double>(gone);
     if (gone == size) {
-      rest_.clear();
-      rest_offset_ = 0;
+      DropRest();
       continue;
     }
     if (fresh) KeepRest(data + gone, size - gone);
@@ -348,6 +345,12 @@ void Bridge::KeepRest(const uint8_t* data, size_t size) {
   rest_offset_ = 0;
 }
 
+void Bridge::DropRest() {
+  // Of a connection that was blocked once, nothing is to stay.
+  std::vector<uint8_t>().swap(rest_);
+  rest_offset_ = 0;
+}
+
 // What Node wrote: the number of bytes, 0 at its end, or -EAGAIN.
 ssize_t Bridge::TakeOutgoing(uint8_t* data, size_t size) {
   if (!rest_.empty()) {
@@ -355,10 +358,7 @@ ssize_t Bridge::TakeOutgoing(uint8_t* data, size_t size) {
     const size_t taken = left < size ? left : size;
     memcpy(data, rest_.data() + rest_offset_, taken);
     rest_offset_ += taken;
-    if (rest_offset_ == rest_.size()) {
-      rest_.clear();
-      rest_offset_ = 0;
-    }
+    if (rest_offset_ == rest_.size()) DropRest();
     return static_cast<ssize_t>(taken);
   }
   if (writing_ended_) return -EAGAIN;
@@ -475,8 +475,7 @@ napi_value Bridge::SetOutgoing(napi_env env, napi_callback_info info) {
   if (bridge == nullptr || !arguments.Int(0, &outgoing)) return nullptr;
   bridge->outgoing_ = static_cast<Outgoing>(outgoing);
   if (bridge->outgoing_ == Outgoing::kDiscard) {
-    bridge->rest_.clear();
-    bridge->rest_offset_ = 0;
+    bridge->DropRest();
     bridge->blocked_ = false;
   }
   bridge->UpdateWatch();
@@ -562,15 +561,6 @@ napi_value Bridge::Detach(napi_env env, napi_callback_info info) {
     bridge->UpdateWatch();
   }
   return MakeInt(env, state);
-}
-
-napi_value Bridge::HasHungUp(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  Bridge* bridge = Unwrap(env, arguments.self());
-  if (bridge == nullptr) return nullptr;
-  napi_value result = nullptr;
-  napi_get_boolean(env, (Poll(bridge->socket_.Get(), 0) & POLLHUP) != 0, &result);
-  return result;
 }
 
 // Memory that what the peer has not read takes up in the kernel (SIOCOUTQ).

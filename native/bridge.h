@@ -58,7 +58,6 @@ class Bridge final : public LoopHandle {
   static napi_value EndWriting(napi_env env, napi_callback_info info);
   static napi_value ReadToEnd(napi_env env, napi_callback_info info);
   static napi_value Detach(napi_env env, napi_callback_info info);
-  static napi_value HasHungUp(napi_env env, napi_callback_info info);
   static napi_value Unread(napi_env env, napi_callback_info info);
   static napi_value Ref(napi_env env, napi_callback_info info);
   static napi_value BytesRead(napi_env env, napi_callback_info info);
@@ -80,6 +79,7 @@ class Bridge final : public LoopHandle {
   void Feed();
   bool FeedOnce();
   void KeepRest(const uint8_t* data, size_t size);
+  void DropRest();
   ssize_t TakeOutgoing(uint8_t* data, size_t size);
   void FinishWriting();
   void HangUp();

@@ -126,8 +126,6 @@ export interface Bridge {
    * Node has ended its side. 2: not all, and it has not.
    */
   detach(): 0 | 1 | 2;
-  /** Whether the peer has closed the connection, and not just its side of it. */
-  hasHungUp(): boolean;
   /** Memory in the kernel that is taken up by what the peer has not read, in bytes. */
   unread(): number;
   /** Keeps the process alive until it is closed. */

@@ -46,7 +46,7 @@ export interface BridgedStreamListener {
  * | open | is forwarded by the addon | goes to Node |
  * | open, descriptors queued | is forwarded here, descriptors with its first bytes | goes to Node |
  * | failed: a write had a fatal outcome | is thrown away | goes to Node, to its end; then `onFailed` |
- * | closing: Node closes its handle | what is left is forwarded, for {@link LINGER_MS} at the most | is not read |
+ * | closing: Node closes its handle | what is left is forwarded, while the peer takes some each {@link LINGER_MS} | is not read |
  * | closed | | |
  */
 export class BridgedStream {
@@ -136,8 +136,7 @@ export class BridgedStream {
       this.#finish();
       return;
     }
-    clearTimeout(this.#deadline);
-    this.#deadline = setTimeout(() => this.#finish(), LINGER_MS).unref();
+    this.#linger();
     if (left === 1) {
       // Node has ended its side, and waits until all has been sent: its end is not over before.
       this.#closeNode = closeNode;
@@ -146,6 +145,16 @@ export class BridgedStream {
       closeNode();
     }
     this.#pump();
+  }
+
+  /** Finishes when the peer has taken nothing for {@link LINGER_MS}. */
+  #linger(): void {
+    const { bytesWritten } = this;
+    clearTimeout(this.#deadline);
+    this.#deadline = setTimeout(() => {
+      if (this.bytesWritten > bytesWritten) this.#linger();
+      else this.#finish();
+    }, LINGER_MS).unref();
   }
 
   /** Sends what the kernel takes now: the process is about to exit. */
@@ -228,6 +237,7 @@ export class BridgedStream {
   }
 
   #retryIn(delayMs: number): void {
+    clearTimeout(this.#retryTimer);
     this.#bridge.setOutgoing(OUTGOING.HELD);
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = undefined;
