@@ -340,6 +340,17 @@ void Bridge::Forward() {
   }
 }
 
+// What comes is for nobody any more. The peer learns it as from a closed socket: its writes fail. They do not wait either, so that
+// two ends which close with their buffers full do not wait for each other.
+void Bridge::StopReceiving() {
+  shutdown(socket_.Get(), SHUT_RD);
+  const Scratch scratch = environment_.scratch();
+  ssize_t taken;
+  do {
+    taken = recv(socket_.Get(), scratch.data, scratch.size, MSG_DONTWAIT);
+  } while (taken > 0 || (taken < 0 && errno == EINTR));
+}
+
 void Bridge::KeepRest(const uint8_t* data, size_t size) {
   rest_.assign(data, data + size);
   rest_offset_ = 0;
@@ -557,7 +568,10 @@ napi_value Bridge::Detach(napi_env env, napi_callback_info info) {
     const short ready = Poll(bridge->far_.Get(), POLLIN | POLLRDHUP);
     uint8_t byte = 0;
     const bool left = !bridge->rest_.empty() || recv(bridge->far_.Get(), &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
-    if (left) state = (ready & POLLRDHUP) != 0 ? 1 : 2;
+    if (left) {
+      state = (ready & POLLRDHUP) != 0 ? 1 : 2;
+      bridge->StopReceiving();
+    }
     bridge->UpdateWatch();
   }
   return MakeInt(env, state);

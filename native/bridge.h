@@ -83,6 +83,7 @@ class Bridge final : public LoopHandle {
   ssize_t TakeOutgoing(uint8_t* data, size_t size);
   void FinishWriting();
   void HangUp();
+  void StopReceiving();
   void MarkDue();
   void UpdateWatch();
   void Emit(Event event, int value = 0);
