@@ -80,7 +80,6 @@ napi_value Bridge::DefineClass(napi_env env) {
       method("endWriting", EndWriting),
       method("readToEnd", ReadToEnd),
       method("detach", Detach),
-      method("hasHungUp", HasHungUp),
       method("peerInode", PeerInode),
       method("unread", Unread),
       method("ref", Ref),
@@ -167,8 +166,7 @@ void Bridge::Close() {
   // libuv allows this as soon as uv_close has been called: the descriptors are out of the epoll set by then.
   socket_.Reset();
   far_.Reset();
-  rest_.clear();
-  rest_offset_ = 0;
+  ForgetRest();
   if (std::exchange(due_, false)) environment_.RemoveDue(this);
 }
 
@@ -344,19 +342,35 @@ void Bridge::Forward() {
       size = TakeWritten(scratch.data, scratch.size);
       if (size < 0) return;
       if (size == 0) return FinishWriting();
-      if (outgoing_ == Outgoing::kDiscard) continue;
+      if (outgoing_ == Outgoing::kDiscard) {
+        if (std::exchange(discarded_, true)) continue;
+        Emit(Event::kSendFailed, EPIPE);
+        return;
+      }
     }
     iovec buffer = {const_cast<uint8_t*>(data), static_cast<size_t>(size)};
     const ssize_t sent = SendMessage(socket_.Get(), &buffer, 1, nullptr, 0);
     const size_t gone = sent > 0 ? static_cast<size_t>(sent) : 0;
     bytes_written_ += static_cast<double>(gone);
-    if (fresh) KeepRest(data + gone, buffer.iov_len - gone);
-    else DropRest(gone);
-    if (rest_.empty()) continue;
+    const bool all = gone == static_cast<size_t>(size);
+    if (!fresh) DropRest(gone);
+    else if (!all) KeepRest(data + gone, static_cast<size_t>(size) - gone);
+    if (all) continue;
     if (sent >= 0 || sent == -EAGAIN) blocked_ = true;
     else Emit(Event::kSendFailed, static_cast<int>(-sent));
     return;
   }
+}
+
+// What comes is for nobody any more. The peer learns it as from a closed socket: its writes fail. They do not wait either, so that
+// two ends which close with their buffers full do not wait for each other.
+void Bridge::StopReceiving() {
+  shutdown(socket_.Get(), SHUT_RD);
+  const Scratch scratch = environment_.scratch();
+  ssize_t taken;
+  do {
+    taken = recv(socket_.Get(), scratch.data, scratch.size, MSG_DONTWAIT);
+  } while (taken > 0 || (taken < 0 && errno == EINTR));
 }
 
 void Bridge::KeepRest(const uint8_t* data, size_t size) {
@@ -366,8 +380,12 @@ void Bridge::KeepRest(const uint8_t* data, size_t size) {
 
 void Bridge::DropRest(size_t size) {
   rest_offset_ += size;
-  if (rest_offset_ < rest_.size()) return;
-  rest_.clear();
+  if (rest_offset_ == rest_.size()) ForgetRest();
+}
+
+void Bridge::ForgetRest() {
+  // Of a connection that was blocked once, nothing is to stay.
+  std::vector<uint8_t>().swap(rest_);
   rest_offset_ = 0;
 }
 
@@ -414,7 +432,8 @@ void Bridge::FinishWriting() {
 void Bridge::HangUp() {
   if (hung_up_ || (Poll(socket_.Get(), 0) & (POLLHUP | POLLERR)) == 0) return;
   hung_up_ = true;
-  Emit(Event::kHungUp);
+  if (std::exchange(blocked_, false)) Forward();
+  else Emit(Event::kHungUp);
 }
 
 // Has the event loop watch what is wanted, no more.
@@ -508,8 +527,7 @@ napi_value Bridge::SetOutgoing(napi_env env, napi_callback_info info) {
   if (bridge == nullptr || !arguments.Int(0, &outgoing)) return nullptr;
   bridge->outgoing_ = static_cast<Outgoing>(outgoing);
   if (bridge->outgoing_ == Outgoing::kDiscard) {
-    bridge->rest_.clear();
-    bridge->rest_offset_ = 0;
+    bridge->ForgetRest();
     bridge->insert_.clear();
     bridge->blocked_ = false;
   }
@@ -616,19 +634,13 @@ napi_value Bridge::Detach(napi_env env, napi_callback_info info) {
     const short ready = Poll(bridge->far_.Get(), POLLIN | POLLRDHUP);
     uint8_t byte = 0;
     const bool left = !bridge->rest_.empty() || recv(bridge->far_.Get(), &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
-    if (left) state = (ready & POLLRDHUP) != 0 ? 1 : 2;
+    if (left) {
+      state = (ready & POLLRDHUP) != 0 ? 1 : 2;
+      bridge->StopReceiving();
+    }
     bridge->UpdateWatch();
   }
   return MakeInt(env, state);
-}
-
-napi_value Bridge::HasHungUp(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  Bridge* bridge = Unwrap(env, arguments.self());
-  if (bridge == nullptr) return nullptr;
-  napi_value result = nullptr;
-  napi_get_boolean(env, (Poll(bridge->socket_.Get(), 0) & POLLHUP) != 0, &result);
-  return result;
 }
 
 napi_value Bridge::PeerInode(napi_env env, napi_callback_info info) {

@@ -62,7 +62,6 @@ class Bridge final : public LoopHandle {
   static napi_value EndWriting(napi_env env, napi_callback_info info);
   static napi_value ReadToEnd(napi_env env, napi_callback_info info);
   static napi_value Detach(napi_env env, napi_callback_info info);
-  static napi_value HasHungUp(napi_env env, napi_callback_info info);
   static napi_value PeerInode(napi_env env, napi_callback_info info);
   static napi_value Unread(napi_env env, napi_callback_info info);
   static napi_value Ref(napi_env env, napi_callback_info info);
@@ -88,8 +87,10 @@ class Bridge final : public LoopHandle {
   ssize_t TakeOutgoing(uint8_t* data, size_t size);
   void KeepRest(const uint8_t* data, size_t size);
   void DropRest(size_t size);
+  void ForgetRest();
   void FinishWriting();
   void HangUp();
+  void StopReceiving();
   void Pause();
   bool TellStalled();
   void MarkDue();
@@ -130,6 +131,8 @@ class Bridge final : public LoopHandle {
   uint64_t paused_at_ = 0;
   bool stalled_ = false;
   bool hung_up_ = false;
+  // With kDiscard: Node has written something.
+  bool discarded_ = false;
   bool read_to_end_ = false;
   bool due_ = false;
   // JavaScript wants the process to stay.

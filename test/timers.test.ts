@@ -42,7 +42,7 @@ test('no source file but timers.ts takes a timer or a clock from anywhere else',
   for (const file of readdirSync(src, { recursive: true, encoding: 'utf8' })) {
     if (!file.endsWith('.ts') || file === 'timers.ts') continue;
     const source = readFileSync(join(src, file), 'utf8');
-    const [, imported = ''] = /import \{([^}]*)\} from '\.+\/timers\.js'/.exec(source) ?? [];
+    const [, imported = ''] = /import \{([^}]*)\} from '[./]+timers\.js'/.exec(source) ?? [];
     const names = new Set(imported.split(/[\s,]+/));
     const missing = [...source.matchAll(CALL)]
       .map(([, name = '']) => name)

@@ -69,6 +69,7 @@ export class Connection extends Transceiver implements FdConnection {
     socketDevice ??= inodeOf(fd).replace(/[^/]*$/, '');
     const { socket, stream } = bridgedConnection(fd, allowHalfOpen, {
       onDescriptors: (fds, truncated) => this.#received(fds, truncated),
+      onFailed: (error) => this.#failed(error),
       onStalled: () => this.#stalled(),
       onClosed: () => this.#closing(),
     });
@@ -220,6 +221,13 @@ export class Connection extends Transceiver implements FdConnection {
       setImmediate(() => this.socket.destroy(connectionFailed(cause as Error)));
       return { fd, inode };
     }
+  }
+
+  /** A session that is closing, and whose streams are all over, ends when its users have read what came. */
+  #failed(error: Error): void {
+    const session = this.findSession?.();
+    const usersStillRead = session?.closed === true && !isStuck(session);
+    if (!usersStillRead) this.socket.destroy(connectionFailed(error));
   }
 
   /** A session that has ended without a word would keep the connection, its calls and all that it holds for ever. */

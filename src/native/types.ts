@@ -87,11 +87,14 @@ export const BRIDGE_EVENT = {
   ARRIVED: 0,
   /** With OUTGOING.SCRIPT: there may be something to take, or the kernel takes bytes again. */
   OUTGOING: 1,
-  /** The addon could not send; the value is the errno. The bytes are kept, for `take`. */
+  /**
+   * The addon could not send; the value is the errno. The bytes are kept, for `take`. With OUTGOING.DISCARD, once: Node has written
+   * something since.
+   */
   SEND_FAILED: 2,
   /** Node has ended its side, and the kernel has all that it wrote. */
   FLUSHED: 3,
-  /** The peer has closed the connection while nothing was read from it. Told once. */
+  /** The peer has closed the connection while nothing was read from it, and nothing waits to be sent. Told once. */
   HUNG_UP: 4,
   /** After `readToEnd`: nothing more has come from the peer for now. */
   DRAINED: 5,
@@ -130,8 +133,6 @@ export interface Bridge {
    * Node has ended its side. 2: not all, and it has not.
    */
   detach(): 0 | 1 | 2;
-  /** Whether the peer has closed the connection, and not just its side of it. */
-  hasHungUp(): boolean;
   /**
    * `<st_dev>/<st_ino>` of the socket at the other end. Undefined where the kernel does not tell: without its module unix_diag, in
    * another network namespace, or once that end is closed.

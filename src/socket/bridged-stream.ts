@@ -39,7 +39,7 @@ export interface BridgedStreamListener {
    * then. It must not run code of the user's.
    */
   onDescriptors(fds: number[], truncated: boolean): void;
-  /** Nothing can be sent any more, and what came has been read. The listener has to destroy Node's socket. */
+  /** Nothing can be sent any more, and what came has been read. The listener has to destroy Node's socket, unless users still read. */
   onFailed(error: Error): void;
   /** Node has not been reading what came for a while, though no write of its own was under way. */
   onStalled(): void;
@@ -56,7 +56,7 @@ export interface BridgedStreamListener {
  * | open | is forwarded by the addon | goes to Node |
  * | open, descriptors queued | is forwarded here, descriptors with its first bytes | goes to Node |
  * | failed: a write had a fatal outcome | is thrown away | goes to Node, to its end; then `onFailed` |
- * | closing: Node closes its handle | what is left is forwarded, for {@link LINGER_MS} at the most | is not read |
+ * | closing: Node closes its handle | what is left is forwarded, while the peer takes some each {@link LINGER_MS} | is not read |
  * | closed | | |
  */
 export class BridgedStream {
@@ -208,7 +208,7 @@ export class BridgedStream {
         this.#flushed();
         break;
       case BRIDGE_EVENT.HUNG_UP:
-        this.#failSending(systemError(EPIPE, 'sendmsg'));
+        this.#hungUp();
         break;
       case BRIDGE_EVENT.DRAINED:
         this.#fail();
@@ -278,6 +278,7 @@ export class BridgedStream {
   }
 
   #retryIn(delayMs: number): void {
+    clearTimeout(this.#retryTimer);
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = undefined;
       if (this.#hasClosed()) return;
@@ -313,8 +314,23 @@ export class BridgedStream {
     return this.#state === 'closed';
   }
 
-  /** Sending is over. What the peer had sent before still goes to Node. */
+  /** A write failed for good. What the peer had sent before still goes to Node, before the connection fails. */
   #failSending(error: Error): void {
+    this.#stopSending(error);
+    if (this.#state !== 'failed' || this.#deadline !== undefined) return;
+    this.#bridge.readToEnd();
+    this.#deadline = setTimeout(() => this.#fail(), READ_TO_END_MS);
+  }
+
+  /** Nobody was reading. If Node does, it closes the connection at its end; a write fails. */
+  #hungUp(): void {
+    const error = systemError(EPIPE, 'sendmsg');
+    if (this.#sender.isIdle) this.#stopSending(error);
+    else this.#failSending(error);
+  }
+
+  /** Sending is over. */
+  #stopSending(error: Error): void {
     if (this.#sendError !== undefined || this.#hasClosed()) return;
     this.#sendError = error;
     this.#sender.abandon();
@@ -326,10 +342,6 @@ export class BridgedStream {
     this.#state = 'failed';
     // Node stops reading while it writes: its writes have to succeed.
     this.#bridge.setOutgoing(OUTGOING.DISCARD);
-    // A peer that hung up has an end, at which Node closes the connection by itself.
-    if (this.#bridge.hasHungUp()) return;
-    this.#bridge.readToEnd();
-    this.#deadline = setTimeout(() => this.#fail(), READ_TO_END_MS);
   }
 
   /** Goes on sending as long as the peer reads. */

@@ -48,7 +48,6 @@ test('a closed bridge never touches its numbers again', () => {
     () => bridge.endWriting(),
     () => bridge.readToEnd(),
     () => bridge.detach(),
-    () => bridge.hasHungUp(),
     () => bridge.unread(),
     () => bridge.ref(),
   ]) {

@@ -148,3 +148,21 @@ test('a descriptor that waits for bytes settles when the socket closes', async (
   assert.deepEqual(closed, [false]);
   assert.equal((await peer.receiveAll()).length, 0);
 });
+
+for (const kinds of [
+  ['bridged', 'bridged'],
+  ['bridged', 'stock'],
+  ['stock', 'bridged'],
+] as const) {
+  test(`${kinds.join(' and ')}: two ends that close with their buffers full do not wait for each other`, async () => {
+    const sockets = native.socketPair().map((fd, index) => netSocket(kinds[index] ?? 'stock', fd));
+    for (const socket of sockets) {
+      socket.on('error', () => {});
+      socket.pause();
+      socket.write(Buffer.alloc(2_000_000));
+    }
+    await turns(20);
+    // The descriptors are compared after the test, long before a connection gives up.
+    for (const socket of sockets) socket.destroy();
+  });
+}

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { closeAll, native } from '#src/native/binding.js';
 import type { BridgedStream } from '#src/socket/bridged-stream.js';
 import { bridged, KINDS, netSocket, RawPeer, turns } from '../support/bridged.js';
+import { runFixture } from '../support/child.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { contentOf, fileWith } from '../support/temporary.js';
 
@@ -205,4 +206,9 @@ test('a flood of descriptors in both directions loses none, and none of the byte
     (x, y) => x + y,
   );
   assert.deepEqual([arrived, ...sums], [1_800, total, total]);
+});
+
+test('a connection that was blocked once, and is idle, keeps no memory for it', async () => {
+  const { stdout, stderr } = await runFixture('fixtures/bridged-memory.js', import.meta.url);
+  assert.ok(Number(stdout) < 100, `${stdout} KiB for each connection ${stderr}`);
 });

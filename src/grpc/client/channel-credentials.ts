@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../../errors.js';
 import { descriptorsLost } from '../../inbox/inbox.js';
-import { setImmediate, setImmediate } from '../../timers.js';
+import { setImmediate } from '../../timers.js';
 import { Connection } from '../connection.js';
 import { isEmptyCallCredentials } from '../internals/call-metadata.js';
 import { isUnixSocket, takeConnection } from '../internals/connected-socket.js';

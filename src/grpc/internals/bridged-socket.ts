@@ -29,6 +29,8 @@ export interface BridgedConnection {
 export interface BridgedConnectionListener extends Pick<BridgedStreamListener, 'onDescriptors'> {
   /** As {@link BridgedStreamListener.onStalled}. */
   onStalled?(): void;
+  /** As {@link BridgedStreamListener.onFailed}. Without it, the socket is destroyed. */
+  onFailed?(error: Error): void;
   /** Runs once, in the turn in which the socket is destroyed, before its 'close'. */
   onClosed(): void;
 }
@@ -55,7 +57,10 @@ export function bridgedConnection(
     socket = opened;
     const stream = new BridgedStream(fd, far, near, {
       onDescriptors: (fds, truncated) => listener.onDescriptors(fds, truncated),
-      onFailed: (error) => opened.destroy(connectionFailed(error)),
+      onFailed: (error) => {
+        if (listener.onFailed === undefined) opened.destroy(error);
+        else listener.onFailed(error);
+      },
       onStalled: () => listener.onStalled?.(),
       onClosed: () => listener.onClosed(),
     });
