@@ -167,8 +167,8 @@ function describe({ code, details }: grpc.StatusObject | grpc.ServiceError): str
   return `${code} ${details.replaceAll(TIMES, 'TIME')}`;
 }
 
-/** How long something took, and when something was, in the details of a status. */
-const TIMES = /\d+\.\d+s|\d{4}-\d\d-\d\dT[\d:.]+Z/g;
+/** When something was, and how far a call got before its deadline, in the details of a status. */
+const TIMES = /\d{4}-\d\d-\d\dT[\d:.]+Z|(?<=Deadline exceeded after ).*/g;
 
 const made = new Map<number, Buffer>();
 

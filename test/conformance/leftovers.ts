@@ -17,7 +17,7 @@ export class Leftovers {
 
   /** Records what is left when nothing moves any more. */
   async log(run: Run): Promise<void> {
-    await run.until(() => this.#leaked().length === 0, 2);
+    await run.until(() => this.#leaked().length === 0 && this.#newResources().length === 0, 2);
     run.log('descriptors left', this.#leaked().join(' ') || 'none');
     run.log('handles left', this.#newResources().join(' ') || 'none');
     if (this.#bytes === undefined) return;

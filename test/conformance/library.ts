@@ -45,7 +45,10 @@ export function newServer(library: Library, options: grpc.ServerOptions = {}): g
   return isOurs(library) ? new grpcfd.Server(options) : new grpc.Server(options);
 }
 
-/** A client with connections of its own that reconnects almost at once. */
+/** Much longer than a run waits when nothing moves, so that no outcome depends on which of the two ends first. */
+const BACKOFF_MS = 10;
+
+/** A client with connections of its own that reconnects soon. */
 export async function newClient(
   library: Library,
   security: Transport,
@@ -54,8 +57,8 @@ export async function newClient(
 ): Promise<grpc.Client> {
   return new grpc.Client(address, await channelCredentials(library, security), {
     'grpc.use_local_subchannel_pool': 1,
-    'grpc.initial_reconnect_backoff_ms': 1,
-    'grpc.max_reconnect_backoff_ms': 2,
+    'grpc.initial_reconnect_backoff_ms': BACKOFF_MS,
+    'grpc.max_reconnect_backoff_ms': BACKOFF_MS,
     ...options,
   });
 }

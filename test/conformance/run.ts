@@ -7,10 +7,10 @@ export type Outcome = Readonly<Record<string, string>>;
 
 /** Turns of the event loop without any event after which nothing more is expected. */
 const STILL_TURNS = 40;
-/** And so many milliseconds, so that a reconnect after the shortest back-off is not missed. */
-const STILL_MS = 3;
+/** And so many milliseconds. */
+const STILL_MS = 2;
 /** Later attempts wait longer, so that slowness is never taken for a difference. */
-const PATIENCE = 8;
+const PATIENCES = [1, 1, 4, 8] as const;
 
 export class Run {
   readonly library: Library;
@@ -27,7 +27,7 @@ export class Run {
     this.library = library;
     this.security = security;
     this.path = path;
-    this.#patience = attempt === 0 ? 1 : PATIENCE;
+    this.#patience = PATIENCES[attempt] ?? 8;
     const random = randomFrom(attempt);
     this.#jitter = () => (attempt === 0 ? 0 : random(2) * random(5));
   }

@@ -42,7 +42,6 @@ export interface BothEndsScript {
   readonly security: Transport;
   readonly handlers: readonly HandlerPlan[];
   readonly deeds: readonly Deed[];
-  readonly clientOptions?: Readonly<Record<string, number | string>>;
 }
 
 export type Script = RawServerScript | RawClientScript | BothEndsScript;

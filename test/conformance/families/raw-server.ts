@@ -34,7 +34,7 @@ async function askAgain(run: Run, client: grpc.Client, server: RawServer): Promi
 
 async function ask(run: Run, client: grpc.Client, name: string, waitForReady: boolean): Promise<void> {
   const call = new LoggedCall(run, client, { kind: 'unary', requests: [3], start: 0, waitForReady }, name);
-  await run.until(() => call.settled, 3);
+  await run.until(() => call.settled, waitForReady ? 10 : 2);
   call.noteIfPending();
   call.cancel();
   await run.until(() => call.settled);

@@ -15,7 +15,7 @@ export function callPlan(dice: Dice): CallPlan {
     kind,
     requests,
     start: dice.pick([0, 0, 1, 5, 'after the last', 'after the last']),
-    ...dice.maybe(12, () => ({ deadlineMs: dice.pick([0, 1, 3, 10]) })),
+    ...dice.maybe(12, () => ({ deadlineMs: dice.pick([0, 1, 15, 15]) })),
     ...dice.maybe(5, () => ({
       cancel: { on: dice.pick(['start', 'metadata', 'data'] as const), turns: dice.pick([0, 0, 1, 3, 8]) },
     })),

@@ -3,7 +3,8 @@ import type { CallPlan } from '../calls.js';
 import type { Transport } from '../library.js';
 import type { RawServerScript } from '../script.js';
 import type { Frame } from '../wire/frames.js';
-import type { Automatic, Step } from '../wire/steps.js';
+import type { Step } from '../wire/steps.js';
+import { automatic } from './automatic.js';
 import type { Dice } from './dice.js';
 import { frameStep, mutate, streamId } from './mutate.js';
 import { callPlan, largeCallPlans } from './plans.js';
@@ -19,10 +20,6 @@ export function rawServerScript(dice: Dice, security: Transport): RawServerScrip
     automatic: automatic(dice),
     ending: dice.pick(['another call', 'another call', 'close', 'cancel and close']),
   };
-}
-
-export function automatic(dice: Dice): Automatic {
-  return { settingsAck: !dice.once(8), pingAck: !dice.once(8), window: !dice.once(8) };
 }
 
 function connection(dice: Dice, calls: readonly CallPlan[]): Step[] {
