@@ -50,8 +50,11 @@ export class LoggedCall {
     const metadata = new grpc.Metadata();
     metadata.set(CALL_KEY, String(name));
     if (plan.waitForReady) metadata.setOptions({ waitForReady: true });
-    const options: grpc.CallOptions =
-      plan.deadlineMs === undefined ? {} : { deadline: Date.now() + plan.deadlineMs };
+    const options: grpc.CallOptions = {};
+    if (plan.deadlineMs !== undefined) {
+      options.deadline = Date.now() + plan.deadlineMs;
+      run.expectTimer(plan.deadlineMs);
+    }
     try {
       this.#start(client, metadata, options);
     } catch (error) {

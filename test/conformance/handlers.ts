@@ -40,7 +40,8 @@ export function addHandlers(server: grpc.Server, run: Run, plans: readonly Handl
   );
   server.addService(definition, {
     unary: (call: Call, callback: grpc.sendUnaryData<Buffer>) => handle('unary', call, callback),
-    clientStream: (call: Call, callback: grpc.sendUnaryData<Buffer>) => handle('clientStream', call, callback),
+    clientStream: (call: Call, callback: grpc.sendUnaryData<Buffer>) =>
+      handle('clientStream', call, callback),
     serverStream: (call: Call) => handle('serverStream', call),
     bidi: (call: Call) => handle('bidi', call),
   });
@@ -81,7 +82,9 @@ class LoggedHandler {
     this.#callback = callback;
     const emitter: EventEmitter = call;
     emitter.on('cancelled', () => this.#saw('cancelled'));
-    emitter.on('error', (error: Error) => run.log(subject, `error ${error.message}`));
+    emitter.on('error', (error: Partial<Error>) =>
+      run.log(subject, `error ${error.message ?? 'of the handler'}`),
+    );
     const streams = kind === 'clientStream' || kind === 'bidi';
     if (streams && !plan.deaf) this.#read(call as grpc.ServerReadableStream<Buffer, Buffer>);
     if (plan.metadataFirst) call.sendMetadata(new grpc.Metadata());

@@ -45,8 +45,10 @@ export function newServer(library: Library, options: grpc.ServerOptions = {}): g
   return isOurs(library) ? new grpcfd.Server(options) : new grpc.Server(options);
 }
 
-/** Much longer than a run waits when nothing moves, so that no outcome depends on which of the two ends first. */
-const BACKOFF_MS = 10;
+/** Longer than the few turns that a script lets pass, so that it does not matter how long those take. */
+const BACKOFF_MS = 4;
+/** The back-off of grpc-js varies by a fifth. */
+export const RECONNECT_MS = 5;
 
 /** A client with connections of its own that reconnects soon. */
 export async function newClient(

@@ -8,9 +8,10 @@ export type Outcome = Readonly<Record<string, string>>;
 /** Turns of the event loop without any event after which nothing more is expected. */
 const STILL_TURNS = 40;
 /** And so many milliseconds. */
-const STILL_MS = 2;
+const STILL_MS = 0.4;
+const TIMER_GRACE_MS = 2;
 /** Later attempts wait longer, so that slowness is never taken for a difference. */
-const PATIENCES = [1, 1, 4, 8] as const;
+const PATIENCES = [1, 2, 8, 16] as const;
 
 export class Run {
   readonly library: Library;
@@ -20,6 +21,8 @@ export class Run {
   readonly #jitter: () => number;
   readonly #events = new Map<string, string[]>();
   #activity = 0;
+  /** When the last timer that the run knows of has certainly run. */
+  #timersUntil = 0;
   #over = false;
 
   /** @param attempt 0 for the first; those after it are more patient, and vary the timing of their steps */
@@ -27,7 +30,7 @@ export class Run {
     this.library = library;
     this.security = security;
     this.path = path;
-    this.#patience = PATIENCES[attempt] ?? 8;
+    this.#patience = PATIENCES[attempt] ?? 16;
     const random = randomFrom(attempt);
     this.#jitter = () => (attempt === 0 ? 0 : random(2) * random(5));
   }
@@ -63,12 +66,20 @@ export class Run {
   }
 
   async ms(count: number): Promise<void> {
-    await new Promise((resolve) => setTimeout(resolve, count + this.#jitter()));
+    const length = count + this.#jitter();
+    this.expectTimer(length);
+    await new Promise((resolve) => setTimeout(resolve, length));
     this.stir();
   }
 
+  /** Nothing is given up before a timer of that length has run, here or in grpc-js. */
+  expectTimer(ms: number): void {
+    this.#timersUntil = Math.max(this.#timersUntil, performance.now() + ms + TIMER_GRACE_MS);
+  }
+
   /**
-   * Waits until the condition holds. False when it does not, and nothing has moved for a while.
+   * Waits until the condition holds. False when it does not, and nothing has moved for a while. Others that wait for something
+   * to move begin anew then: of two who wait for each other, one gives up first, and in every run the same.
    *
    * @param factor how much longer than usual to wait for something to move
    */
@@ -77,14 +88,17 @@ export class Run {
     let still = 0;
     let since = performance.now();
     while (!condition()) {
+      await nextTurn();
       if (this.#activity !== seen) {
         seen = this.#activity;
         still = 0;
         since = performance.now();
       } else if (++still > STILL_TURNS * factor) {
-        if (performance.now() - since > STILL_MS * factor * this.#patience) return false;
+        const now = performance.now();
+        if (now < this.#timersUntil || now - since <= STILL_MS * factor * this.#patience) continue;
+        this.stir();
+        return false;
       }
-      await nextTurn();
     }
     return true;
   }

@@ -4,7 +4,7 @@ import { bind } from '../../support/service.js';
 import { LoggedCall } from '../calls.js';
 import { addHandlers } from '../handlers.js';
 import { Leftovers } from '../leftovers.js';
-import { newClient, newServer, serverCredentials } from '../library.js';
+import { newClient, newServer, RECONNECT_MS, serverCredentials } from '../library.js';
 import type { Run } from '../run.js';
 import type { BothEndsScript, Deed } from '../script.js';
 
@@ -68,6 +68,7 @@ class Rig {
         break;
       case 'forceShutdown':
         this.#serverOpen = false;
+        this.#run.expectTimer(RECONNECT_MS);
         this.#servers.at(-1)?.forceShutdown();
         break;
       case 'restart':
@@ -103,6 +104,7 @@ class Rig {
 
   #stopServer(): void {
     this.#serverOpen = false;
+    this.#run.expectTimer(RECONNECT_MS);
     const name = `server ${this.#servers.length}`;
     this.#servers.at(-1)?.tryShutdown((error) => {
       this.#run.log(name, error === undefined || error === null ? 'shut down' : String(error));
@@ -118,7 +120,8 @@ class Rig {
   async #askAgain(): Promise<void> {
     const plan = { kind: 'unary', requests: [3], start: 0, waitForReady: true } as const;
     const call = new LoggedCall(this.#run, this.#client, plan, 'at the end');
-    await this.#run.until(() => call.settled, 10);
+    this.#run.expectTimer(3 * RECONNECT_MS);
+    await this.#run.until(() => call.settled, 4);
     call.noteIfPending();
     call.cancel();
   }

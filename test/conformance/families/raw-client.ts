@@ -1,10 +1,11 @@
 /** Runs a grpc-js server against raw clients. */
+
+import { bind } from '../../support/service.js';
 import { addHandlers } from '../handlers.js';
 import { Leftovers } from '../leftovers.js';
 import { newServer, serverCredentials } from '../library.js';
 import type { Run } from '../run.js';
 import type { RawClientScript } from '../script.js';
-import { bind } from '../../support/service.js';
 import { askSoundly, connectRaw } from '../wire/raw-client.js';
 
 export async function runRawClient(run: Run, script: RawClientScript): Promise<void> {
@@ -17,7 +18,7 @@ export async function runRawClient(run: Run, script: RawClientScript): Promise<v
   );
   await Promise.all(connections.map((connection, index) => connection.play(script.connections[index] ?? [])));
   // Handlers that take their time.
-  await run.until(() => false);
+  await run.until(() => false, 2);
   run.log('a new client', (await askSoundly(run)) ? 'is answered' : 'is not answered');
 
   let over = false;

@@ -2,7 +2,7 @@
 import type * as grpc from '@grpc/grpc-js';
 import { LoggedCall, startCalls } from '../calls.js';
 import { Leftovers } from '../leftovers.js';
-import { newClient } from '../library.js';
+import { newClient, RECONNECT_MS } from '../library.js';
 import type { Run } from '../run.js';
 import { LARGE, type RawServerScript } from '../script.js';
 import { RawServer } from '../wire/raw-server.js';
@@ -12,7 +12,7 @@ export async function runRawServer(run: Run, script: RawServerScript): Promise<v
   const server = await RawServer.listen(run, script.connections, script.automatic);
   const client = await newClient(run.library, run.security, run.address);
   const calls = await startCalls(run, client, script.calls);
-  await run.until(() => server.done && calls.every(({ settled }) => settled));
+  await run.until(() => server.done && calls.every(({ settled }) => settled), 4);
   for (const call of calls) call.noteIfPending();
   if (script.ending === 'another call') await askAgain(run, client, server);
   if (script.ending !== 'close') cancelAll(calls);
@@ -34,7 +34,8 @@ async function askAgain(run: Run, client: grpc.Client, server: RawServer): Promi
 
 async function ask(run: Run, client: grpc.Client, name: string, waitForReady: boolean): Promise<void> {
   const call = new LoggedCall(run, client, { kind: 'unary', requests: [3], start: 0, waitForReady }, name);
-  await run.until(() => call.settled, waitForReady ? 10 : 2);
+  if (waitForReady) run.expectTimer(3 * RECONNECT_MS);
+  await run.until(() => call.settled, 4);
   call.noteIfPending();
   call.cancel();
   await run.until(() => call.settled);

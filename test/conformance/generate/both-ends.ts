@@ -11,7 +11,12 @@ export function bothEndsScript(dice: Dice, security: Transport): BothEndsScript 
     deeds.push({ do: 'call', plan: { ...callPlan(dice), start: 0 } });
     deeds.push(...between(dice, call));
   }
-  return { family: 'both ends', security, handlers: dice.times(1 + dice.below(3), () => handlerPlan(dice)), deeds };
+  return {
+    family: 'both ends',
+    security,
+    handlers: dice.times(1 + dice.below(3), () => handlerPlan(dice)),
+    deeds,
+  };
 }
 
 /** What happens after a call has started. */

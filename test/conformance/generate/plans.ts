@@ -1,7 +1,8 @@
 /** Random plans of calls and of handlers. */
+
+import { KINDS } from '../../support/kinds.js';
 import type { CallPlan } from '../calls.js';
 import type { HandlerPlan } from '../handlers.js';
-import { KINDS } from '../../support/kinds.js';
 import type { Dice } from './dice.js';
 
 /** Around the borders of a frame (16,384) and of a window (65,535). */
@@ -15,7 +16,7 @@ export function callPlan(dice: Dice): CallPlan {
     kind,
     requests,
     start: dice.pick([0, 0, 1, 5, 'after the last', 'after the last']),
-    ...dice.maybe(12, () => ({ deadlineMs: dice.pick([0, 1, 15, 15]) })),
+    ...dice.maybe(12, () => ({ deadlineMs: dice.pick([0, 6, 6]) })),
     ...dice.maybe(5, () => ({
       cancel: { on: dice.pick(['start', 'metadata', 'data'] as const), turns: dice.pick([0, 0, 1, 3, 8]) },
     })),

@@ -1,10 +1,11 @@
 /** Random scripts of raw clients, and of the handlers of their server. */
+
+import { KINDS } from '../../support/kinds.js';
 import { PATHS } from '../calls.js';
 import type { Transport } from '../library.js';
 import type { RawClientScript } from '../script.js';
 import type { Frame } from '../wire/frames.js';
 import type { Step } from '../wire/steps.js';
-import { KINDS } from '../../support/kinds.js';
 import { automatic } from './automatic.js';
 import type { Dice } from './dice.js';
 import { frameStep, mutate, streamId } from './mutate.js';

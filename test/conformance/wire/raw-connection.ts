@@ -1,5 +1,6 @@
 /** One end of an HTTP/2 connection that does what a script says, right or wrong. */
 import type { Socket } from 'node:net';
+import { RECONNECT_MS } from '../library.js';
 import type { Run } from '../run.js';
 import {
   ACK,
@@ -134,6 +135,8 @@ export class RawConnection {
 
   #ended(): void {
     this.#run.stir();
+    // A client may connect again.
+    if (!this.closed) this.#run.expectTimer(RECONNECT_MS);
     this.closed = true;
     this.#see('closed');
   }
