@@ -29,9 +29,8 @@ function connection(dice: Dice, index: number): Step[] {
   steps.push(frameStep({ frame: 'preface' }), frameStep({ frame: 'settings' }));
   if (dice.once(3)) steps.push({ do: 'wait', sight: 'settings' });
   const first = 1 + 20 * index;
-  for (let call = dice.pick([1, 1, 2, 3]); call > 0; call--) {
-    steps.push(...request(dice, first + 2 * (3 - call)));
-  }
+  const calls = dice.pick([1, 1, 2, 3]);
+  for (let call = 0; call < calls; call++) steps.push(...request(dice, first + 2 * call));
   if (dice.once(5)) steps.push(frameStep({ frame: 'goaway', last: 0, code: dice.pick([0, 2]) }));
   if (dice.once(5)) steps.push({ do: dice.pick(['end', 'destroy']) });
   return mutate(dice, steps, () => requestFrame(dice, dice.once(3) ? first : streamId(dice)));
@@ -41,10 +40,12 @@ function request(dice: Dice, stream: number): Step[] {
   const method = PATHS[dice.pick(KINDS)];
   const steps: Step[] = [frameStep({ frame: 'request', stream, method })];
   const messages = dice.pick([0, 1, 1, 1, 2]);
+  const endsWithMessage = messages > 0 && dice.once(2);
   for (let message = messages; message > 0; message--) {
     const size = dice.pick([0, 3, 200, 16_000]);
-    steps.push(frameStep({ frame: 'message', stream, size, end: message === 1 && dice.once(2) }));
+    steps.push(frameStep({ frame: 'message', stream, size, end: message === 1 && endsWithMessage }));
   }
+  const end = endsWithMessage ? [] : [frameStep({ frame: 'end', stream })];
   switch (dice.below(6)) {
     case 0:
       steps.push(frameStep({ frame: 'rst', stream, code: dice.pick([0, 7, 8]) }));
@@ -56,10 +57,10 @@ function request(dice: Dice, stream: number): Step[] {
     case 2:
       break;
     case 3:
-      steps.push(frameStep({ frame: 'end', stream }));
+      steps.push(...end);
       break;
     default:
-      steps.push(frameStep({ frame: 'end', stream }), { do: 'wait', sight: `end ${stream}` });
+      steps.push(...end, { do: 'wait', sight: `end ${stream}` });
   }
   return steps;
 }

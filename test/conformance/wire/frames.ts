@@ -23,7 +23,14 @@ const MAX_PAYLOAD = 16_384;
 export type Frame =
   | { readonly frame: 'preface' | 'settings-ack' | 'ping' | 'ping-ack' | 'unknown' }
   | { readonly frame: 'settings'; readonly values?: readonly (readonly [id: number, value: number])[] }
-  | { readonly frame: 'request'; readonly stream: number; readonly method: string; readonly end?: boolean }
+  | {
+      readonly frame: 'request';
+      readonly stream: number;
+      readonly method: string;
+      readonly end?: boolean;
+      /** What its handler goes by; default: its place among the streams. */
+      readonly call?: string;
+    }
   | { readonly frame: 'response'; readonly stream: number }
   | {
       readonly frame: 'trailers' | 'trailers-only';
@@ -54,7 +61,7 @@ export function encode(frame: Frame): Buffer {
     case 'unknown':
       return raw(0xfa, 0, 0, Buffer.alloc(3));
     case 'request':
-      return headers(frame.stream, requestFields(frame.method, frame.stream), frame.end === true);
+      return headers(frame.stream, requestFields(frame.method, frame.call ?? String((frame.stream - 1) / 2)), frame.end === true);
     case 'response':
       return headers(frame.stream, RESPONSE, false);
     case 'trailers':
@@ -138,7 +145,7 @@ function statusFields(status: number): Buffer {
   ]);
 }
 
-function requestFields(path: string, stream: number): Buffer {
+function requestFields(path: string, call: string): Buffer {
   return Buffer.concat([
     literal(':method', 'POST'),
     literal(':scheme', 'http'),
@@ -146,7 +153,7 @@ function requestFields(path: string, stream: number): Buffer {
     literal(':authority', 'localhost'),
     literal('content-type', 'application/grpc+proto'),
     literal('te', 'trailers'),
-    literal('x-call', String((stream - 1) / 2)),
+    literal('x-call', call),
   ]);
 }
 

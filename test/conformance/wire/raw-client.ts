@@ -15,22 +15,19 @@ export function connectRaw(run: Run, name: string, automatic: Automatic): RawCon
   return new RawConnection(run, name, secured, 'client', automatic);
 }
 
-/** A name that no script gives to a call, so that its handler answers. */
-const SOUND_STREAM = 1_001;
-
 const SOUND_CALL: readonly Step[] = [
   { do: 'frame', frame: { frame: 'preface' } },
   { do: 'frame', frame: { frame: 'settings' } },
-  { do: 'frame', frame: { frame: 'request', stream: SOUND_STREAM, method: PATHS.unary } },
-  { do: 'frame', frame: { frame: 'message', stream: SOUND_STREAM, size: 3, end: true } },
-  { do: 'wait', sight: `end ${SOUND_STREAM}` },
+  { do: 'frame', frame: { frame: 'request', stream: 1, method: PATHS.unary, call: 'at the end' } },
+  { do: 'frame', frame: { frame: 'message', stream: 1, size: 3, end: true } },
+  { do: 'wait', sight: 'end 1' },
 ];
 
 /** Whether a new client, which does all as it should, gets an answer. */
 export async function askSoundly(run: Run): Promise<boolean> {
   const connection = connectRaw(run, 'sound connection', SOUND);
   await connection.play(SOUND_CALL);
-  const answered = connection.has(`end ${SOUND_STREAM}`);
+  const answered = connection.has('end 1');
   connection.destroy();
   return answered;
 }

@@ -29,6 +29,10 @@ export class RawConnection {
   readonly #seen = new Set<Sight>();
   readonly #answered = new Set<number>();
   #queued: Buffer[] = [];
+  /** Whether this end has sent its SETTINGS. */
+  #introduced = false;
+  /** Automatic answers from before that: the peer would take them for an error. */
+  #early: Buffer[] = [];
   #sound = false;
   closed = false;
 
@@ -66,13 +70,17 @@ export class RawConnection {
   /** From now on new calls are answered as they should be. Only for a server. */
   behave(): void {
     this.#sound = true;
+    this.#socket.resume();
     for (const sight of this.#seen) {
       if (sight.startsWith('end ')) this.#answer(Number(sight.slice('end '.length)));
     }
   }
 
   send(...frames: Frame[]): void {
-    this.#write(Buffer.concat(frames.map(encode)));
+    for (const frame of frames) this.#queue(frame);
+    const bytes = Buffer.concat(this.#queued);
+    this.#queued = [];
+    this.#write(bytes);
   }
 
   destroy(): void {
@@ -81,7 +89,7 @@ export class RawConnection {
 
   async #take(step: Step): Promise<void> {
     if (step.do === 'frame') {
-      this.#queued.push(encode(step.frame));
+      this.#queue(step.frame);
       return;
     }
     await this.#flush(step.do === 'flush' ? (step.cuts ?? []) : []);
@@ -108,6 +116,18 @@ export class RawConnection {
         this.#socket.destroy();
         break;
     }
+  }
+
+  #queue(frame: Frame): void {
+    this.#queued.push(encode(frame));
+    if (frame.frame !== 'settings' || this.#introduced) return;
+    this.#introduced = true;
+    this.#queued.push(...this.#early);
+  }
+
+  #reply(...bytes: Buffer[]): void {
+    if (this.#introduced) this.#write(Buffer.concat(bytes));
+    else this.#early.push(...bytes);
   }
 
   async #flush(cuts: readonly number[]): Promise<void> {
@@ -146,10 +166,10 @@ export class RawConnection {
       case SETTINGS:
         if ((flags & ACK) !== 0) return;
         this.#see('settings');
-        if (this.#automatic.settingsAck) this.send({ frame: 'settings-ack' });
+        if (this.#automatic.settingsAck) this.#reply(encode({ frame: 'settings-ack' }));
         break;
       case PING:
-        if ((flags & ACK) === 0 && this.#automatic.pingAck) this.#write(raw(PING, ACK, 0, payload));
+        if ((flags & ACK) === 0 && this.#automatic.pingAck) this.#reply(raw(PING, ACK, 0, payload));
         break;
       case HEADERS:
         this.#see(`headers ${stream}`);
@@ -182,7 +202,7 @@ export class RawConnection {
 
   #giveWindow(stream: number, by: number): void {
     const update = (id: number) => raw(WINDOW_UPDATE, 0, id, uint32(by));
-    this.#write(Buffer.concat([update(0), update(stream)]));
+    this.#reply(update(0), update(stream));
   }
 
   #answer(stream: number): void {
