@@ -77,10 +77,19 @@ class Seen {
 
   lacks(outcome: Outcome): Difference[] {
     const subjects = new Set([...this.#records.keys(), ...Object.keys(outcome)]);
-    return [...subjects].flatMap((subject) => {
+    return [...subjects].sort(byInterest).flatMap((subject) => {
       const ours = outcome[subject] ?? NOTHING;
       const stock = this.#records.get(subject) ?? new Set([NOTHING]);
       return stock.has(ours) ? [] : [{ subject, ours, stock: [...stock] }];
     });
   }
+}
+
+/** What users see comes before what only the raw peer sees. */
+function byInterest(a: string, b: string): number {
+  return Number(isOfPeer(a)) - Number(isOfPeer(b)) || (a < b ? -1 : 1);
+}
+
+function isOfPeer(subject: string): boolean {
+  return subject.startsWith('connection ');
 }

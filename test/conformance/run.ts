@@ -20,6 +20,8 @@ export class Run {
   readonly #patience: number;
   readonly #jitter: () => number;
   readonly #events = new Map<string, string[]>();
+  /** Those who give up first come first. */
+  readonly #waits: Wait[] = [];
   #activity = 0;
   /** When the last timer that the run knows of has certainly run. */
   #timersUntil = 0;
@@ -78,30 +80,57 @@ export class Run {
   }
 
   /**
-   * Waits until the condition holds. False when it does not, and nothing has moved for a while. Others that wait for something
-   * to move begin anew then: of two who wait for each other, one gives up first, and in every run the same.
+   * Waits until the condition holds. False when it does not, and nothing has moved for a while. Of several who wait for
+   * something to move, one gives up at a time, and in every run the same; the others begin anew, for it moves.
    *
    * @param factor how much longer than usual to wait for something to move
    */
-  async until(condition: () => boolean, factor = 1): Promise<boolean> {
+  until(condition: () => boolean, factor = 1): Promise<boolean> {
+    if (condition()) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      this.#waits.push({ condition, factor, resolve });
+      this.#waits.sort((a, b) => a.factor - b.factor);
+      if (this.#waits.length === 1) void this.#watch();
+    });
+  }
+
+  async #watch(): Promise<void> {
     let seen = this.#activity;
     let still = 0;
     let since = performance.now();
-    while (!condition()) {
+    while (this.#waits.length > 0) {
       await nextTurn();
-      if (this.#activity !== seen) {
+      this.#settle();
+      const now = performance.now();
+      if (this.#activity !== seen || now < this.#timersUntil) {
         seen = this.#activity;
         still = 0;
-        since = performance.now();
-      } else if (++still > STILL_TURNS * factor) {
-        const now = performance.now();
-        if (now < this.#timersUntil || now - since <= STILL_MS * factor * this.#patience) continue;
+        since = now;
+      } else if (this.#isLongEnough(++still, now - since)) {
+        this.#waits.shift()?.resolve(false);
         this.stir();
-        return false;
       }
     }
-    return true;
   }
+
+  #settle(): void {
+    for (const wait of this.#waits.filter(({ condition }) => condition())) {
+      this.#waits.splice(this.#waits.indexOf(wait), 1);
+      wait.resolve(true);
+      this.stir();
+    }
+  }
+
+  #isLongEnough(turns: number, ms: number): boolean {
+    const factor = this.#waits[0]?.factor ?? 0;
+    return turns > STILL_TURNS * factor && ms > STILL_MS * factor * this.#patience;
+  }
+}
+
+interface Wait {
+  readonly condition: () => boolean;
+  readonly factor: number;
+  readonly resolve: (held: boolean) => void;
 }
 
 function nextTurn(): Promise<void> {

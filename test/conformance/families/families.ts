@@ -5,6 +5,8 @@ import { runRawClient } from './raw-client.js';
 import { runRawServer } from './raw-server.js';
 
 export async function runScript(run: Run, script: Script): Promise<void> {
+  // Every run begins in the same phase of the event loop.
+  await run.turns(2);
   switch (script.family) {
     case 'raw server':
       return runRawServer(run, script);

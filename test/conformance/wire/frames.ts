@@ -61,7 +61,11 @@ export function encode(frame: Frame): Buffer {
     case 'unknown':
       return raw(0xfa, 0, 0, Buffer.alloc(3));
     case 'request':
-      return headers(frame.stream, requestFields(frame.method, frame.call ?? String((frame.stream - 1) / 2)), frame.end === true);
+      return headers(
+        frame.stream,
+        requestFields(frame.method, frame.call ?? String((frame.stream - 1) / 2)),
+        frame.end === true,
+      );
     case 'response':
       return headers(frame.stream, RESPONSE, false);
     case 'trailers':
