@@ -31,6 +31,8 @@ const SHORT_PATIENCE_MS = 4_000;
 /** A new process after so many scripts: what one script leaves behind must not spoil thousands. */
 const SCRIPTS_OF_A_PROCESS = 500;
 const REPEATS = 3;
+/** So many findings of a kind are cut down to what they need. The rest would say the same, and take minutes. */
+const MINIMISED_OF_A_KIND = 2;
 
 export async function conformance(options: ConformanceOptions): Promise<Tally> {
   const directory = mkdtempSync(join(tmpdir(), 'grpcfd-'));
@@ -48,6 +50,7 @@ class ConformanceRun {
   readonly #options: ConformanceOptions;
   readonly #directory: string;
   readonly #seeds: Iterator<number>;
+  readonly #minimised = new Map<string, number>();
   #started = 0;
 
   constructor(options: ConformanceOptions, directory: string) {
@@ -112,10 +115,18 @@ class ConformanceRun {
     for (let repeat = 0; repeat < REPEATS && !repeated; repeat++) {
       repeated = signature(await attempt(script)) === signature(result);
     }
-    const [smallest, smallestResult] = repeated
-      ? await minimise(script, result, attempt)
-      : ([script, result] as const);
+    const [smallest, smallestResult] =
+      repeated && this.#isWorthIt(script, result)
+        ? await minimise(script, result, attempt)
+        : ([script, result] as const);
     worker.stop();
     return { seed, script, result, smallest, smallestResult, repeated };
+  }
+
+  #isWorthIt({ family, security }: Script, result: Result): boolean {
+    const kind = `${family}, ${security}, ${signature(result)}`;
+    const before = this.#minimised.get(kind) ?? 0;
+    this.#minimised.set(kind, before + 1);
+    return before < MINIMISED_OF_A_KIND;
   }
 }

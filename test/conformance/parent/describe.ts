@@ -22,9 +22,10 @@ export function describeFinding({
 }: Finding): string {
   return [
     `seed ${seed} (${script.family}, ${script.security}): ${describeResult(result)}`,
-    repeated ? 'The smallest script that does it:' : 'A fresh process does not do it again. The script:',
+    ...(repeated ? [] : ['A fresh process does not do it again.']),
+    smallest === script ? 'The script:' : 'The smallest script that does it:',
     describeScript(smallest),
-    ...(repeated && smallest !== script ? [`It gives: ${describeResult(smallestResult)}`] : []),
+    ...(smallest === script ? [] : [`It gives: ${describeResult(smallestResult)}`]),
     `Repeat it with: npm run test:conformance -- --seed ${seed} --scripts 1`,
   ].join('\n');
 }

@@ -24,9 +24,13 @@ export class WorkerProcess {
   #onExit: ((how: string) => void) | undefined;
   usable = true;
 
-  /** @param directory for the sockets */
-  constructor(directory: string) {
-    this.#child = fork(WORKER, [directory], { execArgv: ['--expose-gc'] });
+  /**
+   * @param directory for the sockets
+   * @param program what it runs
+   */
+  constructor(directory: string, program = WORKER) {
+    const env = { ...process.env, NODE_TEST_CONTEXT: undefined };
+    this.#child = fork(program, [directory], { execArgv: ['--expose-gc'], env });
     this.#child.on('message', (report: Report) => this.#onReport?.(report));
     this.#child.on('exit', (code, signal) => {
       this.usable = false;
