@@ -47,7 +47,7 @@ export function addHandlers(server: grpc.Server, run: Run, plans: readonly Handl
   });
 }
 
-function definitionOf(kind: Kind, path: string): grpc.MethodDefinition<Buffer, Buffer> {
+export function definitionOf(kind: Kind, path: string): grpc.MethodDefinition<Buffer, Buffer> {
   const asBytes = (bytes: Buffer) => bytes;
   return {
     path,

@@ -21,7 +21,8 @@ function stockCredentials(security: Transport): Promise<[grpc.ChannelCredentials
   return both;
 }
 
-function isOurs(library: Library): boolean {
+/** Whether it is this package, and so carries descriptors. */
+export function isOurs(library: Library): boolean {
   return library === 'ours' && !comparesItself;
 }
 
@@ -29,15 +30,21 @@ export async function channelCredentials(
   library: Library,
   security: Transport,
 ): Promise<grpc.ChannelCredentials> {
-  const [credentials] = await stockCredentials(security);
-  return isOurs(library) ? grpcfd.channelCredentials(credentials) : credentials;
+  return wrapChannel(library, (await stockCredentials(security))[0]);
 }
 
 export async function serverCredentials(
   library: Library,
   security: Transport,
 ): Promise<grpc.ServerCredentials> {
-  const [, credentials] = await stockCredentials(security);
+  return wrapServer(library, (await stockCredentials(security))[1]);
+}
+
+export function wrapChannel(library: Library, credentials: grpc.ChannelCredentials): grpc.ChannelCredentials {
+  return isOurs(library) ? grpcfd.channelCredentials(credentials) : credentials;
+}
+
+export function wrapServer(library: Library, credentials: grpc.ServerCredentials): grpc.ServerCredentials {
   return isOurs(library) ? grpcfd.serverCredentials(credentials) : credentials;
 }
 
