@@ -9,10 +9,7 @@ import { RawServer } from '../wire/raw-server.js';
 
 export async function runRawServer(run: Run, script: RawServerScript): Promise<void> {
   const leftovers = new Leftovers(isLarge(script));
-  const server = await RawServer.listen(run, script.connections, script.automatic);
-  const client = await newClient(run.library, run.security, run.address);
-  const calls = await startCalls(run, client, script.calls);
-  await run.until(() => server.done && calls.every(({ settled }) => settled), 4);
+  const { client, server, calls } = await begin(run, script);
   for (const call of calls) call.noteIfPending();
   if (script.ending === 'another call') await askAgain(run, client, server);
   if (script.ending !== 'close') cancelAll(calls);
@@ -22,6 +19,20 @@ export async function runRawServer(run: Run, script: RawServerScript): Promise<v
   cancelAll(calls);
   await server.close();
   await leftovers.log(run);
+}
+
+/** Leaves the client as the script left it, and nothing of the server that keeps the process alive. */
+export async function leaveClient(run: Run, script: RawServerScript): Promise<void> {
+  const { server } = await begin(run, script);
+  server.unref();
+}
+
+async function begin(run: Run, script: RawServerScript) {
+  const server = await RawServer.listen(run, script.connections, script.automatic);
+  const client = await newClient(run.library, run.security, run.address);
+  const calls = await startCalls(run, client, script.calls);
+  await run.until(() => server.done && calls.every(({ settled }) => settled), 4);
+  return { server, client, calls };
 }
 
 /** A call on the connection as the script left it, and one when the server has broken all connections. */

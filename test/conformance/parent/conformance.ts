@@ -7,6 +7,7 @@ import { generate } from '../generate/generate.js';
 import type { Script } from '../script.js';
 import { describeFinding, type Finding } from './describe.js';
 import { minimise, signature, type Try } from './minimise.js';
+import { compareExits, isOfExit } from './process-exit.js';
 import { Tally } from './tally.js';
 import { type Result, WorkerProcess } from './worker-process.js';
 
@@ -31,6 +32,8 @@ const SHORT_PATIENCE_MS = 4_000;
 /** A new process after so many scripts: what one script leaves behind must not spoil thousands. */
 const SCRIPTS_OF_A_PROCESS = 500;
 const REPEATS = 3;
+/** Of so many scripts of a raw server one is run once more, to see whether its process ends. */
+const SCRIPTS_OF_AN_EXIT = 100;
 /** So many findings of a kind are cut down to what they need. The rest would say the same, and take minutes. */
 const MINIMISED_OF_A_KIND = 2;
 
@@ -52,6 +55,7 @@ class ConformanceRun {
   readonly #seeds: Iterator<number>;
   readonly #minimised = new Map<string, number>();
   #started = 0;
+  #rawServers = 0;
 
   constructor(options: ConformanceOptions, directory: string) {
     this.#options = options;
@@ -70,7 +74,9 @@ class ConformanceRun {
         compared = 0;
       }
       const [seed, script] = next;
-      const result = await worker.compare(script, PATIENCE_MS);
+      let result = await worker.compare(script, PATIENCE_MS);
+      const looksAtExit = script.family === 'raw server' && this.#rawServers++ % SCRIPTS_OF_AN_EXIT === 0;
+      if (result.kind === 'same' && looksAtExit) result = await compareExits(script, this.#directory);
       await this.#note(seed, script, result);
       this.#options.onProgress?.(this.tally);
     }
@@ -108,6 +114,8 @@ class ConformanceRun {
   async #lookInto(seed: number, script: Script, result: Result): Promise<Finding> {
     let worker = new WorkerProcess(this.#directory);
     const attempt: Try = async (candidate) => {
+      if (isOfExit(result) && candidate.family === 'raw server')
+        return compareExits(candidate, this.#directory);
       if (!worker.usable) worker = new WorkerProcess(this.#directory);
       return worker.compare(candidate, SHORT_PATIENCE_MS);
     };

@@ -87,6 +87,10 @@ export class RawConnection {
     this.#socket.destroy();
   }
 
+  unref(): void {
+    this.#socket.unref();
+  }
+
   async #take(step: Step): Promise<void> {
     if (step.do === 'frame') {
       this.#queue(step.frame);

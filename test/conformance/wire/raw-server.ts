@@ -62,6 +62,12 @@ export class RawServer {
     for (const connection of this.connections) connection.destroy();
   }
 
+  /** Keeps no process alive any more. */
+  unref(): void {
+    this.#server.unref();
+    for (const connection of this.connections) connection.unref();
+  }
+
   async close(): Promise<void> {
     this.sever();
     this.#server.close();
