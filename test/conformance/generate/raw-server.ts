@@ -10,25 +10,29 @@ import { frameStep, mutate, streamId } from './mutate.js';
 import { callPlan, largeCallPlans } from './plans.js';
 
 export function rawServerScript(dice: Dice, security: Transport): RawServerScript {
-  const large = dice.once(60);
+  const large = dice.once(30);
   const calls = large ? largeCallPlans(dice) : dice.times(1 + dice.below(3), () => callPlan(dice));
   return {
     family: 'raw server',
     security,
     calls,
-    connections: dice.times(dice.pick([1, 1, 2]), () => connection(dice, calls)),
-    automatic: automatic(dice),
+    connections: dice.times(dice.pick([1, 1, 2]), () => connection(dice, calls, large)),
+    // Without more window, large requests still wait to be written when they are refused.
+    automatic: { ...automatic(dice), ...(large && dice.once(2) ? { window: false } : {}) },
     ending: dice.pick(['another call', 'another call', 'close', 'cancel and close']),
   };
 }
 
-function connection(dice: Dice, calls: readonly CallPlan[]): Step[] {
+function connection(dice: Dice, calls: readonly CallPlan[], large: boolean): Step[] {
   const steps: Step[] = [];
   if (dice.once(6)) steps.push({ do: 'pause' });
   if (dice.once(4)) steps.push({ do: 'wait', sight: 'preface' });
   steps.push(frameStep({ frame: 'settings' }));
   const answered = dice.once(8) ? 0 : calls.length;
-  for (let call = 0; call < answered; call++) steps.push(...answer(dice, 2 * call + 1));
+  for (let call = 0; call < answered; call++) {
+    const stream = 2 * call + 1;
+    steps.push(...(large && !dice.once(3) ? refusal(dice, stream) : answer(dice, stream)));
+  }
   if (dice.once(6)) steps.push(...farewell(dice));
   return mutate(dice, steps, () => responseFrame(dice, streamId(dice)));
 }
@@ -59,6 +63,16 @@ function answer(dice: Dice, stream: number): Step[] {
       if (dice.once(4)) steps.push(frameStep({ frame: 'rst', stream, code: 0 }));
   }
   return steps;
+}
+
+/** What servers do that do not want the rest of a request. */
+function refusal(dice: Dice, stream: number): Step[] {
+  return [
+    { do: 'wait', sight: `data ${stream}` },
+    ...(dice.once(2) ? [{ do: 'turns', count: 3 } as const] : []),
+    frameStep({ frame: 'trailers-only', stream, status: 8 }),
+    frameStep({ frame: 'rst', stream, code: 0 }),
+  ];
 }
 
 function farewell(dice: Dice): Step[] {
