@@ -1,10 +1,13 @@
 /** Calls of a client as a script plans them, with a record of all that their user sees. */
+import { Readable, Writable } from 'node:stream';
 import * as grpc from '@grpc/grpc-js';
 import type { Kind } from '../support/kinds.js';
 import { PlannedError } from './planned-error.js';
 import type { Run } from './run.js';
 
 export type ClientCallback = 'metadata' | 'data' | 'end' | 'status' | 'callback';
+/** What user code does in the middle of a callback. */
+export type ClientAct = 'throw' | 'close client' | 'pause' | 'write';
 
 export interface CallPlan {
   readonly kind: Kind;
@@ -14,7 +17,7 @@ export interface CallPlan {
   readonly start: number | 'after the last';
   readonly deadlineMs?: number;
   readonly cancel?: { readonly on: 'start' | 'metadata' | 'data'; readonly turns: number };
-  readonly throwIn?: ClientCallback;
+  readonly act?: { readonly in: ClientCallback; readonly what: ClientAct };
   /** The client's half of the stream stays open. */
   readonly staysOpen?: boolean;
   /** Request messages are written a turn apart. */
@@ -32,6 +35,8 @@ export const PATHS: Readonly<Record<Kind, string>> = {
 /** Names the call to the handler: the last part of the subject of the record. */
 export const CALL_KEY = 'x-call';
 
+const PAUSE_TURNS = 4;
+
 const asBytes = (bytes: Buffer) => bytes;
 
 /** A call that runs, or ran. */
@@ -40,12 +45,14 @@ export class LoggedCall {
   readonly #run: Run;
   readonly #subject: string;
   readonly #plan: CallPlan;
+  readonly #client: grpc.Client;
   #call: grpc.Call | undefined;
 
   /** Starts it. */
   constructor(run: Run, client: grpc.Client, plan: CallPlan, name: string | number) {
     this.#run = run;
     this.#plan = plan;
+    this.#client = client;
     this.#subject = `call ${name}`;
     const metadata = new grpc.Metadata();
     metadata.set(CALL_KEY, String(name));
@@ -56,7 +63,7 @@ export class LoggedCall {
       run.expectTimer(plan.deadlineMs);
     }
     try {
-      this.#start(client, metadata, options);
+      this.#start(metadata, options);
     } catch (error) {
       // What a client that was closed does.
       this.#saw('failed to start', String(error));
@@ -74,7 +81,8 @@ export class LoggedCall {
     if (!this.settled) this.#run.log(this.#subject, 'pending');
   }
 
-  #start(client: grpc.Client, metadata: grpc.Metadata, options: grpc.CallOptions): void {
+  #start(metadata: grpc.Metadata, options: grpc.CallOptions): void {
+    const client = this.#client;
     const { kind } = this.#plan;
     const path = PATHS[kind];
     const first = bytesOf(this.#plan.requests[0] ?? 0);
@@ -146,7 +154,26 @@ export class LoggedCall {
 
   #saw(callback: ClientCallback | 'failed to start', what = ''): void {
     this.#run.log(this.#subject, `${callback} ${what}`.trimEnd());
-    if (this.#plan.throwIn === callback) throw new PlannedError(this.#run, this.#subject);
+    if (this.#plan.act?.in === callback) this.#act(this.#plan.act.what);
+  }
+
+  #act(what: ClientAct): void {
+    const call = this.#call;
+    switch (what) {
+      case 'throw':
+        throw new PlannedError(this.#run, this.#subject);
+      case 'close client':
+        this.#client.close();
+        break;
+      case 'pause':
+        if (!(call instanceof Readable)) return;
+        call.pause();
+        void this.#run.turns(PAUSE_TURNS).then(() => call.resume());
+        break;
+      case 'write':
+        if (call instanceof Writable && !call.writableEnded) call.write(bytesOf(1));
+        break;
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 /** Handlers of a server as a script plans them, with a record of how each call went for its handler. */
 import type { EventEmitter } from 'node:events';
+import { Readable as Stream } from 'node:stream';
 import * as grpc from '@grpc/grpc-js';
 import type { Kind } from '../support/kinds.js';
 import { bytesOf, CALL_KEY, PATHS } from './calls.js';
@@ -8,6 +9,9 @@ import type { Run } from './run.js';
 
 export type HandlerCallback = 'start' | 'request' | 'end' | 'cancelled';
 
+/** What user code does in the middle of a callback. */
+export type HandlerAct = 'throw' | 'tryShutdown' | 'forceShutdown' | 'destroy';
+
 export interface HandlerPlan {
   /** Sizes of the messages; a call with one reply takes the first. */
   readonly replies: readonly number[];
@@ -15,7 +19,7 @@ export interface HandlerPlan {
   /** When it answers: when the last request has come, or so many turns after its start. */
   readonly when: 'last request' | number;
   readonly metadataFirst?: boolean;
-  readonly throwIn?: HandlerCallback;
+  readonly act?: { readonly in: HandlerCallback; readonly what: HandlerAct };
   /** Does not read the requests of a stream. */
   readonly deaf?: boolean;
 }
@@ -33,7 +37,7 @@ export function addHandlers(server: grpc.Server, run: Run, plans: readonly Handl
   const handle = (kind: Kind, call: Call, callback?: grpc.sendUnaryData<Buffer>) => {
     const [name = 'unnamed'] = call.metadata.get(CALL_KEY);
     const plan = plans[Number(name) % plans.length] ?? SOUND;
-    new LoggedHandler(run, kind, call, plan, `handler ${String(name)}`, callback);
+    new LoggedHandler(run, server, kind, call, plan, `handler ${String(name)}`, callback);
   };
   const definition = Object.fromEntries(
     Object.entries(PATHS).map(([kind, path]) => [kind, definitionOf(kind as Kind, path)]),
@@ -62,6 +66,7 @@ export function definitionOf(kind: Kind, path: string): grpc.MethodDefinition<Bu
 
 class LoggedHandler {
   readonly #run: Run;
+  readonly #server: grpc.Server;
   readonly #call: Call;
   readonly #plan: HandlerPlan;
   readonly #subject: string;
@@ -69,6 +74,7 @@ class LoggedHandler {
 
   constructor(
     run: Run,
+    server: grpc.Server,
     kind: Kind,
     call: Call,
     plan: HandlerPlan,
@@ -76,6 +82,7 @@ class LoggedHandler {
     callback: grpc.sendUnaryData<Buffer> | undefined,
   ) {
     this.#run = run;
+    this.#server = server;
     this.#call = call;
     this.#plan = plan;
     this.#subject = subject;
@@ -118,6 +125,22 @@ class LoggedHandler {
 
   #saw(callback: HandlerCallback, what = ''): void {
     this.#run.log(this.#subject, `${callback} ${what}`.trimEnd());
-    if (this.#plan.throwIn === callback) throw new PlannedError(this.#run, this.#subject);
+    if (this.#plan.act?.in === callback) this.#act(this.#plan.act.what);
+  }
+
+  #act(what: HandlerAct): void {
+    switch (what) {
+      case 'throw':
+        throw new PlannedError(this.#run, this.#subject);
+      case 'tryShutdown':
+        this.#server.tryShutdown(() => this.#run.log(this.#subject, 'server shut down'));
+        break;
+      case 'forceShutdown':
+        this.#server.forceShutdown();
+        break;
+      case 'destroy':
+        if (this.#call instanceof Stream) this.#call.destroy();
+        break;
+    }
   }
 }

@@ -20,8 +20,11 @@ export function callPlan(dice: Dice): CallPlan {
     ...dice.maybe(5, () => ({
       cancel: { on: dice.pick(['start', 'metadata', 'data'] as const), turns: dice.pick([0, 0, 1, 3, 8]) },
     })),
-    ...dice.maybe(8, () => ({
-      throwIn: dice.pick(['metadata', 'data', 'end', 'status', 'callback'] as const),
+    ...dice.maybe(5, () => ({
+      act: {
+        in: dice.pick(['metadata', 'data', 'data', 'end', 'status', 'callback']),
+        what: dice.pick(['throw', 'throw', 'close client', 'pause', 'write']),
+      },
     })),
     ...dice.maybe(6, () => ({ staysOpen: true })),
     ...dice.maybe(3, () => ({ slowly: true })),
@@ -44,8 +47,11 @@ export function handlerPlan(dice: Dice): HandlerPlan {
     finish: dice.pick(['ok', 'ok', 'ok', 'error', 'never']),
     when: dice.pick(['last request', 'last request', 0, 1, 5]),
     ...dice.maybe(3, () => ({ metadataFirst: true })),
-    ...dice.maybe(8, () => ({
-      throwIn: dice.pick(['start', 'request', 'end', 'cancelled'] as const),
+    ...dice.maybe(6, () => ({
+      act: {
+        in: dice.pick(['start', 'request', 'end', 'cancelled']),
+        what: dice.pick(['throw', 'throw', 'tryShutdown', 'forceShutdown', 'destroy']),
+      },
     })),
     ...dice.maybe(8, () => ({ deaf: true })),
   };

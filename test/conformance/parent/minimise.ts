@@ -56,7 +56,7 @@ function* shorterLists(list: readonly unknown[]): Generator<unknown[]> {
   }
 }
 
-const OPTIONAL = ['deadlineMs', 'cancel', 'throwIn', 'staysOpen', 'slowly', 'metadataFirst', 'deaf', 'cuts'];
+const OPTIONAL = ['deadlineMs', 'cancel', 'act', 'staysOpen', 'slowly', 'metadataFirst', 'deaf', 'cuts'];
 
 function* simplerPlans(plan: unknown): Generator<unknown> {
   if (typeof plan !== 'object' || plan === null) return;
