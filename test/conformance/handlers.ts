@@ -1,6 +1,5 @@
 /** Handlers of a server as a script plans them, with a record of how each call went for its handler. */
 import type { EventEmitter } from 'node:events';
-import { Readable as Stream } from 'node:stream';
 import * as grpc from '@grpc/grpc-js';
 import type { Kind } from '../support/kinds.js';
 import { bytesOf, CALL_KEY, PATHS } from './calls.js';
@@ -139,7 +138,8 @@ class LoggedHandler {
         this.#server.forceShutdown();
         break;
       case 'destroy':
-        if (this.#call instanceof Stream) this.#call.destroy();
+        // A unary call has no stream.
+        if ('destroy' in this.#call) this.#call.destroy();
         break;
     }
   }
