@@ -123,31 +123,21 @@ napi_value Bridge::Construct(napi_env env, napi_callback_info info) {
   return arguments.self();
 }
 
-Bridge::~Bridge() {
-  ::operator delete(socket_poll_);
-  ::operator delete(far_poll_);
-}
+Bridge::~Bridge() { ::operator delete(socket_poll_); }
 
 int Bridge::Start(int socket, int far, int near) {
   uv_stream_t* stream = FindStream(environment_.loop(), near);
   if (stream == nullptr) return ENOENT;
+  if (const int error = environment_.AddFarEnd(far, this); error != 0) return error;
   socket_poll_ = NewPoll();
-  far_poll_ = NewPoll();
-  // Makes the sockets non-blocking too.
-  if (const int error = uv_poll_init(environment_.loop(), socket_poll_, socket); error != 0) return -error;
-  uv_handle_set_data(AsHandle(socket_poll_), this);
-  open_polls_ = 1;
-  if (const int error = uv_poll_init(environment_.loop(), far_poll_, far); error != 0) {
-    // The finalizer must not free what the event loop still has.
-    uv_poll_t* const started = std::exchange(socket_poll_, nullptr);
-    uv_close(AsHandle(started), [](uv_handle_t* handle) { ::operator delete(reinterpret_cast<uv_poll_t*>(handle)); });
+  // Makes the socket non-blocking too.
+  if (const int error = uv_poll_init(environment_.loop(), socket_poll_, socket); error != 0) {
+    environment_.RemoveFarEnd(far);
     return -error;
   }
-  uv_handle_set_data(AsHandle(far_poll_), this);
-  open_polls_ = 2;
+  uv_handle_set_data(AsHandle(socket_poll_), this);
   // Node's own handle keeps the process alive, where it should: it is active while Node reads or writes. See UpdateWatch too.
   uv_unref(AsHandle(socket_poll_));
-  uv_unref(AsHandle(far_poll_));
   stream_ = stream;
   socket_ = OwnFd(socket);
   far_ = OwnFd(far);
@@ -161,10 +151,12 @@ int Bridge::Start(int socket, int far, int near) {
 void Bridge::Close() {
   if (!IsOpen()) return;
   stream_ = nullptr;
+  // A terminated worker runs no JavaScript any more. What Node has written is with the kernel all the same, where it is stock.
+  if (environment_.is_torn_down() && outgoing_ == Outgoing::kNative) Forward();
   uv_close(AsHandle(socket_poll_), OnClosed);
-  uv_close(AsHandle(far_poll_), OnClosed);
-  // libuv allows this as soon as uv_close has been called: the descriptors are out of the epoll set by then.
+  // libuv allows this as soon as uv_close has been called: the descriptor is out of the epoll set by then.
   socket_.Reset();
+  environment_.RemoveFarEnd(far_.Get());
   far_.Reset();
   ForgetRest();
   if (std::exchange(due_, false)) environment_.RemoveDue(this);
@@ -172,7 +164,6 @@ void Bridge::Close() {
 
 void Bridge::OnClosed(uv_handle_t* handle) {
   auto* self = static_cast<Bridge*>(uv_handle_get_data(handle));
-  if (--self->open_polls_ > 0) return;
   self->environment_.Remove(self);
   self->ReleaseReferences();
 }
@@ -211,26 +202,22 @@ void Bridge::OnSocket(uv_poll_t* poll, int status, int events) {
   if (self->IsOpen() && (events & UV_PRIORITIZED) != 0) self->HangUp();
   if (self->IsOpen()) {
     self->UpdateWatch();
-    self->MarkDue();
   }
   napi_close_handle_scope(self->env_, scope);
 }
 
-void Bridge::OnFar(uv_poll_t* poll, int status, int) {
-  auto* self = static_cast<Bridge*>(uv_handle_get_data(AsHandle(poll)));
+void Bridge::OnWritten() {
   napi_handle_scope scope = nullptr;
-  if (napi_open_handle_scope(self->env_, &scope) != napi_ok) return;
-  if (status != 0) self->far_watched_ = 0;
-  self->Forward();
-  if (self->IsOpen()) self->UpdateWatch();
-  napi_close_handle_scope(self->env_, scope);
+  if (napi_open_handle_scope(env_, &scope) != napi_ok) return;
+  Forward();
+  if (IsOpen()) UpdateWatch();
+  napi_close_handle_scope(env_, scope);
 }
 
 void Bridge::BeforeWait() {
   napi_handle_scope scope = nullptr;
   if (napi_open_handle_scope(env_, &scope) != napi_ok) return;
   due_ = false;
-  Forward();
   if (IsOpen() && paused_ && CanFeed() && NodeReads()) paused_ = stalled_ = false;
   if (IsOpen() && read_to_end_ && !paused_) Feed();
   if (IsOpen()) {
@@ -448,12 +435,8 @@ void Bridge::UpdateWatch() {
     if (socket == 0) uv_poll_stop(socket_poll_);
     else uv_poll_start(socket_poll_, socket, OnSocket);
   }
-  const int far = blocked_ || writing_ended_ || outgoing_ == Outgoing::kHeld ? 0 : UV_READABLE;
-  if (far != far_watched_) {
-    far_watched_ = far;
-    if (far == 0) uv_poll_stop(far_poll_);
-    else uv_poll_start(far_poll_, far, OnFar);
-  }
+  const bool forwards = !blocked_ && !writing_ended_ && outgoing_ != Outgoing::kHeld;
+  if (std::exchange(forwards_, forwards) != forwards) environment_.far_ends().Watch(far_.Get(), this, forwards);
   // Over a stock socket, the write that the kernel has not taken would still be under way, and a write keeps the process alive,
   // whether its socket does or not.
   const bool keeps_process = ref_ || (blocked_ && stream_ != nullptr);

@@ -33,7 +33,10 @@ class Bridge final : public LoopHandle {
   // Leaves the event loop and closes the connection. What Node wrote and the kernel has not taken is lost.
   void Close() override;
 
-  // Before each wait of the event loop, for a bridge that is due: forwards, and looks whether Node reads again.
+  // Before the event loop waits: Node has written something.
+  void OnWritten();
+
+  // Before each wait of the event loop, for a bridge that is due: looks whether Node reads again.
   void BeforeWait();
 
   // Tells JavaScript if Node has not been reading for long, though it has nothing to write. Returns whether to ask again.
@@ -70,7 +73,6 @@ class Bridge final : public LoopHandle {
   static napi_value CloseMethod(napi_env env, napi_callback_info info);
 
   static void OnSocket(uv_poll_t* poll, int status, int events);
-  static void OnFar(uv_poll_t* poll, int status, int events);
   static void OnClosed(uv_handle_t* handle);
 
   static Bridge* Unwrap(napi_env env, napi_value self);
@@ -108,10 +110,9 @@ class Bridge final : public LoopHandle {
   // Node's: freed some time after uv_close. nullptr from Detach on, which JavaScript calls before that.
   uv_stream_t* stream_ = nullptr;
   uv_poll_t* socket_poll_ = nullptr;
-  uv_poll_t* far_poll_ = nullptr;
   int socket_watched_ = 0;
-  int far_watched_ = 0;
-  int open_polls_ = 0;
+  // The far end is watched.
+  bool forwards_ = true;
   Outgoing outgoing_ = Outgoing::kNative;
   // Taken from the pair, and not yet from us by the kernel.
   std::vector<uint8_t> rest_;

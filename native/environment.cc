@@ -1,8 +1,10 @@
 #include "environment.h"
 
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <memory>
 #include <new>
 #include <utility>
@@ -18,7 +20,51 @@ constexpr size_t kScratchSize = 256 * 1024;
 // How often bridges that are paused are looked at.
 constexpr uint64_t kStallCheckMs = 100;
 
+// How many far ends are told of at a time.
+constexpr int kEventsPerWait = 64;
+
 }  // namespace
+
+int FarEnds::Open() {
+  epoll_ = OwnFd(epoll_create1(EPOLL_CLOEXEC));
+  return epoll_.IsOpen() ? 0 : errno;
+}
+
+int FarEnds::Add(int fd, Bridge* bridge) {
+  epoll_event event = {};
+  event.events = EPOLLIN;
+  event.data.ptr = bridge;
+  if (epoll_ctl(epoll_.Get(), EPOLL_CTL_ADD, fd, &event) != 0) return errno;
+  count_++;
+  return 0;
+}
+
+int FarEnds::Watch(int fd, Bridge* bridge, bool wanted) {
+  epoll_event event = {};
+  // EPOLLHUP is told whatever is asked for, but not more than once with EPOLLET.
+  event.events = wanted ? EPOLLIN : EPOLLET;
+  event.data.ptr = bridge;
+  return epoll_ctl(epoll_.Get(), EPOLL_CTL_MOD, fd, &event) == 0 ? 0 : errno;
+}
+
+void FarEnds::Remove(int fd) {
+  // A child process that is being made may have the descriptor, too, and closing it here would leave it in the set.
+  epoll_ctl(epoll_.Get(), EPOLL_CTL_DEL, fd, nullptr);
+  removals_++;
+  count_--;
+}
+
+void FarEnds::Forward() {
+  if (count_ == 0) return;
+  epoll_event events[kEventsPerWait];
+  const int ready = epoll_wait(epoll_.Get(), events, kEventsPerWait, 0);
+  const uint64_t removals = removals_;
+  for (int i = 0; i < ready; i++) {
+    // The rest is told again at once, by the event loop.
+    if (removals_ != removals) return;
+    static_cast<Bridge*>(events[i].data.ptr)->OnWritten();
+  }
+}
 
 bool Environment::Install(napi_env env) {
   std::unique_ptr<Environment> environment(new Environment);
@@ -53,10 +99,28 @@ void Environment::Remove(LoopHandle* handle) {
   if (tearing_down_ && handles_.empty()) FinishTeardown();
 }
 
-void Environment::AddDue(Bridge* bridge) {
-  if (before_wait_ == nullptr) before_wait_ = new BeforeWait(*this);
-  due_.push_back(bridge);
+int Environment::AddFarEnd(int fd, Bridge* bridge) {
+  if (before_wait_ == nullptr) {
+    if (const int error = far_ends_.Open(); error != 0) return error;
+    before_wait_ = new BeforeWait(*this);
+  }
+  const int error = far_ends_.Add(fd, bridge);
+  if (error != 0) CloseIfUnused();
+  return error;
 }
+
+void Environment::RemoveFarEnd(int fd) {
+  far_ends_.Remove(fd);
+  CloseIfUnused();
+}
+
+// A program that has no connection any more keeps no descriptor.
+void Environment::CloseIfUnused() {
+  if (far_ends_.size() > 0 || before_wait_ == nullptr) return;
+  std::exchange(before_wait_, nullptr)->Close();
+}
+
+void Environment::AddDue(Bridge* bridge) { due_.push_back(bridge); }
 
 void Environment::RemoveDue(Bridge* bridge) {
   std::replace(due_.begin(), due_.end(), bridge, static_cast<Bridge*>(nullptr));
@@ -73,7 +137,7 @@ void Environment::FindStalled() {
     if (running_[i] != nullptr && running_[i]->CheckStalled()) again = true;
   }
   running_.clear();
-  if (again) before_wait_->StartTimer();
+  if (again && before_wait_ != nullptr) before_wait_->StartTimer();
 }
 
 void Environment::RunDue() {
@@ -88,7 +152,9 @@ void Environment::OnTeardown(napi_async_cleanup_hook_handle, void* data) {
   auto* environment = static_cast<Environment*>(data);
   environment->tearing_down_ = true;
   for (int fd : environment->guarded_.TakeAll()) close(fd);
-  for (LoopHandle* handle : environment->handles_) handle->Close();
+  // Closing one may close another.
+  const std::vector<LoopHandle*> handles(environment->handles_.begin(), environment->handles_.end());
+  for (LoopHandle* handle : handles) handle->Close();
   if (environment->handles_.empty()) environment->FinishTeardown();
 }
 
@@ -97,16 +163,24 @@ void Environment::FinishTeardown() { napi_remove_async_cleanup_hook(hook_); }
 Environment::BeforeWait::BeforeWait(Environment& environment)
     : environment_(environment),
       prepare_(static_cast<uv_prepare_t*>(::operator new(uv_handle_size(UV_PREPARE)))),
-      timer_(static_cast<uv_timer_t*>(::operator new(uv_handle_size(UV_TIMER)))) {
+      timer_(static_cast<uv_timer_t*>(::operator new(uv_handle_size(UV_TIMER)))),
+      poll_(static_cast<uv_poll_t*>(::operator new(uv_handle_size(UV_POLL)))) {
   uv_prepare_init(environment.loop(), prepare_);
   uv_timer_init(environment.loop(), timer_);
-  for (uv_handle_t* handle : {reinterpret_cast<uv_handle_t*>(prepare_), reinterpret_cast<uv_handle_t*>(timer_)}) {
+  uv_poll_init(environment.loop(), poll_, environment.far_ends_.descriptor());
+  for (uv_handle_t* handle : {reinterpret_cast<uv_handle_t*>(prepare_), reinterpret_cast<uv_handle_t*>(timer_),
+                              reinterpret_cast<uv_handle_t*>(poll_)}) {
     uv_handle_set_data(handle, this);
     uv_unref(handle);
   }
   uv_prepare_start(prepare_, [](uv_prepare_t* handle) {
     auto* self = static_cast<BeforeWait*>(uv_handle_get_data(reinterpret_cast<uv_handle_t*>(handle)));
+    self->environment_.far_ends_.Forward();
     if (!self->environment_.due_.empty()) self->environment_.RunDue();
+  });
+  uv_poll_start(poll_, UV_READABLE, [](uv_poll_t* handle, int, int) {
+    auto* self = static_cast<BeforeWait*>(uv_handle_get_data(reinterpret_cast<uv_handle_t*>(handle)));
+    self->environment_.far_ends_.Forward();
   });
   environment.Add(this);
 }
@@ -114,6 +188,7 @@ Environment::BeforeWait::BeforeWait(Environment& environment)
 Environment::BeforeWait::~BeforeWait() {
   ::operator delete(prepare_);
   ::operator delete(timer_);
+  ::operator delete(poll_);
 }
 
 void Environment::BeforeWait::StartTimer() {
@@ -126,8 +201,11 @@ void Environment::BeforeWait::StartTimer() {
 }
 
 void Environment::BeforeWait::Close() {
+  if (uv_is_closing(reinterpret_cast<uv_handle_t*>(prepare_)) != 0) return;
   uv_close(reinterpret_cast<uv_handle_t*>(prepare_), OnClosed);
   uv_close(reinterpret_cast<uv_handle_t*>(timer_), OnClosed);
+  uv_close(reinterpret_cast<uv_handle_t*>(poll_), OnClosed);
+  environment_.far_ends_.Close();
 }
 
 void Environment::BeforeWait::OnClosed(uv_handle_t* handle) {

@@ -16,6 +16,29 @@ namespace grpcfd {
 
 class Bridge;
 
+// The far ends of the pairs that Node writes to, in an epoll set of their own. Node writes on the loop's thread, so they are looked
+// at before the event loop waits: no write of Node's waits for a wake-up, and a turn costs one syscall for all of them. The event
+// loop watches the set as well, for what is written after that.
+class FarEnds {
+ public:
+  // Makes the set. These return 0 or an errno.
+  int Open();
+  int Add(int fd, Bridge* bridge);
+  int Watch(int fd, Bridge* bridge, bool wanted);
+  void Remove(int fd);
+  // Tells each bridge whose far end has something to be read.
+  void Forward();
+  int descriptor() const { return epoll_.Get(); }
+  size_t size() const { return count_; }
+  void Close() { epoll_.Reset(); }
+
+ private:
+  OwnFd epoll_;
+  size_t count_ = 0;
+  // Goes up with each removal: what epoll has told before may be of a bridge that is gone.
+  uint64_t removals_ = 0;
+};
+
 // Memory that anybody on the loop's thread may use until it returns to the event loop, or calls JavaScript.
 struct Scratch {
   uint8_t* data;
@@ -31,6 +54,8 @@ class Environment {
 
   uv_loop_t* loop() const { return loop_; }
   Scratch scratch();
+  FarEnds& far_ends() { return far_ends_; }
+  bool is_torn_down() const { return tearing_down_; }
 
   void Add(LoopHandle* handle) { handles_.insert(handle); }
   // Called when libuv has let go of the handle.
@@ -38,6 +63,9 @@ class Environment {
 
   // Has `bridge` called once more before the event loop waits again.
   void AddDue(Bridge* bridge);
+  // Has `bridge` told when there is something to be read from `fd`. Returns 0 or an errno.
+  int AddFarEnd(int fd, Bridge* bridge);
+  void RemoveFarEnd(int fd);
   void RemoveDue(Bridge* bridge);
   // Has the bridges that are due asked soon whether they have stalled.
   void WatchForStalls();
@@ -65,7 +93,8 @@ class Environment {
     Environment& environment_;
     uv_prepare_t* prepare_;
     uv_timer_t* timer_;
-    int open_handles_ = 2;
+    uv_poll_t* poll_;
+    int open_handles_ = 3;
   };
 
   Environment() = default;
@@ -74,6 +103,7 @@ class Environment {
   void FinishTeardown();
   void RunDue();
   void FindStalled();
+  void CloseIfUnused();
 
   uv_loop_t* loop_ = nullptr;
   napi_async_cleanup_hook_handle hook_ = nullptr;
@@ -84,6 +114,7 @@ class Environment {
   // Those whose turn it is now. One that closes in there leaves a nullptr.
   std::vector<Bridge*> running_;
   std::unique_ptr<uint8_t[]> scratch_;
+  FarEnds far_ends_;
   FdSet guarded_;
 };
 

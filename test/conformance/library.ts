@@ -1,11 +1,16 @@
 /** The two that are compared: stock grpc-js, and this package around it. */
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
+import { twoSteps } from '#src/grpc/server/graceful-end.js';
 import { stockChannelCredentials, stockServerCredentials } from '../support/service.js';
 
 export type Library = 'stock' | 'ours';
 export type Transport = 'plaintext' | 'TLS';
 export const TRANSPORTS: readonly Transport[] = ['plaintext', 'TLS'];
+
+// A server of ours gives calls under way more time than stock does, which test/grpc/graceful-end.test.ts holds. What is left is
+// to be equal.
+twoSteps.enabled = false;
 
 /** With GRPCFD_CONFORMANCE_SELF=1 stock is compared with itself: what differs then is a fault of the comparison. */
 const comparesItself = process.env['GRPCFD_CONFORMANCE_SELF'] === '1';

@@ -9,7 +9,7 @@ import type { Run } from '../run.js';
 import type { BothEndsScript, Deed } from '../script.js';
 
 export async function runBothEnds(run: Run, script: BothEndsScript): Promise<void> {
-  const leftovers = new Leftovers(false);
+  const leftovers = new Leftovers(run.library, false);
   const rig = new Rig(run, script, await newClient(run.library, run.security, run.address));
   await rig.startServer();
   for (const deed of script.deeds) await rig.do(deed);

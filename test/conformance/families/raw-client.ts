@@ -9,7 +9,7 @@ import type { RawClientScript } from '../script.js';
 import { askSoundly, connectRaw } from '../wire/raw-client.js';
 
 export async function runRawClient(run: Run, script: RawClientScript): Promise<void> {
-  const leftovers = new Leftovers(false);
+  const leftovers = new Leftovers(run.library, false);
   const server = newServer(run.library);
   addHandlers(server, run, script.handlers);
   await bind(server, run.address, await serverCredentials(run.library, run.security));

@@ -8,7 +8,7 @@ import { LARGE, type RawServerScript } from '../script.js';
 import { RawServer } from '../wire/raw-server.js';
 
 export async function runRawServer(run: Run, script: RawServerScript): Promise<void> {
-  const leftovers = new Leftovers(isLarge(script));
+  const leftovers = new Leftovers(run.library, isLarge(script));
   const { client, server, calls } = await begin(run, script);
   for (const call of calls) call.noteIfPending();
   if (script.ending === 'another call') await askAgain(run, client, server);
