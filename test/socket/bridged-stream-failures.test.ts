@@ -6,8 +6,9 @@ import { closeAll, native } from '#src/native/binding.js';
 import type { BridgedStream } from '#src/socket/bridged-stream.js';
 import { bridged, handleOf, KINDS, type Kind, netSocket, RawPeer, turns } from '../support/bridged.js';
 import { runFixture } from '../support/child.js';
+import { leaveFree, liftLimit } from '../support/descriptor-limit.js';
 import { failingSendmsg } from '../support/failing-sendmsg.js';
-import { trackDescriptors } from '../support/fd-table.js';
+import { defer, trackDescriptors } from '../support/fd-table.js';
 
 trackDescriptors();
 
@@ -177,3 +178,15 @@ for (const errno of ['ENOMEM', 'ENOBUFS', 'ETOOMANYREFS']) {
     return undefined;
   });
 }
+
+test('a connection that cannot be made, since the descriptor table is full, leaves nothing behind', () => {
+  defer(liftLimit);
+  for (const free of [0, 1]) {
+    const [a, b] = native.socketPair();
+    leaveFree(free);
+    assert.throws(() => bridged(a), { code: 'EMFILE' });
+    liftLimit();
+    const peer = new RawPeer(b);
+    assert.equal(peer.receive(), undefined);
+  }
+});
