@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { test } from 'node:test';
-import { native } from '#src/native/binding.js';
+import { closeAll, native } from '#src/native/binding.js';
 import {
   bridged,
   KINDS,
@@ -37,8 +37,10 @@ async function readSlowly(peer: RawPeer, log: string[], until: number): Promise<
   for (let turnsLeft = 100_000; turnsLeft > 0; turnsLeft--) {
     const received = peer.receive(10_000);
     if (received === undefined) return total;
-    if (typeof received === 'object') total += received.bytes.length;
-    else if (received !== -11) return total;
+    if (typeof received === 'object') {
+      total += received.bytes.length;
+      closeAll(received.fds);
+    } else if (received !== -11) return total;
     if (total < until) assert.ok(!log.includes('close'), `closed after ${total} of ${until}`);
     await turn();
   }
@@ -166,3 +168,20 @@ for (const kinds of [
     for (const socket of sockets) socket.destroy();
   });
 }
+
+test('a graceful end delivers what was taken out of the pair with descriptors, and is over only then', async () => {
+  const [a, b] = native.socketPair();
+  native.testing.setSendBuffer(a, 1);
+  const { socket, stream } = bridged(a);
+  const peer = new RawPeer(b);
+  const log = record(socket);
+  const [fd = -1] = native.duplicateAll([0]);
+  stream.queueDescriptor({ fd, settled: () => native.close(fd) });
+  socket.resume();
+  socket.end(Buffer.alloc(60_000, 'x'));
+  await turns();
+  peer.shutdown();
+  await turns();
+  assert.equal(await readSlowly(peer, log, 40_000), 60_000);
+  if (!log.includes('close')) await once(socket, 'close');
+});
