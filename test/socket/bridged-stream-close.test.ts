@@ -3,25 +3,11 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { test } from 'node:test';
 import { closeAll, native } from '#src/native/binding.js';
-import {
-  bridged,
-  KINDS,
-  type Kind,
-  netSocket,
-  RawPeer,
-  type SocketOptions,
-  turn,
-  turns,
-} from '../support/bridged.js';
+import { bridged, KINDS, netSocket, RawPeer, socketAndPeer, turn, turns } from '../support/bridged.js';
 import { runFixture } from '../support/child.js';
 import { trackDescriptors } from '../support/fd-table.js';
 
 trackDescriptors();
-
-function ends(kind: Kind, options: SocketOptions = {}): [Socket, RawPeer] {
-  const [a, b] = native.socketPair();
-  return [netSocket(kind, a, options), new RawPeer(b)];
-}
 
 /** Events of a socket in their order. */
 function record(socket: Socket): string[] {
@@ -50,7 +36,7 @@ async function readSlowly(peer: RawPeer, log: string[], until: number): Promise<
 for (const kind of KINDS) {
   for (const bytes of [1_000, 100_000, 400_000, 2_000_000]) {
     test(`${kind}: a graceful end delivers ${bytes} bytes to a slow reader, and is over only then`, async () => {
-      const [socket, peer] = ends(kind);
+      const [socket, peer] = socketAndPeer(kind);
       const log = record(socket);
       socket.resume();
       socket.end(Buffer.alloc(bytes, 'x'));
@@ -69,14 +55,14 @@ for (const kind of KINDS) {
   }
 
   test(`${kind}: what was written before destroy() and fits into the kernel's buffer arrives`, async () => {
-    const [socket, peer] = ends(kind);
+    const [socket, peer] = socketAndPeer(kind);
     socket.write(Buffer.alloc(100_000));
     socket.destroy();
     assert.equal((await peer.receiveAll()).length, 100_000);
   });
 
   test(`${kind}: destroy() with a reader that does not read closes at once, and the reader gets an end`, async () => {
-    const [socket, peer] = ends(kind);
+    const [socket, peer] = socketAndPeer(kind);
     const log = record(socket);
     socket.write(Buffer.alloc(2_000_000));
     await turns();
@@ -89,7 +75,7 @@ for (const kind of KINDS) {
 
   for (const moment of ['in the turn of the write', 'in its callback', 'a turn later'] as const) {
     test(`${kind}: destroy() ${moment} delivers what was written`, async () => {
-      const [socket, peer] = ends(kind);
+      const [socket, peer] = socketAndPeer(kind);
       await new Promise<void>((resolve) => {
         socket.write('written', () => {
           if (moment === 'in its callback') socket.destroy();

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { after, test } from 'node:test';
 import { closeAll, native } from '#src/native/binding.js';
 import type { BridgedStream } from '#src/socket/bridged-stream.js';
-import { bridged, handleOf, KINDS, type Kind, netSocket, RawPeer, turns } from '../support/bridged.js';
+import { bridged, handleOf, KINDS, RawPeer, socketAndPeer, turns } from '../support/bridged.js';
 import { runFixture } from '../support/child.js';
 import { leaveFree, liftLimit } from '../support/descriptor-limit.js';
 import { failingSendmsg } from '../support/failing-sendmsg.js';
@@ -44,14 +44,9 @@ function queue(stream: BridgedStream): Promise<void> {
   });
 }
 
-function ends(kind: Kind, allowHalfOpen = false): [Socket, RawPeer] {
-  const [a, b] = native.socketPair();
-  return [netSocket(kind, a, { allowHalfOpen }), new RawPeer(b)];
-}
-
 for (const kind of KINDS) {
   test(`${kind}: a write to a peer that has gone ends the connection`, async () => {
-    const [socket, peer] = ends(kind);
+    const [socket, peer] = socketAndPeer(kind);
     const log = record(socket);
     const gone = closed(socket);
     peer.close();
@@ -61,7 +56,7 @@ for (const kind of KINDS) {
   });
 
   test(`${kind}: a peer that goes while a write is under way and reading is stopped ends the connection`, async () => {
-    const [socket, peer] = ends(kind);
+    const [socket, peer] = socketAndPeer(kind);
     const gone = closed(socket);
     record(socket);
     socket.write(Buffer.alloc(2_000_000));
@@ -74,7 +69,7 @@ for (const kind of KINDS) {
   });
 
   test(`${kind}: half open: a write after the end of a peer that has gone ends the connection`, async () => {
-    const [socket, peer] = ends(kind, true);
+    const [socket, peer] = socketAndPeer(kind, { allowHalfOpen: true });
     const log = record(socket);
     const gone = closed(socket);
     peer.close();
@@ -89,7 +84,7 @@ for (const kind of KINDS) {
   });
 
   test(`${kind}: a hang-up does not disturb what came before it, while reading is stopped`, async () => {
-    const [socket, peer] = ends(kind);
+    const [socket, peer] = socketAndPeer(kind);
     const log = record(socket);
     handleOf(socket).readStop();
     peer.send('last words');
@@ -104,7 +99,7 @@ for (const kind of KINDS) {
 }
 
 test('after a failed write, what the peer had sent before is delivered', async () => {
-  const [socket, peer] = ends('bridged');
+  const [socket, peer] = socketAndPeer('bridged');
   const log = record(socket);
   const gone = closed(socket);
   peer.send('an answer');
