@@ -12,7 +12,7 @@ trackDescriptors();
 /** A loop that spins turns some thousand times meanwhile. */
 const OBSERVED_MS = 200;
 
-/** How often the event loop has turned; undefined before Node 22. */
+/** How often the event loop has turned; undefined where Node does not count. */
 function loopCount(): number | undefined {
   const { uvMetricsInfo } = performance.nodeTiming as { uvMetricsInfo?: { loopCount: number } };
   return uvMetricsInfo?.loopCount;
