@@ -6,6 +6,7 @@
 #include <linux/sockios.h>
 #include <new>
 #include <poll.h>
+#include <string>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <utility>
@@ -25,6 +26,9 @@ constexpr int kReadsPerTurn = 32;
 constexpr size_t kReadSize = 64 * 1024;
 // Times that the memory for forwarding is filled in a turn.
 constexpr int kForwardsPerTurn = 16;
+
+// Node stops reading while it writes. For longer than this it does so only where a write goes nowhere, or for good.
+constexpr uint64_t kStalledMs = 250;
 
 struct Search {
   int fd;
@@ -72,9 +76,11 @@ napi_value Bridge::DefineClass(napi_env env) {
       method("take", Take),
       method("send", Send),
       method("probe", Probe),
+      method("insert", Insert),
       method("endWriting", EndWriting),
       method("readToEnd", ReadToEnd),
       method("detach", Detach),
+      method("peerInode", PeerInode),
       method("unread", Unread),
       method("ref", Ref),
       method("bytesRead", BytesRead),
@@ -160,7 +166,7 @@ void Bridge::Close() {
   // libuv allows this as soon as uv_close has been called: the descriptors are out of the epoll set by then.
   socket_.Reset();
   far_.Reset();
-  DropRest();
+  ForgetRest();
   if (std::exchange(due_, false)) environment_.RemoveDue(this);
 }
 
@@ -225,7 +231,7 @@ void Bridge::BeforeWait() {
   if (napi_open_handle_scope(env_, &scope) != napi_ok) return;
   due_ = false;
   Forward();
-  if (IsOpen() && paused_ && CanFeed() && NodeReads()) paused_ = false;
+  if (IsOpen() && paused_ && CanFeed() && NodeReads()) paused_ = stalled_ = false;
   if (IsOpen() && read_to_end_ && !paused_) Feed();
   if (IsOpen()) {
     UpdateWatch();
@@ -239,13 +245,35 @@ void Bridge::MarkDue() {
   environment_.AddDue(this);
 }
 
+void Bridge::Pause() {
+  if (std::exchange(paused_, true)) return;
+  paused_at_ = uv_now(environment_.loop());
+  MarkDue();
+  environment_.WatchForStalls();
+}
+
+bool Bridge::CheckStalled() {
+  if (!paused_ || stalled_) return false;
+  napi_handle_scope scope = nullptr;
+  if (napi_open_handle_scope(env_, &scope) != napi_ok) return false;
+  const bool again = TellStalled();
+  napi_close_handle_scope(env_, scope);
+  return again;
+}
+
+bool Bridge::TellStalled() {
+  if (!CanFeed() || NodeReads()) return false;
+  const bool writing = !rest_.empty() || uv_stream_get_write_queue_size(stream_) > 0;
+  if (writing || uv_now(environment_.loop()) - paused_at_ < kStalledMs) return true;
+  stalled_ = true;
+  Emit(Event::kStalled);
+  return false;
+}
+
 // Hands to Node what has come, as uv__read does.
 void Bridge::Feed() {
   for (int reads = 0; reads < kReadsPerTurn && !reading_ended_ && CanFeed(); reads++) {
-    if (!NodeReads()) {
-      paused_ = true;
-      return;
-    }
+    if (!NodeReads()) return Pause();
     if (!FeedOnce()) return;
   }
 }
@@ -309,33 +337,27 @@ void Bridge::Forward() {
   for (int round = 0; round < kForwardsPerTurn; round++) {
     const bool fresh = rest_.empty();
     const uint8_t* data = fresh ? scratch.data : rest_.data() + rest_offset_;
-    size_t size = rest_.size() - rest_offset_;
+    ssize_t size = static_cast<ssize_t>(rest_.size() - rest_offset_);
     if (fresh) {
-      ssize_t taken;
-      do {
-        taken = recv(far_.Get(), scratch.data, scratch.size, MSG_DONTWAIT);
-      } while (taken < 0 && errno == EINTR);
-      if (taken < 0) return;
-      if (taken == 0) return FinishWriting();
+      size = TakeWritten(scratch.data, scratch.size);
+      if (size < 0) return;
+      if (size == 0) return FinishWriting();
       if (outgoing_ == Outgoing::kDiscard) {
         if (std::exchange(discarded_, true)) continue;
         Emit(Event::kSendFailed, EPIPE);
         return;
       }
-      size = static_cast<size_t>(taken);
     }
-    iovec buffer = {const_cast<uint8_t*>(data), size};
-    const ssize_t result = SendMessage(socket_.Get(), &buffer, 1, nullptr, 0);
-    const size_t gone = result > 0 ? static_cast<size_t>(result) : 0;
+    iovec buffer = {const_cast<uint8_t*>(data), static_cast<size_t>(size)};
+    const ssize_t sent = SendMessage(socket_.Get(), &buffer, 1, nullptr, 0);
+    const size_t gone = sent > 0 ? static_cast<size_t>(sent) : 0;
     bytes_written_ += static_cast<double>(gone);
-    if (gone == size) {
-      DropRest();
-      continue;
-    }
-    if (fresh) KeepRest(data + gone, size - gone);
-    else rest_offset_ += gone;
-    if (result >= 0 || result == -EAGAIN) blocked_ = true;
-    else Emit(Event::kSendFailed, static_cast<int>(-result));
+    const bool all = gone == static_cast<size_t>(size);
+    if (!fresh) DropRest(gone);
+    else if (!all) KeepRest(data + gone, static_cast<size_t>(size) - gone);
+    if (all) continue;
+    if (sent >= 0 || sent == -EAGAIN) blocked_ = true;
+    else Emit(Event::kSendFailed, static_cast<int>(-sent));
     return;
   }
 }
@@ -356,28 +378,47 @@ void Bridge::KeepRest(const uint8_t* data, size_t size) {
   rest_offset_ = 0;
 }
 
-void Bridge::DropRest() {
+void Bridge::DropRest(size_t size) {
+  rest_offset_ += size;
+  if (rest_offset_ == rest_.size()) ForgetRest();
+}
+
+void Bridge::ForgetRest() {
   // Of a connection that was blocked once, nothing is to stay.
   std::vector<uint8_t>().swap(rest_);
   rest_offset_ = 0;
 }
 
-// What Node wrote: the number of bytes, 0 at its end, or -EAGAIN.
-ssize_t Bridge::TakeOutgoing(uint8_t* data, size_t size) {
-  if (!rest_.empty()) {
-    const size_t left = rest_.size() - rest_offset_;
-    const size_t taken = left < size ? left : size;
-    memcpy(data, rest_.data() + rest_offset_, taken);
-    rest_offset_ += taken;
-    if (rest_offset_ == rest_.size()) DropRest();
-    return static_cast<ssize_t>(taken);
-  }
+// What Node wrote to the pair, and what is inserted: the number of bytes, 0 at the end, or -EAGAIN.
+ssize_t Bridge::TakeWritten(uint8_t* data, size_t size) {
   if (writing_ended_) return -EAGAIN;
+  if (!insert_.empty()) {
+    const uint64_t before = insert_at_ - taken_;
+    if (before == 0) {
+      const size_t inserted = insert_.size();
+      memcpy(data, insert_.data(), inserted);
+      insert_.clear();
+      return static_cast<ssize_t>(inserted);
+    }
+    if (before < size) size = before;
+  }
   ssize_t taken;
   do {
     taken = recv(far_.Get(), data, size, MSG_DONTWAIT);
   } while (taken < 0 && errno == EINTR);
-  return taken < 0 ? -EAGAIN : taken;
+  if (taken < 0) return -EAGAIN;
+  taken_ += static_cast<uint64_t>(taken);
+  return taken;
+}
+
+// The same, behind what was taken before and is still to be sent.
+ssize_t Bridge::TakeOutgoing(uint8_t* data, size_t size) {
+  if (rest_.empty()) return TakeWritten(data, size);
+  const size_t left = rest_.size() - rest_offset_;
+  const size_t taken = left < size ? left : size;
+  memcpy(data, rest_.data() + rest_offset_, taken);
+  DropRest(taken);
+  return static_cast<ssize_t>(taken);
 }
 
 void Bridge::FinishWriting() {
@@ -486,7 +527,8 @@ napi_value Bridge::SetOutgoing(napi_env env, napi_callback_info info) {
   if (bridge == nullptr || !arguments.Int(0, &outgoing)) return nullptr;
   bridge->outgoing_ = static_cast<Outgoing>(outgoing);
   if (bridge->outgoing_ == Outgoing::kDiscard) {
-    bridge->DropRest();
+    bridge->ForgetRest();
+    bridge->insert_.clear();
     bridge->blocked_ = false;
   }
   bridge->UpdateWatch();
@@ -538,6 +580,30 @@ napi_value Bridge::Probe(napi_env env, napi_callback_info info) {
   return bridge == nullptr ? nullptr : ProbeArgument(env, arguments, bridge->socket_.Get());
 }
 
+// insert(bytes): sends them behind all that Node has written, if that ends with a whole write of Node's, which nothing has been
+// inserted behind yet. Returns whether it does.
+napi_value Bridge::Insert(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bytes bytes;
+  Bridge* bridge = Unwrap(env, arguments.self());
+  if (bridge == nullptr || !arguments.GetBytes(0, &bytes)) return nullptr;
+  int waiting = 0;
+  bool possible = bridge->CanFeed() && bridge->insert_.empty() && !bridge->writing_ended_ && bytes.size <= kReadSize &&
+                  uv_stream_get_write_queue_size(bridge->stream_) == 0 &&
+                  ioctl(bridge->far_.Get(), FIONREAD, &waiting) == 0;
+  const uint64_t written = bridge->taken_ + static_cast<uint64_t>(waiting);
+  // A server's first write is its SETTINGS, which nothing may come before.
+  if (written == 0) possible = false;
+  if (possible) {
+    bridge->insert_.assign(bytes.data, bytes.data + bytes.size);
+    bridge->insert_at_ = written;
+    bridge->MarkDue();
+  }
+  napi_value result = nullptr;
+  napi_get_boolean(env, possible, &result);
+  return result;
+}
+
 napi_value Bridge::EndWriting(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   Bridge* bridge = Unwrap(env, arguments.self());
@@ -577,6 +643,18 @@ napi_value Bridge::Detach(napi_env env, napi_callback_info info) {
     bridge->UpdateWatch();
   }
   return MakeInt(env, state);
+}
+
+napi_value Bridge::PeerInode(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  uint64_t device = 0;
+  uint64_t inode = 0;
+  Bridge* bridge = Unwrap(env, arguments.self());
+  if (bridge == nullptr || !FindPeer(bridge->socket_.Get(), &device, &inode)) return nullptr;
+  const std::string text = std::to_string(device) + "/" + std::to_string(inode);
+  napi_value result = nullptr;
+  napi_create_string_utf8(env, text.data(), text.size(), &result);
+  return result;
 }
 
 // Memory that what the peer has not read takes up in the kernel (SIOCOUTQ).

@@ -36,6 +36,9 @@ class Bridge final : public LoopHandle {
   // Before each wait of the event loop, for a bridge that is due: forwards, and looks whether Node reads again.
   void BeforeWait();
 
+  // Tells JavaScript if Node has not been reading for long, though it has nothing to write. Returns whether to ask again.
+  bool CheckStalled();
+
   // Passes on what the kernel takes now. The process is about to exit.
   void Forward();
 
@@ -43,7 +46,7 @@ class Bridge final : public LoopHandle {
   // Who forwards what Node wrote. See OUTGOING in src/native/types.ts.
   enum class Outgoing { kNative, kScript, kHeld, kDiscard };
   // What JavaScript is told. See BRIDGE_EVENT in src/native/types.ts.
-  enum class Event { kArrived, kOutgoing, kSendFailed, kFlushed, kHungUp, kDrained };
+  enum class Event { kArrived, kOutgoing, kSendFailed, kFlushed, kHungUp, kDrained, kStalled };
 
   Bridge(napi_env env, Environment& environment) : env_(env), environment_(environment) {}
   ~Bridge();
@@ -55,9 +58,11 @@ class Bridge final : public LoopHandle {
   static napi_value Take(napi_env env, napi_callback_info info);
   static napi_value Send(napi_env env, napi_callback_info info);
   static napi_value Probe(napi_env env, napi_callback_info info);
+  static napi_value Insert(napi_env env, napi_callback_info info);
   static napi_value EndWriting(napi_env env, napi_callback_info info);
   static napi_value ReadToEnd(napi_env env, napi_callback_info info);
   static napi_value Detach(napi_env env, napi_callback_info info);
+  static napi_value PeerInode(napi_env env, napi_callback_info info);
   static napi_value Unread(napi_env env, napi_callback_info info);
   static napi_value Ref(napi_env env, napi_callback_info info);
   static napi_value BytesRead(napi_env env, napi_callback_info info);
@@ -78,12 +83,16 @@ class Bridge final : public LoopHandle {
   bool NodeReads() const { return stream_ != nullptr && stream_->read_cb != nullptr; }
   void Feed();
   bool FeedOnce();
-  void KeepRest(const uint8_t* data, size_t size);
-  void DropRest();
+  ssize_t TakeWritten(uint8_t* data, size_t size);
   ssize_t TakeOutgoing(uint8_t* data, size_t size);
+  void KeepRest(const uint8_t* data, size_t size);
+  void DropRest(size_t size);
+  void ForgetRest();
   void FinishWriting();
   void HangUp();
   void StopReceiving();
+  void Pause();
+  bool TellStalled();
   void MarkDue();
   void UpdateWatch();
   void Emit(Event event, int value = 0);
@@ -107,6 +116,11 @@ class Bridge final : public LoopHandle {
   // Taken from the pair, and not yet from us by the kernel.
   std::vector<uint8_t> rest_;
   size_t rest_offset_ = 0;
+  // Bytes that go out behind the first `insert_at_` bytes of Node's.
+  std::vector<uint8_t> insert_;
+  uint64_t insert_at_ = 0;
+  // Bytes of Node's that were taken from the pair.
+  uint64_t taken_ = 0;
   // The kernel takes no more at present.
   bool blocked_ = false;
   // Node has ended its side, and all that it wrote has been sent.
@@ -114,6 +128,8 @@ class Bridge final : public LoopHandle {
   bool reading_ended_ = false;
   // Something came while Node was not reading.
   bool paused_ = false;
+  uint64_t paused_at_ = 0;
+  bool stalled_ = false;
   bool hung_up_ = false;
   // With kDiscard: Node has written something.
   bool discarded_ = false;

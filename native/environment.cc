@@ -15,6 +15,9 @@ namespace {
 // More than the kernel lets a socket buffer by default (net.core.wmem_default: 208 KiB).
 constexpr size_t kScratchSize = 256 * 1024;
 
+// How often bridges that are paused are looked at.
+constexpr uint64_t kStallCheckMs = 100;
+
 }  // namespace
 
 bool Environment::Install(napi_env env) {
@@ -60,6 +63,19 @@ void Environment::RemoveDue(Bridge* bridge) {
   std::replace(running_.begin(), running_.end(), bridge, static_cast<Bridge*>(nullptr));
 }
 
+void Environment::WatchForStalls() { before_wait_->StartTimer(); }
+
+void Environment::FindStalled() {
+  bool again = false;
+  // A copy: whoever is told may close any of them.
+  running_ = due_;
+  for (size_t i = 0; i < running_.size(); i++) {
+    if (running_[i] != nullptr && running_[i]->CheckStalled()) again = true;
+  }
+  running_.clear();
+  if (again) before_wait_->StartTimer();
+}
+
 void Environment::RunDue() {
   running_.swap(due_);
   for (size_t i = 0; i < running_.size(); i++) {
@@ -79,25 +95,46 @@ void Environment::OnTeardown(napi_async_cleanup_hook_handle, void* data) {
 void Environment::FinishTeardown() { napi_remove_async_cleanup_hook(hook_); }
 
 Environment::BeforeWait::BeforeWait(Environment& environment)
-    : environment_(environment), prepare_(static_cast<uv_prepare_t*>(::operator new(uv_handle_size(UV_PREPARE)))) {
+    : environment_(environment),
+      prepare_(static_cast<uv_prepare_t*>(::operator new(uv_handle_size(UV_PREPARE)))),
+      timer_(static_cast<uv_timer_t*>(::operator new(uv_handle_size(UV_TIMER)))) {
   uv_prepare_init(environment.loop(), prepare_);
-  uv_handle_set_data(reinterpret_cast<uv_handle_t*>(prepare_), this);
+  uv_timer_init(environment.loop(), timer_);
+  for (uv_handle_t* handle : {reinterpret_cast<uv_handle_t*>(prepare_), reinterpret_cast<uv_handle_t*>(timer_)}) {
+    uv_handle_set_data(handle, this);
+    uv_unref(handle);
+  }
   uv_prepare_start(prepare_, [](uv_prepare_t* handle) {
     auto* self = static_cast<BeforeWait*>(uv_handle_get_data(reinterpret_cast<uv_handle_t*>(handle)));
     if (!self->environment_.due_.empty()) self->environment_.RunDue();
   });
-  uv_unref(reinterpret_cast<uv_handle_t*>(prepare_));
   environment.Add(this);
 }
 
-Environment::BeforeWait::~BeforeWait() { ::operator delete(prepare_); }
+Environment::BeforeWait::~BeforeWait() {
+  ::operator delete(prepare_);
+  ::operator delete(timer_);
+}
+
+void Environment::BeforeWait::StartTimer() {
+  if (uv_is_active(reinterpret_cast<uv_handle_t*>(timer_)) != 0) return;
+  const auto fire = [](uv_timer_t* handle) {
+    auto* self = static_cast<BeforeWait*>(uv_handle_get_data(reinterpret_cast<uv_handle_t*>(handle)));
+    self->environment_.FindStalled();
+  };
+  uv_timer_start(timer_, fire, kStallCheckMs, 0);
+}
 
 void Environment::BeforeWait::Close() {
-  uv_close(reinterpret_cast<uv_handle_t*>(prepare_), [](uv_handle_t* handle) {
-    auto* self = static_cast<BeforeWait*>(uv_handle_get_data(handle));
-    self->environment_.Remove(self);
-    delete self;
-  });
+  uv_close(reinterpret_cast<uv_handle_t*>(prepare_), OnClosed);
+  uv_close(reinterpret_cast<uv_handle_t*>(timer_), OnClosed);
+}
+
+void Environment::BeforeWait::OnClosed(uv_handle_t* handle) {
+  auto* self = static_cast<BeforeWait*>(uv_handle_get_data(handle));
+  if (--self->open_handles_ > 0) return;
+  self->environment_.Remove(self);
+  delete self;
 }
 
 }  // namespace grpcfd

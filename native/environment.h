@@ -39,6 +39,8 @@ class Environment {
   // Has `bridge` called once more before the event loop waits again.
   void AddDue(Bridge* bridge);
   void RemoveDue(Bridge* bridge);
+  // Has the bridges that are due asked soon whether they have stalled.
+  void WatchForStalls();
 
   // A guarded descriptor is owned by JavaScript, which cannot close it any more once a worker has been terminated. That can
   // be between any two instructions, so descriptors are guarded before JavaScript hears of them. Owners who give one away
@@ -50,16 +52,20 @@ class Environment {
   napi_value Give(napi_env env, OwnFd descriptor);
 
  private:
-  // A callback before each wait of the event loop, started with the first bridge.
+  // A callback before each wait of the event loop, and one some time after a bridge has been paused. Started with the first bridge.
   class BeforeWait final : public LoopHandle {
    public:
     explicit BeforeWait(Environment& environment);
     void Close() override;
+    void StartTimer();
 
    private:
     ~BeforeWait();
+    static void OnClosed(uv_handle_t* handle);
     Environment& environment_;
     uv_prepare_t* prepare_;
+    uv_timer_t* timer_;
+    int open_handles_ = 2;
   };
 
   Environment() = default;
@@ -67,6 +73,7 @@ class Environment {
   static void OnTeardown(napi_async_cleanup_hook_handle hook, void* data);
   void FinishTeardown();
   void RunDue();
+  void FindStalled();
 
   uv_loop_t* loop_ = nullptr;
   napi_async_cleanup_hook_handle hook_ = nullptr;

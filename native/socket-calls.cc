@@ -2,10 +2,17 @@
 
 #include <cerrno>
 #include <climits>
+#include <cstring>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <utility>
 
 #include "environment.h"
+#include "own-fd.h"
 #include "system-error.h"
 
 namespace grpcfd {
@@ -51,6 +58,44 @@ int CheckUnixStream(int fd) {
   if (value != AF_UNIX) return EAFNOSUPPORT;
   if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &size) != 0) return errno;
   return value == SOCK_STREAM ? 0 : EPROTOTYPE;
+}
+
+bool FindPeer(int fd, uint64_t* device, uint64_t* inode) {
+  struct stat status;
+  if (fstat(fd, &status) != 0) return false;
+  *device = status.st_dev;
+  const OwnFd netlink(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+  if (!netlink.IsOpen()) return false;
+  struct {
+    nlmsghdr header;
+    unix_diag_req request;
+  } query = {};
+  query.header.nlmsg_len = sizeof(query);
+  query.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
+  query.header.nlmsg_flags = NLM_F_REQUEST;
+  query.request.sdiag_family = AF_UNIX;
+  query.request.udiag_states = ~0u;
+  query.request.udiag_ino = static_cast<uint32_t>(status.st_ino);
+  query.request.udiag_show = UDIAG_SHOW_PEER;
+  query.request.udiag_cookie[0] = query.request.udiag_cookie[1] = ~0u;
+  if (send(netlink.Get(), &query, sizeof(query), 0) != static_cast<ssize_t>(sizeof(query))) return false;
+  // The kernel answers within send().
+  alignas(nlmsghdr) char answer[1024];
+  const ssize_t size = recv(netlink.Get(), answer, sizeof(answer), MSG_DONTWAIT);
+  const auto* header = reinterpret_cast<const nlmsghdr*>(answer);
+  if (size < 0 || !NLMSG_OK(header, static_cast<uint32_t>(size)) || header->nlmsg_type != SOCK_DIAG_BY_FAMILY) return false;
+  const auto* message = static_cast<const unix_diag_msg*>(NLMSG_DATA(header));
+  auto left = static_cast<uint32_t>(NLMSG_PAYLOAD(header, sizeof(*message)));
+  for (auto* attribute = reinterpret_cast<const rtattr*>(message + 1); RTA_OK(attribute, left);
+       attribute = RTA_NEXT(attribute, left)) {
+    if (attribute->rta_type != UNIX_DIAG_PEER) continue;
+    uint32_t number = 0;
+    memcpy(&number, RTA_DATA(attribute), sizeof(number));
+    *inode = number;
+    // A socket that waits to be accepted has none yet.
+    return number != 0;
+  }
+  return false;
 }
 
 void LeaveDescriptors(Environment& environment, ReceivedMessage message, FdList out) {

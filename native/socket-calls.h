@@ -4,6 +4,8 @@
 #include <node_api.h>
 #include <sys/types.h>
 
+#include <cstdint>
+
 #include "arguments.h"
 #include "message.h"
 
@@ -19,6 +21,10 @@ napi_value MakeInt(napi_env env, int64_t number);
 
 // 0 for a unix stream socket, otherwise the errno that says what else it is.
 int CheckUnixStream(int fd);
+
+// Device and inode of the socket that `fd` is connected to. False where the kernel does not tell: without its module unix_diag, in
+// another network namespace, or once that end is closed.
+bool FindPeer(int fd, uint64_t* device, uint64_t* inode);
 
 // Leaves the descriptors of a message in memory of JavaScript, guarded: their number, whether some were truncated, and
 // then the descriptors themselves.

@@ -56,6 +56,7 @@ function workspace(grpcVersion) {
     '@grpc/grpc-js': grpcVersion,
     '@grpc/proto-loader': '*',
     selfsigned: '*',
+    '@sinonjs/fake-timers': '*',
     typescript: '*',
     '@types/node': '20',
   });

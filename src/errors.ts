@@ -4,6 +4,8 @@
  * (https://grpc.github.io/grpc/core/md_doc_statuscodes.html).
  */
 
+import { fitIntoTrailers } from './error-text.js';
+
 const STATUS = {
   CANCELLED: 1,
   UNKNOWN: 2,
@@ -88,16 +90,17 @@ const BRAND = Symbol.for('grpcfd.GrpcFdError');
 export class GrpcFdError extends Error {
   /** gRPC status number. */
   readonly code: number;
-  /** gRPC status text, without the reason. */
+  /** gRPC status text, without the reason. It fits into the trailers of a call. */
   readonly details: string;
   /** What went wrong, for programs: one of the documented `ERR_GRPCFD_*` strings. */
   readonly reason: GrpcFdErrorReason;
 
   /** @internal */
   constructor(reason: GrpcFdErrorReason, details: string, options?: { cause?: unknown }) {
-    super(`${details} [${reason}]`, options);
+    const text = fitIntoTrailers(details);
+    super(`${text} [${reason}]`, options);
     this.reason = reason;
-    this.details = details;
+    this.details = text;
     this.code = statusOf(reason, options?.cause);
   }
 

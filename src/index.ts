@@ -12,21 +12,20 @@ export {
   type SharedMemoryOptions,
 } from './descriptor/shared-memory.js';
 export { GrpcFdError, type GrpcFdErrorReason } from './errors.js';
-export type { ReceiveOptions } from './exchange/pending-receive.js';
 export {
   callCredentials,
   callCredentialsFromOptions,
   type FdCallCredentials,
   fromCallCredentials,
-} from './grpc/call-credentials.js';
-export { channelCredentials } from './grpc/channel-credentials.js';
-export { handler } from './grpc/handler.js';
+} from './grpc/client/call-credentials.js';
+export { channelCredentials } from './grpc/client/channel-credentials.js';
 export type { FdConnectionOptions, FdServerOptions } from './grpc/options.js';
-export type { SentFd } from './grpc/sent.js';
-export { Server } from './grpc/server.js';
-export { fromCall, tryFromCall } from './grpc/server-call.js';
-export { serverCredentials } from './grpc/server-credentials.js';
-export type { DescriptorSource } from './grpc/source.js';
+export type { DescriptorSource } from './grpc/reference.js';
+export type { SentFd } from './grpc/send-outcome.js';
+export { handler } from './grpc/server/handler.js';
+export { Server } from './grpc/server/server.js';
+export { fromCall, tryFromCall } from './grpc/server/server-call.js';
+export { serverCredentials } from './grpc/server/server-credentials.js';
 export type {
   FdConnection,
   FdConnectionStats,
@@ -38,3 +37,4 @@ export type {
   SendableFiles,
   SendFilenameOptions,
 } from './grpc/transceiver.js';
+export type { ReceiveOptions } from './inbox/pending-receive.js';

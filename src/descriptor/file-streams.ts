@@ -1,4 +1,5 @@
 import { Readable, Writable } from 'node:stream';
+import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 
 /** What a stream needs of the file under it. */
@@ -95,6 +96,6 @@ function assertOffset(name: string, value: number): void {
   if (Number.isSafeInteger(value) && value >= 0) return;
   throw new GrpcFdError(
     'ERR_GRPCFD_INVALID_ARGUMENT',
-    `${name} must be an offset in bytes, not ${String(value)}`,
+    `${name} must be an offset in bytes, not ${quotePeerText(value)}`,
   );
 }

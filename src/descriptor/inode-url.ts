@@ -1,5 +1,6 @@
+import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
-import type { Inode } from '../exchange/names.js';
+import type { Inode } from '../inbox/names.js';
 import { native } from '../native/binding.js';
 import { openFile } from './open-file.js';
 
@@ -16,9 +17,6 @@ const INODE_URL = /^inode:\/\/([0-9]+)\/((?:[0-9]|%3[0-9])+)$/i;
 
 /** As all that this package and the Go package make are: what stands behind the scheme is the {@link Inode}. Below 10^19, so below 2^64. */
 const CANONICAL_URL = /^inode:\/\/((?:0|[1-9]\d{0,18})\/(?:0|[1-9]\d{0,18}))$/;
-
-/** What a longer value is cut to in an error text: it came from a peer. */
-const MAX_QUOTED_LENGTH = 100;
 
 /** `inode://<dev>/<ino>`, in decimal. */
 export function devInoToUrl({ dev, ino }: DevIno): string {
@@ -107,14 +105,13 @@ function describeFault(url: string): string {
 }
 
 function invalidUrl(url: string, fault: string): GrpcFdError {
-  const shown = url.length > MAX_QUOTED_LENGTH ? `${url.slice(0, MAX_QUOTED_LENGTH)}…` : url;
-  return new GrpcFdError('ERR_GRPCFD_INVALID_URL', `${JSON.stringify(shown)} names no file: ${fault}`);
+  return new GrpcFdError('ERR_GRPCFD_INVALID_URL', `${quotePeerText(url)} names no file: ${fault}`);
 }
 
 function notOpen(fd: number, options?: ErrorOptions): GrpcFdError {
   return new GrpcFdError(
     'ERR_GRPCFD_INVALID_ARGUMENT',
-    `${String(fd)} is not an open file descriptor`,
+    `${quotePeerText(fd)} is not an open file descriptor`,
     options,
   );
 }

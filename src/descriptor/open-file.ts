@@ -1,3 +1,4 @@
+import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
 
@@ -14,14 +15,14 @@ export function openFile(path: string, flags: number): number {
   if (typeof path !== 'string' || path.includes('\0')) {
     throw new GrpcFdError(
       'ERR_GRPCFD_INVALID_ARGUMENT',
-      `a path must be a string without NUL characters, not ${JSON.stringify(String(path))}`,
+      `a path must be a string without NUL characters, not ${quotePeerText(path)}`,
     );
   }
   try {
     return native.open(path, flags, NEW_FILE_MODE);
   } catch (cause) {
     const text = cause instanceof Error ? cause.message : String(cause);
-    throw new GrpcFdError('ERR_GRPCFD_OPEN_FAILED', `${JSON.stringify(path)} could not be opened: ${text}`, {
+    throw new GrpcFdError('ERR_GRPCFD_OPEN_FAILED', `${quotePeerText(path)} could not be opened: ${text}`, {
       cause,
     });
   }

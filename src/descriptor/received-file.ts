@@ -3,12 +3,12 @@ import type { Readable, Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
+import { closedByOwner, closeWhenCollected } from './close-when-collected.js';
 import { type FileKind, fileKind, isPositioned } from './file-kind.js';
 import { type ReadStreamOptions, readStream, type WriteStreamOptions, writeStream } from './file-streams.js';
 import { devInoToUrl } from './inode-url.js';
 import { type MapOptions, type MappedMemory, mapSealed } from './mapped-memory.js';
 import { openFile } from './open-file.js';
-import { closedByOwner, closeWhenCollected } from './unclosed.js';
 
 const fstatAsync = promisify(fstat);
 const readAsync = promisify(read);
@@ -47,16 +47,21 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   #onIdle: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
-  /** Takes ownership of `fd`. When this throws, what the kernel says about it, `fd` is closed. */
+  /**
+   * Takes ownership of `fd`. When this throws, `fd` is closed.
+   *
+   * @throws GrpcFdError `ERR_GRPCFD_RECEIVE_FAILED` when the kernel does not tell what `fd` is; the failed syscall is its cause
+   */
   constructor(fd: number) {
     try {
       const stats = fstatSync(fd, { bigint: true });
       this.url = devInoToUrl(stats);
       this.kind = fileKind(stats);
       this.pathOnly = (native.statusFlags(fd) & native.O_PATH) !== 0;
-    } catch (error) {
+    } catch (cause) {
       native.closeAll([fd]);
-      throw error;
+      const text = `the descriptor that came cannot be looked at: ${(cause as Error).message}`;
+      throw new GrpcFdError('ERR_GRPCFD_RECEIVE_FAILED', text, { cause });
     }
     this.#fd = fd;
     native.guard(fd);
@@ -167,7 +172,14 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
    * @throws GrpcFdError `ERR_GRPCFD_OPEN_FAILED`, `ERR_GRPCFD_FILE_CLOSED`
    */
   reopen(flags: number): ReceivedFile {
-    return new ReceivedFile(openFile(`/proc/self/fd/${this.fd}`, flags | constants.O_NONBLOCK));
+    const fd = openFile(`/proc/self/fd/${this.fd}`, flags | constants.O_NONBLOCK);
+    try {
+      return new ReceivedFile(fd);
+    } catch (error) {
+      const cause = (error as GrpcFdError).cause as Error;
+      const text = `${this.url} was opened anew, and cannot be looked at: ${cause.message}`;
+      throw new GrpcFdError('ERR_GRPCFD_OPEN_FAILED', text, { cause });
+    }
   }
 
   /**

@@ -1,3 +1,4 @@
+import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
 import {
@@ -8,8 +9,8 @@ import {
   MFD_ALLOW_SEALING,
   MFD_NOEXEC_SEAL,
 } from '../native/types.js';
+import { closedByOwner, closeWhenCollected } from './close-when-collected.js';
 import { type MappedMemory, mapSealed } from './mapped-memory.js';
-import { closedByOwner, closeWhenCollected } from './unclosed.js';
 
 export interface SharedMemoryOptions {
   /** Shown in `/proc/PID/fd` and `/proc/PID/maps`, and good for nothing else. At most 249 bytes. Default `grpcfd`. */
@@ -53,7 +54,7 @@ export class SharedMemory implements Disposable {
     this.#fd = fd;
     this.size = size;
     this.name = name;
-    closeWhenCollected(this, fd, `A SharedMemory (fd ${fd}, ${JSON.stringify(name)})`);
+    closeWhenCollected(this, fd, `A SharedMemory (fd ${fd}, ${quotePeerText(name)})`);
   }
 
   /** The number. It stays this object's: send it, look at it, but do not close it. Throws once this is closed. */
@@ -61,7 +62,7 @@ export class SharedMemory implements Disposable {
     if (this.#fd !== undefined) return this.#fd;
     throw new GrpcFdError(
       'ERR_GRPCFD_FILE_CLOSED',
-      `the shared memory ${JSON.stringify(this.name)} was closed`,
+      `the shared memory ${quotePeerText(this.name)} was closed`,
     );
   }
 
@@ -79,7 +80,7 @@ export class SharedMemory implements Disposable {
    * view. Views taken earlier are empty after {@link seal} and {@link close}.
    */
   get bytes(): Uint8Array {
-    this.#mapped ??= mapSealed(this.fd, this.name, { writable: !this.sealed });
+    this.#mapped ??= mapSealed(this.fd, quotePeerText(this.name), { writable: !this.sealed });
     return this.#mapped.bytes;
   }
 
@@ -130,7 +131,7 @@ function assertArguments(size: number, name: string): void {
   if (!Number.isSafeInteger(size) || size < 0) {
     throw new GrpcFdError(
       'ERR_GRPCFD_INVALID_ARGUMENT',
-      `size must be a number of bytes, not ${String(size)}`,
+      `size must be a number of bytes, not ${quotePeerText(size)}`,
     );
   }
   if (typeof name !== 'string' || name.includes('\0') || Buffer.byteLength(name) > MAX_NAME_BYTES) {

@@ -1,39 +1,45 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
+import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
-import { Exchange } from '../exchange/exchange.js';
-import { resolveLimits } from '../exchange/limits.js';
-import type { Inode, InodeName, SequenceName } from '../exchange/names.js';
-import { type ReceiveOptions, receive } from '../exchange/pending-receive.js';
-import { SequenceCounter } from '../exchange/sequence-counter.js';
+import { Inbox } from '../inbox/inbox.js';
+import { resolveLimits } from '../inbox/limits.js';
+import type { Arrival, Inode, InodeName, SequenceName } from '../inbox/names.js';
+import { type ReceiveOptions, receive } from '../inbox/pending-receive.js';
+import { SequenceCounter } from '../inbox/sequence-counter.js';
 import { native } from '../native/binding.js';
 import type { BridgedStream } from '../socket/bridged-stream.js';
 import type { OutgoingDescriptor } from '../socket/outgoing-descriptors.js';
-import { bridgedConnection } from './internals.js';
+import { setImmediate } from '../timers.js';
+import type { CountedFd } from './counted-fd.js';
+import { bridgedConnection, connectionFailed } from './internals/bridged-socket.js';
+import { isStuck, type sessionOf } from './internals/http2-session.js';
 import type { FdConnectionOptions } from './options.js';
-import { Outcome, type OutcomeSink, Sent, type SentFd } from './sent.js';
-import type { SharedDescriptor } from './shared-descriptor.js';
-import { formatReference, type Reference } from './source.js';
+import { formatReference, type Reference } from './reference.js';
+import { Outcome, type OutcomeSink, Sent, type SentFd } from './send-outcome.js';
 import { type FdConnection, type FdConnectionStats, Transceiver } from './transceiver.js';
 
-/** Told when a connection is about to close, while its exchange is still open. */
+/** Told when a connection is about to close, while its inbox is still open. */
 export interface ConnectionUser {
   connectionClosing(connection: Connection, error: GrpcFdError): void;
 }
 
-/** One connection: the bytes go between its UnixStream and HTTP/2, the descriptors through its exchange. */
+/** One connection: the bytes go between its UnixStream and HTTP/2, the descriptors through its inbox. */
 export class Connection extends Transceiver implements FdConnection {
   readonly id = uniqueId();
   readonly role: 'client' | 'server';
   /** What http2 and tls are given. Destroying it closes the connection. */
   readonly socket: Socket;
-  readonly exchange: Exchange;
+  readonly inbox: Inbox;
   readonly holdMs: number;
   /**
    * The id by which both ends know this connection: the client's. A server learns it from the first call that carries it;
    * undefined until then, and for ever with a peer that is not this package.
    */
   sharedId: string | undefined;
+
+  /** Finds the HTTP/2 session that runs over the connection. */
+  findSession: (() => ReturnType<typeof sessionOf>) | undefined;
 
   /** Called when the kernel dropped descriptors that came in. */
   onDescriptorsLost: (() => void) | undefined;
@@ -56,12 +62,15 @@ export class Connection extends Transceiver implements FdConnection {
     this.sharedId = role === 'client' ? this.id : undefined;
     const limits = resolveLimits(options);
     this.holdMs = limits.holdMs;
-    this.exchange = new Exchange(native, limits);
+    this.inbox = new Inbox(native, limits);
     // A server learns from the first call's metadata whether its client names descriptors exactly. A client learns of its server
     // only from a response, and must not give up before what the server may have named.
-    this.exchange.exactPeer = role === 'client';
+    this.inbox.exactPeer = role === 'client';
+    socketDevice ??= inodeOf(fd).replace(/[^/]*$/, '');
     const { socket, stream } = bridgedConnection(fd, allowHalfOpen, {
       onDescriptors: (fds, truncated) => this.#received(fds, truncated),
+      onFailed: (error) => this.#failed(error),
+      onStalled: () => this.#stalled(),
       onClosed: () => this.#closing(),
     });
     this.socket = socket;
@@ -94,7 +103,7 @@ export class Connection extends Transceiver implements FdConnection {
 
   stats(): FdConnectionStats {
     return {
-      ...this.exchange.stats(),
+      ...this.inbox.stats(),
       bytesRead: this.#stream.bytesRead,
       bytesWritten: this.#stream.bytesWritten,
       sentFds: this.#stream.descriptorsSent,
@@ -106,10 +115,20 @@ export class Connection extends Transceiver implements FdConnection {
    * Queues a descriptor, on a reference of its own: it leaves with the next write. Returns its place among all that were
    * sent on this connection.
    */
-  queue(descriptor: SharedDescriptor, outcome: OutcomeSink): number {
+  queue(descriptor: CountedFd, outcome: OutcomeSink): number {
     if (this.isOpen) this.#stream.queueDescriptor(new Outgoing(descriptor.retain(), outcome));
     else outcome.settle(connectionClosed());
     return this.#outgoing.next();
+  }
+
+  /** As {@link BridgedStream.insert}. */
+  insert(frame: Uint8Array): boolean {
+    return this.#stream.insert(frame);
+  }
+
+  /** As {@link BridgedStream.hasPeerReadAll}; false once the connection has closed. */
+  hasPeerReadAll(): boolean {
+    return this.isOpen && this.#stream.hasPeerReadAll;
   }
 
   /** The id in references to what this end sends; undefined where the peer would not understand one. */
@@ -129,8 +148,8 @@ export class Connection extends Transceiver implements FdConnection {
    */
   learnOfServer(answer: string | undefined): void {
     if (answer === this.id) this.#exactServer = true;
-    this.exchange.exactPeer = this.#exactServer;
-    this.exchange.inodePeer = !this.#exactServer;
+    this.inbox.exactPeer = this.#exactServer;
+    this.inbox.inodePeer = !this.#exactServer;
   }
 
   addUser(user: ConnectionUser): void {
@@ -141,12 +160,19 @@ export class Connection extends Transceiver implements FdConnection {
     this.#users.delete(user);
   }
 
-  protected send(descriptor: SharedDescriptor): SentFd {
+  protected send(descriptor: CountedFd): SentFd {
     return this.sendNow(descriptor);
   }
 
   /** Queues `descriptor`, whose reference it takes over. */
-  sendNow(descriptor: SharedDescriptor): SentFd {
+  sendNow(descriptor: CountedFd): SentFd {
+    if (this.isOpen && this.#stream.isHeldUp) {
+      descriptor.release();
+      throw new GrpcFdError(
+        'ERR_GRPCFD_TOO_MANY_DESCRIPTORS',
+        `${this.#stream.pendingDescriptors} file descriptors wait for the peer, which does not read those that were sent before`,
+      );
+    }
     const outcome = new Outcome();
     const sequence = this.queue(descriptor, outcome);
     descriptor.release();
@@ -160,7 +186,7 @@ export class Connection extends Transceiver implements FdConnection {
   ): number | Promise<number> {
     const known = name.kind === 'reference' ? this.nameOf(name) : name;
     if (known === undefined) throw wrongConnection(name as Reference);
-    return receive(this.exchange, known, options);
+    return receive(this.inbox, known, options);
   }
 
   /**
@@ -172,27 +198,60 @@ export class Connection extends Transceiver implements FdConnection {
   }
 
   #received(fds: number[], truncated: boolean): void {
-    if (fds.length > 0) this.exchange.arrive(fds.map((fd) => ({ fd, inode: inodeOf(fd) })));
+    if (fds.length > 0) this.inbox.arrive(fds.map((fd) => this.#arrivalOf(fd)));
     if (!truncated) return;
-    this.exchange.lose();
+    this.inbox.lose();
     this.#lostDescriptors = true;
     this.onDescriptorsLost?.();
+  }
+
+  /**
+   * The peer's own end of this connection would keep it open after the peer has gone, and with it all that it holds. Nobody has a
+   * use for it, so it is closed. What takes its place keeps the numbers right, and a receive of it fails.
+   */
+  #arrivalOf(fd: number): Arrival {
+    const inode = inodeOf(fd);
+    try {
+      if (!inode.startsWith(socketDevice ?? '') || inode !== this.#stream.peerInode) return { fd, inode };
+      const placeholder = native.placeholder();
+      native.close(fd);
+      return { fd: placeholder, inode: NO_INODE };
+    } catch (cause) {
+      // The descriptor table is full.
+      setImmediate(() => this.socket.destroy(connectionFailed(cause as Error)));
+      return { fd, inode };
+    }
+  }
+
+  /** A session that is closing, and whose streams are all over, ends when its users have read what came. */
+  #failed(error: Error): void {
+    const session = this.findSession?.();
+    const usersStillRead = session?.closed === true && !isStuck(session);
+    if (!usersStillRead) this.socket.destroy(connectionFailed(error));
+  }
+
+  /** A session that has ended without a word would keep the connection, its calls and all that it holds for ever. */
+  #stalled(): void {
+    const session = this.findSession?.();
+    if (session !== undefined && isStuck(session)) {
+      this.socket.destroy(connectionFailed(new Error('HTTP/2 gave up on what the peer sent')));
+    }
   }
 
   #closing(): void {
     const error = connectionClosed();
     for (const user of [...this.#users]) user.connectionClosing(this, error);
     this.#users.clear();
-    this.exchange.close(error);
+    this.inbox.close(error);
     this.#closed.settle(null);
   }
 }
 
 class Outgoing implements OutgoingDescriptor {
-  readonly #descriptor: SharedDescriptor;
+  readonly #descriptor: CountedFd;
   readonly #outcome: OutcomeSink;
 
-  constructor(descriptor: SharedDescriptor, outcome: OutcomeSink) {
+  constructor(descriptor: CountedFd, outcome: OutcomeSink) {
     this.#descriptor = descriptor;
     this.#outcome = outcome;
   }
@@ -221,9 +280,14 @@ function inodeOf(fd: number): Inode {
   try {
     return native.inode(fd);
   } catch {
-    return '0/0';
+    return NO_INODE;
   }
 }
+
+const NO_INODE: Inode = '0/0';
+
+/** `<st_dev>/` of every socket, once a connection has shown it. */
+let socketDevice: string | undefined;
 
 export function connectionClosed(): GrpcFdError {
   return new GrpcFdError('ERR_GRPCFD_CONNECTION_CLOSED', 'the connection closed');
@@ -232,7 +296,7 @@ export function connectionClosed(): GrpcFdError {
 export function wrongConnection(reference: Reference): GrpcFdError {
   return new GrpcFdError(
     'ERR_GRPCFD_WRONG_CONNECTION',
-    `${formatReference(reference.id, reference.number)} names a descriptor of another connection or call: was the call that brought it started with the options() of ` +
+    `${quotePeerText(formatReference(reference.id, reference.number))} names a descriptor of another connection or call: was the call that brought it started with the options() of ` +
       'its credentials?',
   );
 }

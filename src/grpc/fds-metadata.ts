@@ -1,6 +1,6 @@
 import type * as grpc from '@grpc/grpc-js';
-import type { ClaimEntry, Inode } from '../exchange/names.js';
-import { isCount, isId } from './source.js';
+import type { ClaimEntry, Inode } from '../inbox/names.js';
+import { isCount, isId } from './reference.js';
 
 /**
  * The metadata key in which a client names what it attached to a call: `<connection id>` and, for each run of descriptors with

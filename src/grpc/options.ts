@@ -1,10 +1,11 @@
 import * as grpc from '@grpc/grpc-js';
+import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
-import { type ExchangeLimits, resolveLimits } from '../exchange/limits.js';
+import { type InboxLimits, resolveLimits } from '../inbox/limits.js';
 import type { FdConnection } from './transceiver.js';
 
 /** What can be set for the connections of `channelCredentials()` and `serverCredentials()`. */
-export interface FdConnectionOptions extends Partial<ExchangeLimits> {
+export interface FdConnectionOptions extends Partial<InboxLimits> {
   /**
    * Called once for each connection that carries descriptors, before its first byte is read or written: what is sent in it
    * travels ahead of every call. If it throws, the connection is closed.
@@ -48,7 +49,7 @@ export function checkArguments(role: 'channel' | 'server', inner: object, option
   if (unknown !== undefined) {
     throw new GrpcFdError(
       'ERR_GRPCFD_INVALID_ARGUMENT',
-      `${role}Credentials() has no option ${JSON.stringify(unknown)}`,
+      `${role}Credentials() has no option ${quotePeerText(unknown)}`,
     );
   }
   resolveLimits(options);

@@ -2,13 +2,13 @@ import { constants } from 'node:fs';
 import { openFile } from '../descriptor/open-file.js';
 import { ReceivedFile } from '../descriptor/received-file.js';
 import { GrpcFdError } from '../errors.js';
-import type { ExchangeStats } from '../exchange/exchange.js';
-import type { InodeName } from '../exchange/names.js';
-import type { ReceiveOptions } from '../exchange/pending-receive.js';
+import type { InboxStats } from '../inbox/inbox.js';
+import type { InodeName } from '../inbox/names.js';
+import type { ReceiveOptions } from '../inbox/pending-receive.js';
 import { O_PATH } from '../native/binding.js';
-import { Outcome, Sent, type SentFd } from './sent.js';
-import { duplicateToSend, SharedDescriptor } from './shared-descriptor.js';
-import { type DescriptorSource, parseSource, type Reference } from './source.js';
+import { CountedFd, duplicateToSend } from './counted-fd.js';
+import { type DescriptorSource, parseSource, type Reference } from './reference.js';
+import { Outcome, Sent, type SentFd } from './send-outcome.js';
 
 /** How `sendFilename` opens. */
 export interface SendFilenameOptions {
@@ -86,7 +86,7 @@ export interface FdServerCall extends FdTransceiver {
 }
 
 /** Counters of a connection. */
-export interface FdConnectionStats extends ExchangeStats {
+export interface FdConnectionStats extends InboxStats {
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly sentFds: number;
@@ -109,7 +109,7 @@ export interface FdConnection extends FdTransceiver {
 /** What all transceivers share: how descriptors are opened, duplicated and named. */
 export abstract class Transceiver implements FdTransceiver {
   /** Takes over the reference to `descriptor`, also if it throws. */
-  protected abstract send(descriptor: SharedDescriptor): SentFd;
+  protected abstract send(descriptor: CountedFd): SentFd;
   /** A duplicate, the caller's own: at once where it is here. A promise that rejects unread must not end the process. */
   protected abstract receive(
     name: InodeName | Reference,
@@ -125,7 +125,7 @@ export abstract class Transceiver implements FdTransceiver {
   }
 
   sendFilename(path: string, options: SendFilenameOptions = {}): SentFd {
-    return this.send(new SharedDescriptor(openFile(path, openFlags(options.flags))));
+    return this.send(new CountedFd(openFile(path, openFlags(options.flags))));
   }
 
   recvFd(source: DescriptorSource, options?: ReceiveOptions): Promise<number> {
@@ -245,7 +245,7 @@ export class UnsupportedTransceiver extends Transceiver implements FdServerCall 
     this.#error = error;
   }
 
-  protected send(descriptor: SharedDescriptor): SentFd {
+  protected send(descriptor: CountedFd): SentFd {
     const outcome = new Outcome();
     outcome.settle(this.#error());
     descriptor.release();

@@ -98,6 +98,8 @@ export const BRIDGE_EVENT = {
   HUNG_UP: 4,
   /** After `readToEnd`: nothing more has come from the peer for now. */
   DRAINED: 5,
+  /** Node has not been reading what came for a quarter of a second, though no write of its own was under way. */
+  STALLED: 6,
 } as const;
 
 /**
@@ -117,15 +119,25 @@ export interface Bridge {
   send(buffers: readonly Uint8Array[], limit: number, descriptors: Int32Array, count: number): number;
   /** As {@link SocketHandle.probe}. */
   probe(fd: number): number;
+  /**
+   * Sends `bytes`, 64 KiB at the most, behind all that Node has written. False, and nothing happens, where that does not end with
+   * a whole write of Node's, or Node has written nothing yet.
+   */
+  insert(bytes: Uint8Array): boolean;
   /** All that Node wrote has been sent, and no more will come. FLUSHED follows at once. */
   endWriting(): void;
   /** DRAINED follows when all that came has been handed to Node, unless the connection ends with it. */
   readToEnd(): void;
   /**
-   * Node is about to close its handle, which must not be touched any more. `held`: something that was taken has not been sent. 0: all that it wrote has been sent. 1: not all, and
-   * Node has ended its side. 2: not all, and it has not.
+   * Node is about to close its handle, which must not be touched any more. `held`: something that was taken has not been sent. 0: all
+   * that Node wrote has been sent. 1: not all, and Node has ended its side. 2: not all, and it has not.
    */
   detach(held: boolean): 0 | 1 | 2;
+  /**
+   * `<st_dev>/<st_ino>` of the socket at the other end. Undefined where the kernel does not tell: without its module unix_diag, in
+   * another network namespace, or once that end is closed.
+   */
+  peerInode(): string | undefined;
   /** Memory in the kernel that is taken up by what the peer has not read, in bytes. */
   unread(): number;
   /** Keeps the process alive until it is closed. */

@@ -1,3 +1,5 @@
+import { cutPeerText, quotePeerText } from '../error-text.js';
+
 /** An abstract name has no file: it starts with NUL, and ends with the last listener. */
 export function isAbstract(address: string): boolean {
   return address.startsWith('\0');
@@ -10,7 +12,7 @@ export function isAbstract(address: string): boolean {
  */
 export function addressBytes(address: string): Uint8Array {
   if (address === '' || address === '\0' || (!isAbstract(address) && address.includes('\0'))) {
-    const error = new TypeError(`${JSON.stringify(address)} is not the address of a unix socket`);
+    const error = new TypeError(`${quotePeerText(address)} is not the address of a unix socket`);
     throw Object.assign(error, { code: 'ERR_INVALID_ARG_VALUE' });
   }
   return Buffer.from(address);
@@ -20,6 +22,6 @@ export function addressBytes(address: string): Uint8Array {
 export function withAddress(error: unknown, address: string): unknown {
   if (!(error instanceof Error)) return error;
   // An abstract name with its NULs as `ss` shows them.
-  error.message += ` ${address.replaceAll('\0', '@')}`;
+  error.message += ` ${cutPeerText(address.replaceAll('\0', '@'))}`;
   return Object.assign(error, { address });
 }

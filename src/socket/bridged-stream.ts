@@ -6,9 +6,11 @@ import {
   OUTGOING,
   type PeerCredentials,
 } from '../native/types.js';
+import { clearTimeout, setTimeout } from '../timers.js';
 import { arrivals } from './arrivals.js';
 import type { DescriptorOwner, OutgoingDescriptor } from './outgoing-descriptors.js';
 import { isTransient, Sender } from './sender.js';
+import { UnreadDescriptors } from './unread-descriptors.js';
 
 const { EAGAIN, ECANCELED, EPIPE } = constants.errno;
 
@@ -18,8 +20,14 @@ const { EAGAIN, ECANCELED, EPIPE } = constants.errno;
  */
 const READ_TO_END_MS = 1_000;
 
-/** How long a closed connection goes on sending what was written before, to a peer that does not read. */
+/** How long a closed connection waits for a peer that reads nothing of what was written before. */
 const LINGER_MS = 10_000;
+
+/**
+ * What Node may write while a message waits to be tried again. Node does not read while it cannot write: with this, two peers that
+ * both wait for the other to read its descriptors go on reading, and neither waits for long.
+ */
+const LONGEST_BACKLOG_BYTES = 16 * 1024 * 1024;
 
 /** What one write to the peer is made of, at the most, while descriptors wait. One for all: it is copied where it has to last. */
 const chunk = Buffer.allocUnsafeSlow(64 * 1024);
@@ -31,8 +39,10 @@ export interface BridgedStreamListener {
    * then. It must not run code of the user's.
    */
   onDescriptors(fds: number[], truncated: boolean): void;
-  /** Nothing can be sent any more, and what came has been read. The listener has to destroy Node's socket. */
+  /** Nothing can be sent any more, and what came has been read. The listener has to destroy Node's socket, unless users still read. */
   onFailed(error: Error): void;
+  /** Node has not been reading what came for a while, though no write of its own was under way. */
+  onStalled(): void;
   /** Node closes its socket. Nothing else is called after it. */
   onClosed(): void;
 }
@@ -55,12 +65,17 @@ export class BridgedStream {
   readonly #listener: BridgedStreamListener;
   readonly #bridge: BridgeHandle;
   readonly #sender: Sender;
+  readonly #unread: UnreadDescriptors;
   #state: 'open' | 'failed' | 'closing' | 'closed' = 'open';
   /** Why nothing can be sent any more. */
   #sendError: Error | undefined;
   #descriptorsReceived = 0;
+  #peerInode: string | undefined;
   /** Runs while a message is not tried again yet. */
   #retryTimer: NodeJS.Timeout | undefined;
+  /** What Node wrote meanwhile. */
+  #backlog: Uint8Array[] = [];
+  #backlogBytes = 0;
   /** The end of the state 'failed' or 'closing'. */
   #deadline: NodeJS.Timeout | undefined;
   /** Node's part of a close that waits until everything has been sent. */
@@ -76,7 +91,8 @@ export class BridgedStream {
     this.#bridge = new Bridge(Int32Array.of(socket, far, near), arrivals.memory, (event, value) =>
       this.#onEvent(event, value),
     );
-    this.#sender = new Sender(this.#bridge);
+    this.#unread = new UnreadDescriptors(this.#bridge);
+    this.#sender = new Sender(this.#bridge, this.#unread);
     open.add(this);
   }
 
@@ -122,6 +138,30 @@ export class BridgedStream {
       this.#bridge.setOutgoing(OUTGOING.SCRIPT);
   }
 
+  /**
+   * Sends `bytes` behind what Node has written, if that ends with a whole write of Node's: in plaintext, with a frame of HTTP/2.
+   * False: it does not, and nothing is sent.
+   */
+  insert(bytes: Uint8Array): boolean {
+    return this.#state === 'open' && this.#bridge.insert(bytes);
+  }
+
+  /** Everything that Node has written is with the peer, which has read it. */
+  get hasPeerReadAll(): boolean {
+    return this.#sender.isIdle && this.#backlogBytes === 0 && this.#bridge.unread() === 0;
+  }
+
+  /** `<st_dev>/<st_ino>` of the socket at the other end; undefined where the kernel does not tell. */
+  get peerInode(): string | undefined {
+    this.#peerInode ??= this.#bridge.peerInode();
+    return this.#peerInode;
+  }
+
+  /** As many descriptors wait as one connection may have in flight, because its peer reads none. */
+  get isHeldUp(): boolean {
+    return this.#retryTimer !== undefined && this.#unread.mustWait(this.pendingDescriptors);
+  }
+
   /** Node is about to close its handle, which is done by `closeNode`: now, or when what Node wrote has been sent. */
   close(closeNode: () => void): void {
     if (!this.isOpen) {
@@ -145,16 +185,6 @@ export class BridgedStream {
       closeNode();
     }
     this.#pump();
-  }
-
-  /** Finishes when the peer has taken nothing for {@link LINGER_MS}. */
-  #linger(): void {
-    const { bytesWritten } = this;
-    clearTimeout(this.#deadline);
-    this.#deadline = setTimeout(() => {
-      if (this.bytesWritten > bytesWritten) this.#linger();
-      else this.#finish();
-    }, LINGER_MS).unref();
   }
 
   /** Sends what the kernel takes now: the process is about to exit. */
@@ -183,6 +213,9 @@ export class BridgedStream {
       case BRIDGE_EVENT.DRAINED:
         this.#fail();
         break;
+      case BRIDGE_EVENT.STALLED:
+        if (this.isOpen) this.#listener.onStalled();
+        break;
     }
   }
 
@@ -196,6 +229,10 @@ export class BridgedStream {
   /** Forwards what Node wrote, with the descriptors that wait, and leaves the rest to the addon. */
   #pump(): void {
     if (this.#state === 'closed' || this.#sendError !== undefined) return;
+    if (this.#retryTimer !== undefined) {
+      this.#stockpile();
+      return;
+    }
     for (;;) {
       if (this.#sender.isIdle && !this.#next()) return;
       const progress = this.#sender.flush();
@@ -211,6 +248,10 @@ export class BridgedStream {
 
   /** Begins a write with what Node wrote. False: there is nothing to be done here. */
   #next(): boolean {
+    if (this.#backlogBytes > 0) {
+      this.#sender.begin(this.#takeBacklog());
+      return true;
+    }
     if (this.pendingDescriptors === 0) {
       this.#bridge.setOutgoing(OUTGOING.NATIVE);
       this.#bridge.forward();
@@ -238,13 +279,35 @@ export class BridgedStream {
 
   #retryIn(delayMs: number): void {
     clearTimeout(this.#retryTimer);
-    this.#bridge.setOutgoing(OUTGOING.HELD);
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = undefined;
       if (this.#hasClosed()) return;
       this.#bridge.setOutgoing(OUTGOING.SCRIPT);
       this.#pump();
     }, delayMs);
+    this.#stockpile();
+  }
+
+  /** Keeps what Node writes while a message waits to be tried again. */
+  #stockpile(): void {
+    for (;;) {
+      const taken = this.#backlogBytes < LONGEST_BACKLOG_BYTES ? this.#bridge.take(chunk) : 0;
+      if (taken === -EAGAIN) return;
+      if (taken === 0) {
+        // Nothing more for now: there is too much, or it has ended, and what is here has to be sent before.
+        this.#bridge.setOutgoing(OUTGOING.HELD);
+        return;
+      }
+      this.#backlog.push(Uint8Array.prototype.slice.call(chunk, 0, taken));
+      this.#backlogBytes += taken;
+    }
+  }
+
+  #takeBacklog(): Uint8Array[] {
+    const backlog = this.#backlog;
+    this.#backlog = [];
+    this.#backlogBytes = 0;
+    return backlog;
   }
 
   #hasClosed(): boolean {
@@ -279,6 +342,16 @@ export class BridgedStream {
     this.#state = 'failed';
     // Node stops reading while it writes: its writes have to succeed.
     this.#bridge.setOutgoing(OUTGOING.DISCARD);
+  }
+
+  /** Goes on sending as long as the peer reads. */
+  #linger(): void {
+    const { bytesWritten } = this;
+    clearTimeout(this.#deadline);
+    this.#deadline = setTimeout(() => {
+      if (this.bytesWritten > bytesWritten) this.#linger();
+      else this.#finish();
+    }, LINGER_MS).unref();
   }
 
   #fail(): void {

@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { connectUnix } from '../native/binding.js';
+import { delay } from '../timers.js';
 import { addressBytes, withAddress } from './address.js';
 import { Backoff } from './backoff.js';
 import { adoptSocket, type FdSocket, type FdSocketOptions } from './fd-socket.js';

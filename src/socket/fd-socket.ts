@@ -1,6 +1,7 @@
 import { Duplex } from 'node:stream';
 import { close, closeAll, unguardAll } from '../native/binding.js';
 import type { PeerCredentials } from '../native/types.js';
+import { nextTick } from '../timers.js';
 import { Duplicates } from './duplicates.js';
 import { UnixStream } from './unix-stream.js';
 
@@ -113,14 +114,14 @@ export class FdSocket extends Duplex {
     const isIdle = this.writableLength === 0 && this.writableCorked === 0;
     const taken = isIdle ? this.#stream.writeNow(bytes, fds) : 0;
     if (taken > 0 && taken === bytes.length) {
-      if (callback) process.nextTick(callback, null);
+      if (callback) nextTick(callback, null);
       return true;
     }
     if (taken > 0) return this.write(bytes.subarray(taken), 'utf8', callback);
     const sent = this.sendFds(fds);
     if (!callback) return this.write(bytes);
     return this.write(bytes, (error) => {
-      const done = (refused: Error | null) => process.nextTick(callback, error ?? refused);
+      const done = (refused: Error | null) => nextTick(callback, error ?? refused);
       sent.then(() => done(null), done);
     });
   }

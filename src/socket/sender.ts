@@ -4,6 +4,7 @@ import { packFds } from '../native/fd-lists.js';
 import type { SocketHandle } from '../native/types.js';
 import { Backoff } from './backoff.js';
 import { batch, MAX_DESCRIPTORS_PER_MESSAGE, OutgoingDescriptors } from './outgoing-descriptors.js';
+import type { UnreadDescriptors } from './unread-descriptors.js';
 
 const { EAGAIN, ECONNRESET, ENOBUFS, ENOMEM, ENOTCONN, EPERM, EPIPE } = constants.errno;
 
@@ -22,6 +23,9 @@ const PEER_GONE: ReadonlySet<number> = new Set([EPIPE, ECONNRESET, ENOTCONN]);
  * when a receiver is stuck.
  */
 const TRANSIENT_RETRY = { firstMs: 1, longestMs: 250, totalMs: 10_000 };
+
+/** How often a peer is looked at that reads none of many descriptors. It may take as long as it likes: it only holds itself up. */
+const UNREAD_RETRY = { firstMs: 1, longestMs: 100, totalMs: Number.POSITIVE_INFINITY };
 
 export type SendProgress =
   | { readonly state: 'done' }
@@ -47,12 +51,16 @@ export class Sender {
   readonly descriptors = new OutgoingDescriptors();
   readonly #handle: SendHandle;
   readonly #backoff = new Backoff(TRANSIENT_RETRY);
+  readonly #unread: UnreadDescriptors | undefined;
+  readonly #unreadBackoff = new Backoff(UNREAD_RETRY);
   #buffers: readonly Uint8Array[] = [];
   #remaining = 0;
   #bytesWritten = 0;
 
-  constructor(handle: SendHandle) {
+  /** With `unread`, descriptors wait for a peer that reads none. */
+  constructor(handle: SendHandle, unread?: UnreadDescriptors) {
     this.#handle = handle;
+    this.#unread = unread;
   }
 
   get bytesWritten(): number {
@@ -88,9 +96,16 @@ export class Sender {
       // A message that leaves descriptors behind takes one byte only, so that the next ones have bytes to
       // ride on.
       const limit = this.descriptors.length > count ? 1 : this.#remaining;
+      if (count > 0 && this.#unread?.mustWait(count)) {
+        return { state: 'later', delayMs: this.#unreadBackoff.next() ?? UNREAD_RETRY.longestMs };
+      }
       const result = this.#handle.send(this.#buffers, limit, batch, count);
       if (result >= 0) {
         this.#backoff.reset();
+        if (count > 0) {
+          this.#unreadBackoff.reset();
+          this.#unread?.sent(count, result);
+        }
         this.#advance(result);
         this.descriptors.markSent(count);
         continue;

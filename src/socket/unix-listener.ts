@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import { bindUnix, close, SocketHandle, systemError } from '../native/binding.js';
 import { type SocketHandle as Handle, READABLE } from '../native/types.js';
+import { clearTimeout, setTimeout } from '../timers.js';
 import { addressBytes, isAbstract, withAddress } from './address.js';
 import { Backoff } from './backoff.js';
 import { SocketFile } from './socket-file.js';

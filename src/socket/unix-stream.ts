@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { constants } from 'node:os';
 import { peerCredentials, SocketHandle, systemError } from '../native/binding.js';
 import { type SocketHandle as Handle, type PeerCredentials, READABLE, WRITABLE } from '../native/types.js';
+import { clearTimeout, nextTick, setTimeout } from '../timers.js';
 import { arrivals } from './arrivals.js';
 import type { DescriptorOwner, OutgoingDescriptor } from './outgoing-descriptors.js';
 import { readBuffer } from './read-buffer.js';
@@ -124,7 +125,7 @@ export class UnixStream {
   write(buffers: readonly Uint8Array[], callback: Callback): boolean {
     assert(!this.#writeCallback, 'a write is still in progress');
     if (this.#writeError) {
-      process.nextTick(callback, this.#writeError);
+      nextTick(callback, this.#writeError);
       return false;
     }
     this.#writeCallback = callback;
@@ -136,7 +137,7 @@ export class UnixStream {
       return true;
     }
     if (progress.state === 'failed') {
-      process.nextTick(() => this.#finishWrite(progress.error));
+      nextTick(() => this.#finishWrite(progress.error));
     } else {
       this.#await(progress);
     }
@@ -160,7 +161,7 @@ export class UnixStream {
    */
   shutdown(callback: Callback): void {
     if (this.#writeError) {
-      process.nextTick(callback, this.#writeError);
+      nextTick(callback, this.#writeError);
       return;
     }
     assert(!this.#shutdownCallback, 'a shutdown is still in progress');
@@ -182,7 +183,7 @@ export class UnixStream {
     const error = systemError(ECANCELED, 'sendmsg');
     this.#writeError ??= error;
     for (const callback of [this.#writeCallback, this.#shutdownCallback]) {
-      if (callback) process.nextTick(callback, error);
+      if (callback) nextTick(callback, error);
     }
     this.#writeCallback = undefined;
     this.#shutdownCallback = undefined;
@@ -274,11 +275,11 @@ export class UnixStream {
     if (!callback) return;
     this.#shutdownCallback = undefined;
     if (this.#writeError) {
-      process.nextTick(callback, this.#writeError);
+      nextTick(callback, this.#writeError);
       return;
     }
     const result = this.#handle.shutdown();
-    process.nextTick(callback, result < 0 ? systemError(-result, 'shutdown') : null);
+    nextTick(callback, result < 0 ? systemError(-result, 'shutdown') : null);
     this.#failWrites(systemError(EPIPE, 'sendmsg'), systemError(ECANCELED, 'sendmsg'));
   }
 

@@ -184,7 +184,7 @@ test("a GrpcFdError that a handler lets through is the call's status", async () 
   const client = await dial(address);
   const error = (await failure(client.unary({ name: 'fd:elsewhere:1' }))) as grpc.ServiceError;
   assert.equal(error.code, grpc.status.FAILED_PRECONDITION);
-  assert.match(error.details, /^fd:elsewhere:1 names a descriptor of another connection or call/);
+  assert.match(error.details, /^"fd:elsewhere:1" names a descriptor of another connection or call/);
 });
 
 test('descriptors that the kernel dropped fail what waits and what names them, and cost the connection', async () => {

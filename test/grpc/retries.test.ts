@@ -4,7 +4,7 @@ import { constants } from 'node:http2';
 import { test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
-import { streamOf } from '#src/grpc/internals.js';
+import { streamOf } from '#src/grpc/internals/http2-server.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { HEDGE, RETRY } from '../support/policies.js';
 import { dial, type Message, SECURITIES, serve } from '../support/service.js';

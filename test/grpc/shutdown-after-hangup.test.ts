@@ -4,7 +4,6 @@ import * as http2 from 'node:http2';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import * as grpcfd from 'grpcfd';
-import { alwaysCallBackOnClose } from '#src/grpc/internals.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { bind, dial, freshAddress, shutDown, testService } from '../support/service.js';
 import { temporaryDirectory } from '../support/temporary.js';
@@ -33,20 +32,6 @@ test('Node drops the callback of close() on a session that is destroyed and not 
   });
   await once(session, 'close');
   assert.equal(told, false);
-});
-
-test('alwaysCallBackOnClose keeps it', async () => {
-  const session = await newSession();
-  alwaysCallBackOnClose(session);
-  session.destroy();
-  await new Promise<void>((resolve) => session.close(resolve));
-});
-
-test('alwaysCallBackOnClose changes nothing on a session that lives', async () => {
-  const session = await newSession();
-  alwaysCallBackOnClose(session);
-  await new Promise<void>((resolve) => session.close(resolve));
-  assert.equal(session.closed, true);
 });
 
 test('a shutdown ends that begins when a connection has been destroyed, and has not closed yet', async () => {

@@ -13,7 +13,13 @@ trackDescriptors();
 function packageWithoutAddon(): string {
   const root = temporaryDirectory();
   const built = dirname(dirname(fileURLToPath(import.meta.resolve('grpcfd/socket'))));
-  for (const file of ['errors.js', 'native/binding.js', 'native/fd-lists.js', 'native/types.js']) {
+  for (const file of [
+    'errors.js',
+    'error-text.js',
+    'native/binding.js',
+    'native/fd-lists.js',
+    'native/types.js',
+  ]) {
     mkdirSync(dirname(join(root, 'dist', file)), { recursive: true });
     cpSync(join(built, file), join(root, 'dist', file));
   }

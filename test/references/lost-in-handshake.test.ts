@@ -46,11 +46,11 @@ for (const [reader, read] of [
     for (let tries = 0; tries < 2; tries++) {
       using fds = grpcfd.callCredentials();
       const { ref } = fds.sendFd(fd);
-      const exchange = async () => {
+      const inbox = async () => {
         const reply = await client.unary({ ref }, fds.options(), new grpc.Metadata({ waitForReady: true }));
         return [reply['content'], contentOf(await fds.recvFd(String(reply['ref'])))];
       };
-      outcomes.push(await exchange().catch(String));
+      outcomes.push(await inbox().catch(String));
     }
     closeSync(fd);
     assert.deepEqual(outcomes.at(-1), ['request', 'reply']);

@@ -1,6 +1,6 @@
 /** A connection under a net.Socket: Node's own, or one that carries descriptors. What holds for the one is to hold for the other. */
 import { Socket } from 'node:net';
-import { bridgedConnection } from '#src/grpc/internals.js';
+import { bridgedConnection } from '#src/grpc/internals/bridged-socket.js';
 import { closeAll, native, SocketHandle } from '#src/native/binding.js';
 import type { SocketHandle as Handle } from '#src/native/types.js';
 import { arrivals } from '#src/socket/arrivals.js';

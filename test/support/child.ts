@@ -15,10 +15,10 @@ export function startFixture(
   name: string,
   caller: string,
   args: readonly string[] = [],
-  variables: NodeJS.ProcessEnv = {},
+  more: NodeJS.ProcessEnv = {},
 ): ChildProcess {
   const path = fileURLToPath(new URL(name, caller));
-  const env = { ...process.env, ...variables, NODE_TEST_CONTEXT: undefined };
+  const env = { ...process.env, ...more, NODE_TEST_CONTEXT: undefined };
   return spawn(process.execPath, ['--expose-gc', path, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
@@ -26,9 +26,9 @@ export async function runFixture(
   name: string,
   caller: string,
   args?: readonly string[],
-  variables?: NodeJS.ProcessEnv,
+  env?: NodeJS.ProcessEnv,
 ): Promise<ChildResult> {
-  const child = startFixture(name, caller, args, variables);
+  const child = startFixture(name, caller, args, env);
   const [[code, signal], stdout, stderr] = await Promise.all([
     once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>,
     child.stdout ? text(child.stdout) : '',

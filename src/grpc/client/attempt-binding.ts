@@ -1,0 +1,145 @@
+import * as grpc from '@grpc/grpc-js';
+import type { Connection } from '../connection.js';
+import { FDS_METADATA_KEY, formatFdsMetadata } from '../fds-metadata.js';
+import { isEmptyCallCredentials, setMetadataAtStreamStart } from '../internals/call-metadata.js';
+import { noDescriptorSupport } from '../transceiver.js';
+import type { ClientCall } from './client-call.js';
+
+/**
+ * How a call meets the connection that carries it.
+ *
+ * grpc-js composes a call's credentials with those of the subchannel that was picked for an attempt. The subchannel's come from
+ * our connector (`channel-credentials.ts`) and tell where its connection is; the call's are a {@link CallBoundCredentials}. So
+ * compose() is where the two meet, and what comes of it makes the metadata of that attempt.
+ */
+
+type CallMetadataOptions = Parameters<grpc.CallCredentials['generateMetadata']>[0];
+
+/** Where the calls of one subchannel find the connection that carries them. */
+export interface ConnectionSource {
+  /** The one that is open now: a subchannel has one at a time. */
+  readonly connection: Connection | undefined;
+}
+
+interface SubchannelCredentials {
+  readonly source: ConnectionSource;
+  /** Those of the channel itself, like a token. */
+  readonly channelCredentials: grpc.CallCredentials;
+}
+
+const subchannelCredentials = new WeakMap<grpc.CallCredentials, SubchannelCredentials>();
+
+/** The call credentials of a subchannel whose connection is that of `source`. Without any of the channel, they are empty ones, which cost a call nothing. */
+export function callCredentialsOfSubchannel(
+  source: ConnectionSource,
+  channelCredentials: grpc.CallCredentials,
+): grpc.CallCredentials {
+  const credentials = isEmptyCallCredentials(channelCredentials)
+    ? grpc.credentials.createEmpty()
+    : new CombinedCallCredentials([channelCredentials]);
+  subchannelCredentials.set(credentials, { source, channelCredentials });
+  return credentials;
+}
+
+/** Composed call credentials, like those of grpc-js, whose class is not exported. */
+export class CombinedCallCredentials extends grpc.CallCredentials {
+  /** The name that the class of grpc-js gives it. */
+  readonly creds: readonly grpc.CallCredentials[];
+
+  constructor(creds: readonly grpc.CallCredentials[]) {
+    super();
+    this.creds = creds;
+  }
+
+  override async generateMetadata(options: CallMetadataOptions): Promise<grpc.Metadata> {
+    const metadata = new grpc.Metadata();
+    for (const part of await Promise.all(this.creds.map((each) => each.generateMetadata(options))))
+      metadata.merge(part);
+    return metadata;
+  }
+
+  override compose(other: grpc.CallCredentials): grpc.CallCredentials {
+    return isEmptyCallCredentials(other) ? this : new CombinedCallCredentials([...this.creds, other]);
+  }
+
+  override _equals(other: grpc.CallCredentials): boolean {
+    return (
+      other instanceof CombinedCallCredentials &&
+      this.creds.length === other.creds.length &&
+      this.creds.every((each, index) => {
+        const counterpart = other.creds[index];
+        return counterpart !== undefined && each._equals(counterpart);
+      })
+    );
+  }
+}
+
+/** The credentials of one call that has FdCallCredentials among them. */
+export class CallBoundCredentials extends grpc.CallCredentials {
+  readonly #credentials: grpc.CallCredentials;
+  readonly #uses: readonly ClientCall[];
+
+  constructor(credentials: grpc.CallCredentials, uses: readonly ClientCall[]) {
+    super();
+    this.#credentials = credentials;
+    this.#uses = uses;
+  }
+
+  override generateMetadata(options: CallMetadataOptions): Promise<grpc.Metadata> {
+    return this.#credentials.generateMetadata(options);
+  }
+
+  override compose(other: grpc.CallCredentials): grpc.CallCredentials {
+    const subchannel = subchannelCredentials.get(other);
+    if (subchannel === undefined) {
+      for (const use of this.#uses) use.unsupported(noDescriptorSupport());
+      return this.#credentials.compose(other);
+    }
+    return new AttemptCredentials(
+      this.#credentials.compose(subchannel.channelCredentials),
+      this.#uses,
+      subchannel.source,
+    );
+  }
+
+  override _equals(other: grpc.CallCredentials): boolean {
+    return this === other;
+  }
+}
+
+/** The credentials of one attempt of a call. */
+class AttemptCredentials extends grpc.CallCredentials {
+  readonly #credentials: grpc.CallCredentials;
+  readonly #uses: readonly ClientCall[];
+  readonly #source: ConnectionSource;
+
+  constructor(credentials: grpc.CallCredentials, uses: readonly ClientCall[], source: ConnectionSource) {
+    super();
+    this.#credentials = credentials;
+    this.#uses = uses;
+    this.#source = source;
+  }
+
+  override async generateMetadata(options: CallMetadataOptions): Promise<grpc.Metadata> {
+    const metadata = new grpc.Metadata();
+    metadata.merge(await this.#credentials.generateMetadata(options));
+    setMetadataAtStreamStart(metadata, FDS_METADATA_KEY, () => this.#bind());
+    return metadata;
+  }
+
+  /** Runs while the stream of the attempt starts: what is queued here leaves with its HEADERS frame, or earlier. */
+  #bind(): string {
+    const { connection } = this.#source;
+    if (connection === undefined) return '';
+    const entries = this.#uses.flatMap((use) => use.bind(connection));
+    return formatFdsMetadata(connection.id, entries);
+  }
+
+  override compose(other: grpc.CallCredentials): grpc.CallCredentials {
+    return new CombinedCallCredentials([this, other]);
+  }
+
+  override _equals(other: grpc.CallCredentials): boolean {
+    return this === other;
+  }
+}

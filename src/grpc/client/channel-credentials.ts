@@ -1,0 +1,155 @@
+import type { Socket } from 'node:net';
+import * as grpc from '@grpc/grpc-js';
+import { GrpcFdError } from '../../errors.js';
+import { descriptorsLost } from '../../inbox/inbox.js';
+import { setImmediate } from '../../timers.js';
+import { Connection } from '../connection.js';
+import { isEmptyCallCredentials } from '../internals/call-metadata.js';
+import { isUnixSocket, takeConnection } from '../internals/connected-socket.js';
+import { leaveConnection, sessionOf } from '../internals/http2-session.js';
+import { registerUnixAbstractResolver } from '../internals/unix-abstract.js';
+import { checkArguments, type FdConnectionOptions, sameOptions } from '../options.js';
+import { type ConnectionSource, callCredentialsOfSubchannel } from './attempt-binding.js';
+import { fdCredentialsIn } from './call-credentials.js';
+
+type CreateConnectorParameters = Parameters<grpc.ChannelCredentials['_createSecureConnector']>;
+type SecureConnector = ReturnType<grpc.ChannelCredentials['_createSecureConnector']>;
+type SecureConnectResult = Awaited<ReturnType<SecureConnector['connect']>>;
+
+/**
+ * Channel credentials whose connections over unix sockets carry descriptors, around `inner`: TLS and mutual TLS go on inside.
+ * A TCP target passes through, without descriptors. Call credentials can be composed with them also where `inner` is
+ * insecure; a unix socket does not leave the machine, and on a TCP target such a channel does not connect.
+ *
+ * @param inner default: insecure
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT` for options out of range or unknown
+ */
+export function channelCredentials(
+  inner: grpc.ChannelCredentials = grpc.credentials.createInsecure(),
+  options: FdConnectionOptions = {},
+): grpc.ChannelCredentials {
+  checkArguments('channel', inner, options);
+  registerUnixAbstractResolver();
+  return new FdChannelCredentials(inner, options, grpc.credentials.createEmpty());
+}
+
+class FdChannelCredentials extends grpc.ChannelCredentials {
+  readonly #inner: grpc.ChannelCredentials;
+  readonly #options: FdConnectionOptions;
+  readonly #callCredentials: grpc.CallCredentials;
+
+  constructor(
+    inner: grpc.ChannelCredentials,
+    options: FdConnectionOptions,
+    callCredentials: grpc.CallCredentials,
+  ) {
+    super();
+    this.#inner = inner;
+    this.#options = options;
+    this.#callCredentials = callCredentials;
+  }
+
+  override compose(callCredentials: grpc.CallCredentials): grpc.ChannelCredentials {
+    if (fdCredentialsIn(callCredentials).length > 0) throw ofAChannel();
+    return new FdChannelCredentials(
+      this.#inner,
+      this.#options,
+      this.#callCredentials.compose(callCredentials),
+    );
+  }
+
+  override _isSecure(): boolean {
+    return this.#inner._isSecure();
+  }
+
+  override _equals(other: grpc.ChannelCredentials): boolean {
+    return (
+      other instanceof FdChannelCredentials &&
+      this.#inner._equals(other.#inner) &&
+      this.#callCredentials._equals(other.#callCredentials) &&
+      sameOptions(this.#options, other.#options)
+    );
+  }
+
+  override _createSecureConnector(
+    ...[target, options, callCredentials]: CreateConnectorParameters
+  ): SecureConnector {
+    const combined = this.#callCredentials.compose(callCredentials ?? grpc.credentials.createEmpty());
+    const inner = this.#inner._createSecureConnector(target, options, combined);
+    return new FdConnector(inner, this.#inner._isSecure(), this.#options);
+  }
+}
+
+/** Makes the connections of one subchannel, one at a time. */
+class FdConnector implements SecureConnector, ConnectionSource {
+  readonly #inner: SecureConnector;
+  readonly #secure: boolean;
+  readonly #options: FdConnectionOptions;
+  readonly #innerCallCredentials: grpc.CallCredentials;
+  #callCredentials: grpc.CallCredentials;
+  #connection: Connection | undefined;
+
+  constructor(inner: SecureConnector, secure: boolean, options: FdConnectionOptions) {
+    this.#inner = inner;
+    this.#secure = secure;
+    this.#options = options;
+    this.#innerCallCredentials = inner.getCallCredentials();
+    this.#callCredentials = callCredentialsOfSubchannel(this, this.#innerCallCredentials);
+  }
+
+  get connection(): Connection | undefined {
+    return this.#connection?.isOpen ? this.#connection : undefined;
+  }
+
+  async connect(socket: Socket): Promise<SecureConnectResult> {
+    if (!isUnixSocket(socket)) return this.#connectWithoutDescriptors(socket);
+    if (fdCredentialsIn(this.#innerCallCredentials).length > 0) throw ofAChannel();
+    const connection = new Connection(takeConnection(socket), 'client', this.#options);
+    try {
+      const result = await this.#inner.connect(connection.socket);
+      if (connection.hasLostDescriptors) throw descriptorsLost();
+      // Node leaves a socket open after a TLS error that follows the handshake, as a server's demand for a certificate does
+      // in TLS 1.3, and grpc-js forgets it.
+      result.socket.once('error', () => connection.socket.destroy());
+      // Sequence numbers are of no use any more. In a later turn: nothing of grpc-js is to run inside a read.
+      connection.onDescriptorsLost = () => setImmediate(leaveConnection, result.socket);
+      connection.findSession = () => sessionOf(result.socket);
+      this.#connection = connection;
+      return result;
+    } catch (error) {
+      connection.socket.destroy();
+      throw error;
+    }
+  }
+
+  waitForReady(): Promise<void> {
+    return this.#inner.waitForReady();
+  }
+
+  getCallCredentials(): grpc.CallCredentials {
+    return this.#callCredentials;
+  }
+
+  destroy(): void {
+    this.#inner.destroy();
+  }
+
+  async #connectWithoutDescriptors(socket: Socket): Promise<SecureConnectResult> {
+    if (!this.#secure && !isEmptyCallCredentials(this.#innerCallCredentials)) {
+      throw new GrpcFdError(
+        'ERR_GRPCFD_INVALID_ARGUMENT',
+        'call credentials are not sent over an insecure connection to a target that is no unix socket',
+      );
+    }
+    // To a call that carries descriptors, a subchannel without this entry is one that cannot.
+    this.#callCredentials = this.#innerCallCredentials;
+    return this.#inner.connect(socket);
+  }
+}
+
+function ofAChannel(): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_INVALID_ARGUMENT',
+    'grpcfd.callCredentials() are for calls: give them to each call with its options, not to the channel',
+  );
+}

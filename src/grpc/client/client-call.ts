@@ -1,0 +1,76 @@
+import type { GrpcFdError } from '../../errors.js';
+import type { Connection } from '../connection.js';
+import type { FdsEntry } from '../fds-metadata.js';
+import type { Attachment } from './attachment.js';
+
+/** What a call tells the credentials that it was given. */
+export interface ClientCallOwner {
+  /** A call starts: the attachments that go with it. */
+  callStarted(use: ClientCall): Iterable<Attachment>;
+  /** An attempt's stream starts on `connection`. */
+  callBound(use: ClientCall, connection: Connection): void;
+  /** The channel's connections cannot carry descriptors. */
+  callUnsupported(use: ClientCall, error: GrpcFdError): void;
+  /** No attempt can follow; `attachments` went with the call. */
+  callCommitted(use: ClientCall, attachments: Iterable<Attachment>): void;
+  callEnded(use: ClientCall): void;
+}
+
+/** One call's use of one FdCallCredentials, from its start to its status. */
+export class ClientCall {
+  readonly #owner: ClientCallOwner;
+  #attachments: Attachment[] = [];
+  #committed = false;
+  #attempts = 0;
+  #connection: Connection | undefined;
+
+  constructor(owner: ClientCallOwner) {
+    this.#owner = owner;
+  }
+
+  /** The connection of the latest attempt whose stream started. */
+  get connection(): Connection | undefined {
+    return this.#connection?.isOpen ? this.#connection : undefined;
+  }
+
+  /** Has every further attempt carry `attachment`; false if none can follow. */
+  add(attachment: Attachment): boolean {
+    if (!this.#committed) this.#attachments.push(attachment);
+    return !this.#committed;
+  }
+
+  started(): void {
+    this.#attachments = [...this.#owner.callStarted(this)];
+  }
+
+  /** Queues what is attached on the connection of an attempt whose stream starts in this turn. */
+  bind(connection: Connection): FdsEntry[] {
+    this.#attempts++;
+    this.#connection = connection;
+    this.#owner.callBound(this, connection);
+    return this.#attachments.map((attachment) => attachment.sendOn(connection));
+  }
+
+  unsupported(error: GrpcFdError): void {
+    this.#owner.callUnsupported(this, error);
+  }
+
+  /** @param answer of the server in its response headers; see `fds-metadata.ts` */
+  committed(answer: string | undefined): void {
+    // Which of several attempts was answered is not known.
+    if (this.#attempts === 1) this.#connection?.learnOfServer(answer);
+    this.#commit();
+  }
+
+  ended(): void {
+    this.#commit();
+    this.#owner.callEnded(this);
+  }
+
+  #commit(): void {
+    if (this.#committed) return;
+    this.#committed = true;
+    this.#owner.callCommitted(this, this.#attachments);
+    this.#attachments = [];
+  }
+}

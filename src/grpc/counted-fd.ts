@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { inodeToUrl } from '../descriptor/inode-url.js';
+import { quotePeerText } from '../error-text.js';
+import { GrpcFdError } from '../errors.js';
+import type { Inode } from '../inbox/names.js';
+import { native } from '../native/binding.js';
+
+/**
+ * A descriptor of ours that waits to be sent, perhaps on several connections: a call may be tried more than once. Whoever made it
+ * holds one reference, and so does each connection that it is queued on; it is closed with the last.
+ */
+export class CountedFd {
+  readonly inode: Inode;
+  readonly #fd: number;
+  #references = 1;
+
+  /**
+   * Takes `fd` over, and closes it if it throws.
+   *
+   * @throws GrpcFdError `ERR_GRPCFD_SEND_FAILED` when the kernel does not tell its inode
+   */
+  constructor(fd: number) {
+    this.#fd = fd;
+    native.guard(fd);
+    try {
+      this.inode = native.inode(fd);
+    } catch (cause) {
+      native.close(fd);
+      throw sendFailed('the file', cause);
+    }
+  }
+
+  get fd(): number {
+    // The number may be another file's by now.
+    assert(this.#references > 0, 'a released descriptor is not to be sent');
+    return this.#fd;
+  }
+
+  get url(): string {
+    return inodeToUrl(this.inode);
+  }
+
+  retain(): this {
+    assert(this.#references > 0, 'a released descriptor is not to be kept');
+    this.#references++;
+    return this;
+  }
+
+  release(): void {
+    assert(this.#references > 0, 'each reference is released once');
+    this.#references--;
+    if (this.#references === 0) native.close(this.#fd);
+  }
+}
+
+/**
+ * A duplicate of the caller's descriptor, which stays the caller's.
+ *
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`, or `ERR_GRPCFD_SEND_FAILED` with the failed syscall as its cause
+ */
+export function duplicateToSend(fd: number): CountedFd {
+  if (!Number.isInteger(fd) || fd < 0 || fd > 0x7fff_ffff) {
+    throw new GrpcFdError(
+      'ERR_GRPCFD_INVALID_ARGUMENT',
+      `a file descriptor is a non-negative integer, not ${quotePeerText(fd)}` +
+        (fd === -1 ? ': has the file been closed?' : ''),
+    );
+  }
+  return new CountedFd(duplicate(fd));
+}
+
+function duplicate(fd: number): number {
+  try {
+    return native.duplicate(fd);
+  } catch (cause) {
+    throw sendFailed(`file descriptor ${fd}`, cause);
+  }
+}
+
+function sendFailed(what: string, cause: unknown): GrpcFdError {
+  const text = `${what} cannot be sent: ${(cause as Error).message}`;
+  return new GrpcFdError('ERR_GRPCFD_SEND_FAILED', text, { cause });
+}

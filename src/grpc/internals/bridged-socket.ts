@@ -1,0 +1,109 @@
+/**
+ * A net.Socket for a connection that carries descriptors.
+ *
+ * HTTP/2 and TLS get a stock net.Socket over one end of a socketpair (`src/socket/bridged-stream.ts`). Two methods of its handle
+ * are replaced. Every close of a net.Socket goes through its handle's `close` (`lib/net.js`, _destroy; a TLSSocket destroys the
+ * socket below it), so that is where the bridge learns that libuv's stream is about to go. `getpeername`, which a Pipe does not
+ * have, is asked for `remoteAddress`, by a TLSSocket too (`_tls_wrap.js`, proxiedMethods).
+ */
+
+import type { ServerHttp2Session } from 'node:http2';
+import * as net from 'node:net';
+import { native } from '../../native/binding.js';
+import { BridgedStream, type BridgedStreamListener } from '../../socket/bridged-stream.js';
+import { changed, hidden } from './hidden.js';
+
+const kSelf = Symbol('grpcfd.socket');
+
+interface PipeHandle {
+  close(callback?: () => void): void;
+  getpeername?(out: { address?: string }): number;
+}
+
+export interface BridgedConnection {
+  /** For HTTP/2 or TLS. Destroying it closes the connection. */
+  readonly socket: net.Socket;
+  readonly stream: BridgedStream;
+}
+
+export interface BridgedConnectionListener extends Pick<BridgedStreamListener, 'onDescriptors'> {
+  /** As {@link BridgedStreamListener.onStalled}. */
+  onStalled?(): void;
+  /** As {@link BridgedStreamListener.onFailed}. Without it, the socket is destroyed. */
+  onFailed?(error: Error): void;
+  /** Runs once, in the turn in which the socket is destroyed, before its 'close'. */
+  onClosed(): void;
+}
+
+/** Takes over `fd`, a connected unix socket, and closes it when this throws. `allowHalfOpen` is that of the socket. */
+export function bridgedConnection(
+  fd: number,
+  allowHalfOpen: boolean,
+  listener: BridgedConnectionListener,
+): BridgedConnection {
+  let pair: [number, number];
+  try {
+    pair = native.socketPair();
+  } catch (error) {
+    native.close(fd);
+    throw error;
+  }
+  const [near, far] = pair;
+  let socket: net.Socket | undefined;
+  try {
+    const { pid, uid, gid } = native.peerCredentials(fd);
+    native.unguard(near);
+    const opened = new net.Socket({ fd: near, allowHalfOpen, readable: true, writable: true });
+    socket = opened;
+    const stream = new BridgedStream(fd, far, near, {
+      onDescriptors: (fds, truncated) => listener.onDescriptors(fds, truncated),
+      onFailed: (error) => {
+        if (listener.onFailed === undefined) opened.destroy(error);
+        else listener.onFailed(error);
+      },
+      onStalled: () => listener.onStalled?.(),
+      onClosed: () => listener.onClosed(),
+    });
+    hookHandle(opened, `unix:pid=${pid},uid=${uid},gid=${gid}`, (close) => stream.close(close));
+    return { socket, stream };
+  } catch (error) {
+    native.closeAll(socket === undefined ? [fd, far, near] : [fd, far]);
+    socket?.destroy();
+    throw error;
+  }
+}
+
+/** For calls on a connection that has failed, grpc-js makes UNAVAILABLE of this code; the text is the reason. */
+export function connectionFailed(cause: Error): Error {
+  const { errno, syscall } = cause as NodeJS.ErrnoException;
+  const error = new Error(`the connection failed: ${cause.message}`, { cause });
+  return Object.assign(error, { code: 'ECONNRESET', errno, syscall });
+}
+
+function hookHandle(socket: net.Socket, peerName: string, onClose: (close: () => void) => void): void {
+  const handle = hidden<PipeHandle>(socket, '_handle');
+  if (typeof handle?.close !== 'function') throw changed('the handle of a net.Socket');
+  const { close } = handle;
+  handle.close = (callback) => {
+    handle.close = close;
+    onClose(() => close.call(handle, callback));
+  };
+  handle.getpeername = (out) => {
+    out.address = peerName;
+    return 0;
+  };
+  // A Proxy of the socket, which is what `session.socket` is, hands on properties only.
+  Object.defineProperty(socket, kSelf, { value: socket });
+}
+
+/**
+ * The bridged socket that an HTTP/2 session runs over, below its TLS socket if it has one. `session.socket` is a Proxy that
+ * only hands properties on, hence the property; `_parent` is what a TLSSocket was made from (`_tls_wrap.js`).
+ */
+export function bridgedSocketOf(session: ServerHttp2Session): net.Socket | undefined {
+  const socket = session.socket;
+  const found = hidden<net.Socket>(socket, kSelf);
+  if (found !== undefined) return found;
+  const parent = hidden<net.Socket | null>(socket, '_parent');
+  return parent === undefined || parent === null ? undefined : hidden<net.Socket>(parent, kSelf);
+}

@@ -1,0 +1,36 @@
+/**
+ * Taking a connection over from net.Socket.
+ *
+ * grpc-js connects a net.Socket itself and hands it to the credentials' connector. Node would read its bytes with a plain
+ * read, which drops descriptors for good, so the descriptor is taken over in the same turn.
+ */
+
+import type * as net from 'node:net';
+import { native } from '../../native/binding.js';
+import { changed, hidden } from './hidden.js';
+import { UnixHandle } from './unix-abstract.js';
+
+/** Whether a connected socket is a unix domain socket. Its handle is a Pipe; TCP sockets have a TCP (`lib/net.js`). */
+export function isUnixSocket(socket: net.Socket): boolean {
+  const handle = hidden<object>(socket, '_handle');
+  return (
+    handle !== undefined &&
+    handle !== null &&
+    (handle instanceof UnixHandle || handle.constructor.name === 'Pipe')
+  );
+}
+
+/**
+ * Takes the connection of a connected unix socket from which nothing has been read, and destroys the socket.
+ * Returns a descriptor that the caller owns.
+ */
+export function takeConnection(socket: net.Socket): number {
+  const handle = hidden<{ fd?: number }>(socket, '_handle');
+  const fd = handle?.fd;
+  if (typeof fd !== 'number' || fd < 0) throw changed('the fd of a net.Socket handle');
+  try {
+    return native.duplicate(fd);
+  } finally {
+    socket.destroy();
+  }
+}

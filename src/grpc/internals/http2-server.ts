@@ -1,0 +1,97 @@
+/**
+ * Listening for a grpc.Server.
+ *
+ * grpc.Server makes one HTTP/2 server for each address in createHttp2Server(), listens with it, and keeps its books by it
+ * (unbind, drain, tryShutdown, forceShutdown). So the HTTP/2 server stays, and only what is behind its listen() changes: a
+ * handle of ours where a Pipe would be. `_handle`, `_pipeName`, `_connections` and a socket's `_server` are how net.Server
+ * knows that it listens, on what, and that its last connection has gone (`lib/net.js`).
+ */
+
+import type { Http2SecureServer, Http2Server, ServerHttp2Stream } from 'node:http2';
+import type * as net from 'node:net';
+import * as grpc from '@grpc/grpc-js';
+import { nextTick } from '../../timers.js';
+import { changed, hidden } from './hidden.js';
+
+export type AnyHttp2Server = Http2Server | Http2SecureServer;
+
+interface GrpcServerInternals {
+  createHttp2Server(credentials: grpc.ServerCredentials): AnyHttp2Server;
+}
+
+/** The part of net.Server's handle that net.Server uses. */
+export interface ListenHandle {
+  close(): void;
+  ref(): void;
+  unref(): void;
+}
+
+/** Has `wrap` make the HTTP/2 servers of `prototype`, a grpc.Server's; `original` is what stood there. */
+export function replaceCreateHttp2Server(
+  prototype: grpc.Server,
+  wrap: (credentials: grpc.ServerCredentials, original: () => AnyHttp2Server) => AnyHttp2Server,
+): void {
+  const internals = prototype as unknown as GrpcServerInternals;
+  const original = internals.createHttp2Server;
+  if (typeof original !== 'function') throw changed('grpc.Server.createHttp2Server');
+  internals.createHttp2Server = function (this: GrpcServerInternals, credentials) {
+    return wrap(credentials, () => original.call(this, credentials));
+  };
+}
+
+/**
+ * Has `server` listen on unix paths with `listen`, and on anything else as ever. `listen` gets the path (an abstract name
+ * starts with NUL) and may throw; its `accept` takes each connection's socket.
+ */
+export function listenOnUnixPathsWith(
+  server: AnyHttp2Server,
+  listen: (path: string, accept: (open: () => net.Socket) => void) => ListenHandle,
+): void {
+  const stockListen = server.listen;
+  const books = server as unknown as {
+    _handle: ListenHandle | null;
+    _pipeName: string;
+    _connections: number;
+  };
+  if (!('_handle' in server) || !('_connections' in server))
+    throw changed('net.Server._handle and _connections');
+  server.listen = function (this: AnyHttp2Server, ...args: unknown[]) {
+    const [address, callback] = args;
+    const path = (address as { path?: unknown } | undefined)?.path;
+    if (typeof path !== 'string') return Reflect.apply(stockListen, this, args);
+    if (typeof callback === 'function') server.once('listening', callback as () => void);
+    try {
+      books._handle = listen(path, (open) => {
+        const socket = open();
+        Object.assign(socket, { server, _server: server });
+        books._connections++;
+        server.emit('connection', socket);
+      });
+      books._pipeName = path;
+    } catch (error) {
+      nextTick(() => server.emit('error', error as Error));
+      return this;
+    }
+    nextTick(() => {
+      if (books._handle !== null) server.emit('listening');
+    });
+    return this;
+  } as typeof server.listen;
+}
+
+/** Credentials that stand inside `createServerCredentialsWithInterceptors(credentials, …)`. */
+export function childCredentialsOf(credentials: grpc.ServerCredentials): grpc.ServerCredentials | undefined {
+  const child = hidden<unknown>(credentials, 'childCredentials');
+  return child instanceof grpc.ServerCredentials ? child : undefined;
+}
+
+/** The HTTP/2 stream of a call as a handler sees it: below the chain of interceptors (`nextCall`) is the one with a stream. */
+export function streamOf(call: object): ServerHttp2Stream | undefined {
+  let next = hidden<object>(call, 'call');
+  while (next !== undefined && next !== null) {
+    const stream = hidden<ServerHttp2Stream>(next, 'stream');
+    if (stream !== undefined) return stream;
+    next = hidden<object>(next, 'nextCall');
+  }
+  return undefined;
+}

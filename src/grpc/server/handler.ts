@@ -1,0 +1,124 @@
+import { Duplex } from 'node:stream';
+import type * as grpc from '@grpc/grpc-js';
+import { fitIntoTrailers, quotePeerText } from '../../error-text.js';
+import { statusOfSystemError } from '../../errors.js';
+import type { FdServerCall } from '../transceiver.js';
+import { fromAnyCall } from './server-call.js';
+
+/** The reply of an asynchronous handler. */
+type Reply<Response> = Response | Promise<Response>;
+
+/** The call that a handler of grpc-js takes. */
+type CallOf<Handler> = Handler extends (call: infer Call, ...rest: never[]) => unknown ? Call : never;
+
+type ReplyOf<Handler> = Handler extends (call: never) => unknown
+  ? Reply<void>
+  : Handler extends (call: never, callback: grpc.sendUnaryData<infer Response>) => unknown
+    ? Reply<Response>
+    : never;
+
+type Intersection<Union> = (Union extends unknown ? (each: Union) => void : never) extends (
+  all: infer All,
+) => void
+  ? All
+  : never;
+
+/**
+ * The asynchronous function that stands in for `Handler`. Where any kind of handler will do, as in an untyped service, its call
+ * has what the calls of every kind have: only the service's definition, at run time, tells which it is.
+ */
+type AsyncHandler<Handler> = [Handler] extends [never]
+  ? never
+  : (call: Intersection<CallOf<Handler>>, fds: FdServerCall) => ReplyOf<Handler>;
+
+/**
+ * Makes an asynchronous function a handler of grpc-js: what it returns is the reply, what it throws becomes the call's
+ * status, and nothing is left unhandled. A {@link GrpcFdError} has its own status; anything else with a numeric `code` keeps
+ * that, with its `details` and `metadata`; a failed syscall has the status of its errno (ENOENT: NOT_FOUND), and its message; the rest is
+ * UNKNOWN. A text of more than 4096 bytes is cut, so that the status fits into the call's trailers; its metadata is not.
+ * A streaming call is ended when the function has finished, unless it did that itself.
+ *
+ * `fds` is the call's transceiver. On a connection that cannot carry descriptors the handler still runs, and what it sends
+ * or receives fails with `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`.
+ *
+ * In a service whose handlers have types, the types of `call` and of the reply follow from those.
+ */
+export function handler<Handler extends grpc.UntypedHandleCall = never>(fn: AsyncHandler<Handler>): Handler;
+/** For a unary method, where the type of `call` is given. */
+export function handler<Request, Response>(
+  fn: (call: grpc.ServerUnaryCall<Request, Response>, fds: FdServerCall) => Reply<Response>,
+): grpc.handleUnaryCall<Request, Response>;
+/** For a client-streaming method, where the type of `call` is given. */
+export function handler<Request, Response>(
+  fn: (call: grpc.ServerReadableStream<Request, Response>, fds: FdServerCall) => Reply<Response>,
+): grpc.handleClientStreamingCall<Request, Response>;
+/** For a server-streaming method, where the type of `call` is given. */
+export function handler<Request, Response>(
+  fn: (call: grpc.ServerWritableStream<Request, Response>, fds: FdServerCall) => Reply<void>,
+): grpc.handleServerStreamingCall<Request, Response>;
+/** For a bidirectional method, where the type of `call` is given. */
+export function handler<Request, Response>(
+  fn: (call: grpc.ServerDuplexStream<Request, Response>, fds: FdServerCall) => Reply<void>,
+): grpc.handleBidiStreamingCall<Request, Response>;
+export function handler(fn: (call: never, fds: FdServerCall) => unknown): unknown {
+  return (call: never, callback?: grpc.sendUnaryData<unknown>) => {
+    void run(fn, call, callback);
+  };
+}
+
+async function run(
+  fn: (call: never, fds: FdServerCall) => unknown,
+  call: never,
+  callback: grpc.sendUnaryData<unknown> | undefined,
+): Promise<void> {
+  const stream = call as grpc.ServerDuplexStream<unknown, unknown>;
+  if (stream instanceof Duplex) keepWritable(stream);
+  let reply: unknown;
+  try {
+    reply = await fn(call, fromAnyCall(call));
+  } catch (thrown) {
+    const error = toStatus(thrown);
+    if (callback !== undefined) callback(error);
+    else stream.emit('error', error);
+    return;
+  }
+  if (callback !== undefined) callback(null, reply);
+  else if (!stream.writableEnded) stream.end();
+}
+
+/**
+ * `for await` over a Duplex destroys it after its last message, or when the loop is left. A bidirectional call would then never
+ * send another reply, nor its status.
+ */
+function keepWritable(stream: Duplex): void {
+  Object.defineProperty(stream, Symbol.asyncIterator, {
+    value: () => stream.iterator({ destroyOnReturn: false }),
+    configurable: true,
+  });
+}
+
+/**
+ * What grpc-js can make a status of. An object may be one, whether it is an Error or not. Its text is made to fit into trailers: grpc-js
+ * puts it there as it is, and hangs with one that is too long, or throws at half a surrogate pair.
+ */
+function toStatus(thrown: unknown): object {
+  const status = typeof thrown === 'object' && thrown !== null ? thrown : new Error(String(thrown));
+  const { message, details } = status as { message?: unknown; details?: unknown };
+  const code = statusOfSystemError(status);
+  const text = fit(message);
+  const mended: PropertyDescriptorMap = {};
+  if (text !== message) mended['message'] = { value: text };
+  if (code !== undefined) {
+    mended['code'] = { value: code };
+    mended['details'] = { value: text };
+  } else if (typeof details === 'string' && fit(details) !== details) {
+    mended['details'] = { value: fit(details) };
+  }
+  return Object.keys(mended).length === 0 ? status : Object.create(status, mended);
+}
+
+/** Whatever stands where a text should: grpc-js would turn it into one. */
+function fit(text: unknown): string | undefined {
+  if (text === undefined) return undefined;
+  return typeof text === 'string' ? fitIntoTrailers(text) : quotePeerText(text);
+}

@@ -1,0 +1,169 @@
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import { ReceivedFile } from '../../descriptor/received-file.js';
+import { GrpcFdError } from '../../errors.js';
+import type { CallScope } from '../../inbox/call-scope.js';
+import type { DescriptorName, InodeName } from '../../inbox/names.js';
+import { type ReceiveOptions, receive } from '../../inbox/pending-receive.js';
+import { type Connection, wrongConnection } from '../connection.js';
+import type { CountedFd } from '../counted-fd.js';
+import { FDS_METADATA_KEY, type FdsMetadata, type FdsRun, parseFdsMetadata } from '../fds-metadata.js';
+import { streamOf } from '../internals/http2-server.js';
+import { addResponseHeader } from '../internals/response-header.js';
+import type { Reference } from '../reference.js';
+import { Outcome, Sent, type SentFd } from '../send-outcome.js';
+import {
+  type FdServerCall,
+  noDescriptorSupport,
+  Transceiver,
+  UnsupportedTransceiver,
+} from '../transceiver.js';
+
+const connections = new WeakMap<object, Connection>();
+const transceivers = new WeakMap<ServerHttp2Stream, ServerCallTransceiver>();
+
+export function setConnectionOf(session: ServerHttp2Session, connection: Connection): void {
+  connections.set(session, connection);
+}
+
+/** For the 'stream' event of an HTTP/2 server: takes note of what came for the call, and keeps the key from its handler. */
+export function registerStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+  const value = headers[FDS_METADATA_KEY];
+  if (value === undefined) return;
+  delete headers[FDS_METADATA_KEY];
+  const connection = connectionOf(stream);
+  if (connection === undefined) return;
+  const metadata = parseFdsMetadata(value);
+  if (metadata === undefined) {
+    transceiverOf(stream, connection).distrust(malformedMetadata());
+    return;
+  }
+  connection.sharedId ??= metadata.connectionId;
+  connection.inbox.exactPeer = true;
+  addResponseHeader(stream, FDS_METADATA_KEY, connection.sharedId);
+  if (metadata.runs.length > 0) transceiverOf(stream, connection).claim(metadata);
+}
+
+function connectionOf(stream: ServerHttp2Stream): Connection | undefined {
+  return stream.session === undefined ? undefined : connections.get(stream.session);
+}
+
+function transceiverOf(stream: ServerHttp2Stream, connection: Connection): ServerCallTransceiver {
+  let transceiver = transceivers.get(stream);
+  if (transceiver === undefined) {
+    const scope = connection.inbox.openCall();
+    transceiver = new ServerCallTransceiver(connection, scope);
+    transceivers.set(stream, transceiver);
+    if (stream.closed || stream.destroyed) scope.end();
+    else stream.once('close', () => scope.end());
+  }
+  return transceiver;
+}
+
+/**
+ * In a handler of any kind: the transceiver of its call, or undefined if the call does not run over a connection that carries
+ * descriptors. What is received with it came for this call, or for none; its waits end with the call.
+ */
+export function tryFromCall(call: object): FdServerCall | undefined {
+  const stream = streamOf(call);
+  if (stream === undefined) return undefined;
+  const known = transceivers.get(stream);
+  if (known !== undefined) return known;
+  const connection = connectionOf(stream);
+  return connection === undefined ? undefined : transceiverOf(stream, connection);
+}
+
+/**
+ * {@link tryFromCall} for a call that needs one.
+ *
+ * @throws GrpcFdError `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`, status FAILED_PRECONDITION
+ */
+export function fromCall(call: object): FdServerCall {
+  const transceiver = tryFromCall(call);
+  if (transceiver === undefined) throw noDescriptorSupport();
+  return transceiver;
+}
+
+/** Like {@link fromCall}, but where there is none, one whose operations fail. */
+export function fromAnyCall(call: object): FdServerCall {
+  return tryFromCall(call) ?? new UnsupportedTransceiver(noDescriptorSupport);
+}
+
+class ServerCallTransceiver extends Transceiver implements FdServerCall {
+  readonly #connection: Connection;
+  readonly #scope: CallScope;
+  /** What the client attached to the call. */
+  #attached: readonly FdsRun[] = [];
+  /** Why what the client may have attached cannot be named. */
+  #distrust: GrpcFdError | undefined;
+
+  constructor(connection: Connection, scope: CallScope) {
+    super();
+    this.#connection = connection;
+    this.#scope = scope;
+  }
+
+  claim({ connectionId, runs }: FdsMetadata): void {
+    if (connectionId !== this.#connection.sharedId) {
+      this.distrust(relayedMetadata());
+      return;
+    }
+    for (const { entries } of runs) this.#scope.claim(entries);
+    this.#attached = runs;
+  }
+
+  /** What only the call's metadata could name fails with `error`. */
+  distrust(error: GrpcFdError): void {
+    this.#distrust = error;
+  }
+
+  async *received(): AsyncIterableIterator<ReceivedFile> {
+    if (this.#distrust !== undefined) throw this.#distrust;
+    for (const { entries } of this.#attached) {
+      for (const entry of entries) {
+        const name: DescriptorName = { kind: 'sequence', ...entry };
+        yield new ReceivedFile(await receive(this.#connection.inbox, name, undefined, this.#scope));
+      }
+    }
+  }
+
+  protected send(descriptor: CountedFd): SentFd {
+    if (!this.#scope.ended) return this.#connection.sendNow(descriptor);
+    const outcome = new Outcome();
+    outcome.settle(new GrpcFdError('ERR_GRPCFD_CALL_ENDED', 'the call ended before the descriptor was sent'));
+    descriptor.release();
+    return new Sent(descriptor.url, descriptor.url, outcome);
+  }
+
+  protected receive(
+    name: InodeName | Reference,
+    options: ReceiveOptions | undefined,
+  ): number | Promise<number> {
+    const known = name.kind === 'inode' ? name : this.#nameOf(name);
+    if (known === undefined) throw this.#distrust ?? wrongConnection(name as Reference);
+    return receive(this.#connection.inbox, known, options, this.#scope);
+  }
+
+  #nameOf(reference: Reference): DescriptorName | undefined {
+    const { id, number } = reference;
+    for (const run of this.#attached) {
+      const entry = run.id === id ? run.entries[number - run.number] : undefined;
+      if (entry !== undefined) return { kind: 'sequence', ...entry };
+    }
+    return this.#connection.nameOf(reference);
+  }
+}
+
+function malformedMetadata(): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_REFERENCE_MISMATCH',
+    'the metadata of the call that names its descriptors is malformed',
+  );
+}
+
+/** As a proxy makes it that passes metadata on. */
+function relayedMetadata(): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_WRONG_CONNECTION',
+    'the metadata of the call that names its descriptors was made for another connection',
+  );
+}

@@ -1,0 +1,78 @@
+import type { GrpcFdError } from '../errors.js';
+import type { Inode } from './names.js';
+
+/**
+ * Someone who waits for a descriptor. Exactly one of the two is called, once, unless the wait is withdrawn
+ * first. Either may call anything of the inbox, and must not throw.
+ */
+export interface Waiter {
+  /** Receives its own duplicate, to close, of what came in that place. */
+  arrived(fd: number, sequence: number): void;
+  failed(error: GrpcFdError): void;
+}
+
+/** One registration of a waiter. */
+export interface Wait {
+  readonly waiter: Waiter;
+  readonly inode: Inode;
+  /** The waits of the call in which it waits. */
+  readonly group: Set<Wait> | undefined;
+  withdrawn: boolean;
+}
+
+/** The waits of one connection, by inode; each also is in the group of its call. Calls no waiter itself. */
+export class Waits {
+  readonly #byInode = new Map<Inode, Set<Wait>>();
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  add(wait: Wait): void {
+    const waits = this.#byInode.get(wait.inode);
+    if (waits === undefined) this.#byInode.set(wait.inode, new Set([wait]));
+    else waits.add(wait);
+    wait.group?.add(wait);
+    this.#size++;
+  }
+
+  /** Does nothing where the wait was removed before. */
+  remove(wait: Wait): void {
+    const waits = this.#byInode.get(wait.inode);
+    if (waits === undefined || !waits.delete(wait)) return;
+    if (waits.size === 0) this.#byInode.delete(wait.inode);
+    wait.group?.delete(wait);
+    this.#size--;
+  }
+
+  /** Removes and returns the waits for an inode, oldest first. */
+  takeInode(inode: Inode): readonly Wait[] {
+    const waits = this.#byInode.get(inode);
+    return waits === undefined ? NONE : this.#take(waits);
+  }
+
+  /** Removes and returns the waits of a call. */
+  takeGroup(group: Set<Wait>): readonly Wait[] {
+    return this.#take(group);
+  }
+
+  takeAll(): readonly Wait[] {
+    return [...this.#byInode.values()].flatMap((waits) => this.#take(waits));
+  }
+
+  #take(waits: Iterable<Wait>): readonly Wait[] {
+    const taken = [...waits];
+    for (const wait of taken) this.remove(wait);
+    return taken;
+  }
+}
+
+const NONE: readonly Wait[] = [];
+
+/** Tells waiters that were removed from {@link Waits}. One of them may withdraw another while this runs. */
+export function failWaits(waits: readonly Wait[], error: GrpcFdError): void {
+  for (const wait of waits) {
+    if (!wait.withdrawn) wait.waiter.failed(error);
+  }
+}

@@ -1,0 +1,22 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { runFixture } from '../support/child.js';
+import { failingSyscalls, whyNoFaults } from '../support/failing-syscalls.js';
+import { trackDescriptors } from '../support/fd-table.js';
+import { freshAddress } from '../support/service.js';
+
+trackDescriptors();
+
+const skip = whyNoFaults();
+
+test('a descriptor of which the kernel tells nothing fails its receive with a reason, and is closed', {
+  skip,
+}, async () => {
+  const { code, stdout, stderr } = await runFixture(
+    'fixtures/failing-syscalls.js',
+    import.meta.url,
+    [freshAddress()],
+    { LD_PRELOAD: failingSyscalls() },
+  );
+  assert.deepEqual([code, stdout], [0, 'passed\n'], stderr);
+});

@@ -1,0 +1,438 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Inbox } from '#src/inbox/inbox.js';
+import { type InboxLimits, resolveLimits } from '#src/inbox/limits.js';
+import type { DescriptorName } from '#src/inbox/names.js';
+import { FakeClock, FakeTable, inode, RecordingWaiter, sequence, someError } from './fakes.js';
+
+function setUp(limits: Partial<InboxLimits> = {}) {
+  const table = new FakeTable();
+  const clock = new FakeClock();
+  const inbox = new Inbox(table, resolveLimits(limits), clock);
+  const arrive = (...files: [file: string, ino: number][]): void => {
+    inbox.arrive(files.map(([file, ino]) => table.arrival(file, ino)));
+  };
+  const take = (...args: Parameters<Inbox['take']>): string | undefined => {
+    const fd = inbox.take(...args);
+    if (fd === undefined) return undefined;
+    const file = table.files.get(fd);
+    table.close(fd);
+    return file;
+  };
+  return { table, clock, inbox, arrive, take };
+}
+
+const reason = (expected: string, details = /./) => ({ name: 'GrpcFdError', reason: expected, details });
+
+describe('take by inode', () => {
+  test('gives a duplicate and keeps what is held, as often as it is asked', () => {
+    const { table, inbox, arrive } = setUp();
+    arrive(['a', 1]);
+    const first = inbox.take(inode(1));
+    const second = inbox.take(inode(1));
+    assert.notEqual(first, second);
+    assert.deepEqual(table.openFiles, ['a', 'a', 'a']);
+    assert.equal(inbox.stats().heldFds, 1);
+  });
+
+  test('is undefined for what is not here', () => {
+    const { arrive, take } = setUp();
+    arrive(['a', 1]);
+    assert.equal(take(inode(2)), undefined);
+    assert.equal(take({ kind: 'inode', inode: '8/1' }), undefined);
+  });
+
+  test('gives the newest of an inode', () => {
+    const { inbox, arrive, take } = setUp();
+    inbox.exactPeer = true;
+    arrive(['old', 1], ['other', 2]);
+    arrive(['new', 1]);
+    assert.equal(take(inode(1)), 'new');
+    assert.equal(take(sequence(1, 1)), 'old');
+  });
+
+  test('tells 64-bit inodes apart that doubles do not', () => {
+    const { table, inbox } = setUp();
+    const [one, next] = [`1/${2n ** 53n}`, `1/${2n ** 53n + 1n}`];
+    inbox.arrive([
+      { fd: table.open('a'), inode: one },
+      { fd: table.open('b'), inode: next },
+    ]);
+    const fd = inbox.take({ kind: 'inode', inode: one });
+    assert.equal(table.files.get(fd ?? 0), 'a');
+  });
+
+  test('reports a failing duplicate with its cause, and keeps what is held', () => {
+    const { table, inbox, arrive, take } = setUp();
+    arrive(['a', 1]);
+    table.failures = 1;
+    assert.throws(() => inbox.take(inode(1)), {
+      ...reason('ERR_GRPCFD_RECEIVE_FAILED', /EMFILE/),
+      code: 8,
+    });
+    assert.equal(take(inode(1)), 'a');
+  });
+});
+
+describe('take by sequence number', () => {
+  test('counts from 1 in the order of arrival, over all arrivals', () => {
+    const { take, arrive, inbox } = setUp();
+    inbox.exactPeer = true;
+    arrive(['a', 1], ['b', 1]);
+    arrive(['c', 1]);
+    assert.deepEqual(
+      [1, 2, 3].map((number) => take(sequence(number, 1))),
+      ['a', 'b', 'c'],
+    );
+  });
+
+  test('needs no inode', () => {
+    const { take, arrive } = setUp();
+    arrive(['a', 1]);
+    assert.equal(take({ kind: 'sequence', sequence: 1 }), 'a');
+  });
+
+  const refused: [name: string, DescriptorName, reason: string, details: RegExp][] = [
+    ['did not arrive', sequence(3, 1), 'ERR_GRPCFD_NOT_FOUND', /did not arrive: only 2 came/],
+    ['is 0', sequence(0, 1), 'ERR_GRPCFD_NOT_FOUND', /was not sent/],
+    ['is no integer', sequence(1.5, 1), 'ERR_GRPCFD_NOT_FOUND', /./],
+    ['is another inode', sequence(1, 2), 'ERR_GRPCFD_REFERENCE_MISMATCH', /inode:\/\/7\/2.*inode:\/\/7\/1/],
+    [
+      'is another device',
+      { kind: 'sequence', sequence: 1, inode: '8/1' },
+      'ERR_GRPCFD_REFERENCE_MISMATCH',
+      /inode:\/\/8\/1.*inode:\/\/7\/1/,
+    ],
+  ];
+  for (const [name, ref, expected, details] of refused) {
+    test(`fails at once for a number that ${name}`, () => {
+      const { inbox, arrive } = setUp();
+      arrive(['a', 1], ['b', 2]);
+      assert.throws(() => inbox.take(ref), reason(expected, details));
+    });
+  }
+});
+
+describe('waits', () => {
+  test('one arrival serves every waiter of its inode, each with a duplicate of its own', () => {
+    const { table, inbox, arrive } = setUp();
+    const scope = inbox.openCall();
+    const waiters = [new RecordingWaiter(), new RecordingWaiter(), new RecordingWaiter()];
+    const other = new RecordingWaiter();
+    waiters.forEach((waiter, index) => {
+      inbox.wait(inode(1), waiter, index === 1 ? scope : undefined);
+    });
+    inbox.wait(inode(2), other);
+    assert.equal(inbox.stats().pendingReceives, 4);
+    arrive(['a', 1]);
+    const fds = waiters.flatMap(({ fds }) => fds);
+    assert.equal(new Set(fds).size, 3);
+    assert.deepEqual(
+      fds.map((fd) => table.files.get(fd)),
+      ['a', 'a', 'a'],
+    );
+    assert.equal(other.settlements, 0);
+    assert.equal(inbox.stats().pendingReceives, 1);
+    arrive(['again', 1]);
+    assert.ok(waiters.every(({ settlements }) => settlements === 1));
+  });
+
+  test('a failing duplicate fails that waiter only', () => {
+    const { table, inbox, arrive, take } = setUp();
+    const [first, second] = [new RecordingWaiter(), new RecordingWaiter()];
+    inbox.wait(inode(1), first);
+    inbox.wait(inode(1), second);
+    table.failures = 1;
+    arrive(['a', 1]);
+    assert.equal(first.reason, 'ERR_GRPCFD_RECEIVE_FAILED');
+    assert.equal(second.fds.length, 1);
+    assert.equal(take(inode(1)), 'a');
+  });
+
+  test('a withdrawn one is not called, and makes room', () => {
+    const { inbox, arrive } = setUp({ maxPendingReceives: 1 });
+    const waiter = new RecordingWaiter();
+    const withdraw = inbox.wait(inode(1), waiter);
+    assert.throws(() => inbox.wait(inode(2), waiter), reason('ERR_GRPCFD_TOO_MANY_RECEIVES', /1 receivers/));
+    withdraw();
+    withdraw();
+    assert.equal(inbox.stats().pendingReceives, 0);
+    inbox.wait(inode(2), new RecordingWaiter());
+    arrive(['a', 1]);
+    inbox.close(someError());
+    assert.equal(waiter.settlements, 0);
+  });
+
+  test('one that is withdrawn while its descriptor is on the way gets none, and none leaks', () => {
+    const { table, inbox, arrive } = setUp();
+    const second = new RecordingWaiter();
+    let withdrawSecond = (): void => {};
+    inbox.wait(inode(1), new RecordingWaiter(() => withdrawSecond()));
+    withdrawSecond = inbox.wait(inode(1), second);
+    arrive(['a', 1]);
+    assert.equal(second.settlements, 0);
+    assert.deepEqual(table.openFiles, ['a', 'a']);
+  });
+
+  test('one that is withdrawn while others fail is not called', () => {
+    const { inbox } = setUp();
+    const second = new RecordingWaiter();
+    let withdrawSecond = (): void => {};
+    inbox.wait(inode(1), new RecordingWaiter(() => withdrawSecond()));
+    withdrawSecond = inbox.wait(inode(1), second);
+    inbox.close(someError());
+    assert.equal(second.settlements, 0);
+  });
+
+  test('a waiter may close the inbox, and take and wait again', () => {
+    const { table, inbox, arrive, take } = setUp();
+    const error = someError();
+    const again = new RecordingWaiter();
+    const later = new RecordingWaiter();
+    const order: (string | undefined)[] = [];
+    inbox.wait(
+      inode(1),
+      new RecordingWaiter(() => {
+        order.push(take(inode(2)));
+        inbox.wait(inode(1), again);
+        inbox.close(error);
+      }),
+    );
+    inbox.wait(inode(2), later);
+    arrive(['a', 1], ['b', 2]);
+    assert.deepEqual(order, ['b']);
+    assert.deepEqual(again.errors, [error]);
+    assert.deepEqual(
+      later.fds.map((fd) => table.files.get(fd)),
+      ['b'],
+    );
+    assert.equal(table.files.size, 2, 'only what the two waiters own is open');
+  });
+});
+
+describe('lost descriptors', () => {
+  test('fail every wait, now and later', () => {
+    const { inbox } = setUp();
+    const waiter = new RecordingWaiter();
+    inbox.wait(inode(1), waiter);
+    inbox.lose();
+    assert.equal(waiter.reason, 'ERR_GRPCFD_DESCRIPTORS_LOST');
+    assert.throws(() => inbox.wait(inode(1), waiter), reason('ERR_GRPCFD_DESCRIPTORS_LOST', /MSG_CTRUNC/));
+    assert.equal(waiter.settlements, 1);
+  });
+
+  test('break the numbers behind them for good, and neither those before nor inodes', () => {
+    const { inbox, arrive, take } = setUp();
+    arrive(['a', 1]);
+    inbox.lose();
+    arrive(['b', 2]);
+    inbox.lose();
+    assert.equal(take(sequence(1, 1)), 'a');
+    assert.throws(() => take(sequence(2, 2)), reason('ERR_GRPCFD_DESCRIPTORS_LOST'));
+    assert.equal(take(inode(2)), 'b');
+    const scope = inbox.openCall();
+    scope.claim([sequence(1, 1), sequence(2, 2)]);
+    assert.deepEqual(scope.received(), [sequence(1, 1)]);
+    assert.equal(take(inode(2), scope), 'b');
+  });
+});
+
+describe('limits', () => {
+  test('above maxHeldFds the least recently used goes', () => {
+    const { clock, inbox, arrive, take } = setUp({ maxHeldFds: 2 });
+    arrive(['a', 1], ['b', 2]);
+    assert.equal(take(inode(1)), 'a');
+    clock.advance(1000);
+    arrive(['c', 3]);
+    assert.equal(take(inode(2)), undefined);
+    assert.throws(() => take(sequence(2, 2)), reason('ERR_GRPCFD_NOT_FOUND', /not held any more/));
+    assert.equal(take(inode(1)), 'a');
+    assert.deepEqual(
+      { ...inbox.stats(), pendingReceives: 0 },
+      {
+        heldFds: 2,
+        claimedFds: 0,
+        pendingReceives: 0,
+        receivedFds: 3,
+        evictedFds: 1,
+        expiredFds: 0,
+        supersededFds: 0,
+      },
+    );
+  });
+
+  test('what has just come is spared for a second, up to eight times maxHeldFds', () => {
+    const { clock, inbox, arrive } = setUp({ maxHeldFds: 2 });
+    arrive(...Array.from({ length: 20 }, (_, index): [string, number] => [`${index}`, index]));
+    assert.equal(inbox.stats().heldFds, 16);
+    const scope = inbox.openCall();
+    scope.claim(Array.from({ length: 4 }, (_, index) => sequence(17 + index, 16 + index)));
+    assert.equal(scope.received().length, 4);
+    assert.equal(inbox.stats().heldFds, 16);
+    clock.advance(1000);
+    assert.deepEqual([inbox.stats().heldFds, inbox.stats().evictedFds], [6, 14]);
+    assert.equal(clock.timers, 1);
+  });
+
+  test('a waiter is served even by what the limit closes at once', () => {
+    const { table, inbox, arrive } = setUp({ maxHeldFds: 1 });
+    const waiter = new RecordingWaiter();
+    inbox.wait(inode(1), waiter);
+    arrive(['a', 1], ...Array.from({ length: 8 }, (_, index): [string, number] => [`b${index}`, 2 + index]));
+    assert.deepEqual(
+      waiter.fds.map((fd) => table.files.get(fd)),
+      ['a'],
+    );
+    assert.equal(inbox.stats().heldFds, 8);
+    assert.equal(table.files.size, 9);
+  });
+
+  test('what was not used for holdMs goes, with one timer and none while nothing is held', () => {
+    const { table, clock, inbox, arrive, take } = setUp({ holdMs: 1000 });
+    assert.equal(clock.timers, 0);
+    arrive(['a', 1], ['b', 2]);
+    assert.equal(clock.timers, 1);
+    clock.advance(600);
+    arrive(['c', 3]);
+    assert.equal(take(inode(1)), 'a');
+    clock.advance(399);
+    assert.deepEqual(table.openFiles, ['a', 'b', 'c']);
+    clock.advance(1);
+    assert.deepEqual(table.openFiles, ['a', 'c']);
+    assert.equal(clock.timers, 1);
+    clock.advance(600);
+    assert.deepEqual(table.openFiles, []);
+    assert.equal(clock.timers, 0);
+    assert.equal(inbox.stats().expiredFds, 3);
+  });
+
+  test('the timer that a claimed one leaves behind is good for the next, and ends', () => {
+    const { table, clock, inbox, arrive } = setUp({ holdMs: 1000 });
+    arrive(['claimed', 1]);
+    const scope = inbox.openCall();
+    scope.claim([sequence(1, 1)]);
+    clock.advance(400);
+    arrive(['idle', 2]);
+    assert.equal(clock.timers, 1);
+    clock.advance(999);
+    assert.deepEqual(table.openFiles, ['claimed', 'idle']);
+    clock.advance(1);
+    assert.deepEqual(table.openFiles, ['claimed']);
+    assert.equal(clock.timers, 0);
+    arrive(['last', 3]);
+    inbox.openCall().claim([sequence(3, 3)]);
+    clock.advance(1000);
+    assert.equal(clock.timers, 0);
+    assert.deepEqual(table.openFiles, ['claimed', 'last']);
+  });
+
+  test('Infinity switches each of them off', () => {
+    const { clock, inbox, arrive } = setUp({
+      maxHeldFds: Number.POSITIVE_INFINITY,
+      holdMs: Number.POSITIVE_INFINITY,
+    });
+    for (let ino = 1; ino <= 2000; ino++) arrive(['a', ino]);
+    assert.equal(clock.timers, 0);
+    assert.equal(inbox.stats().heldFds, 2000);
+  });
+
+  test('a holdMs longer than a timer takes is kept all the same', () => {
+    const { clock, inbox, arrive } = setUp({ holdMs: 2 ** 32 });
+    arrive(['a', 1]);
+    clock.advance(2 ** 32 - 1);
+    assert.equal(inbox.stats().heldFds, 1);
+    clock.advance(1);
+    assert.equal(inbox.stats().heldFds, 0);
+  });
+
+  for (const value of [0, -1, 1.5, Number.NaN, Number.NEGATIVE_INFINITY, '5' as unknown as number]) {
+    test(`a limit of ${String(value)} (${typeof value}) is refused`, () => {
+      assert.throws(() => resolveLimits({ maxHeldFds: value }), {
+        ...reason('ERR_GRPCFD_INVALID_ARGUMENT', /^maxHeldFds must be/),
+        code: 3,
+      });
+    });
+  }
+
+  test('a limit that is left out, or undefined, is the default', () => {
+    assert.deepEqual(resolveLimits({ maxHeldFds: 5, holdMs: undefined }), {
+      maxHeldFds: 5,
+      maxFdsPerCall: 1024,
+      holdMs: 150_000,
+      maxPendingReceives: 1024,
+    });
+  });
+});
+
+describe('a second descriptor of an inode', () => {
+  test('replaces those from before the last call, while the peer is not known to be exact', () => {
+    const { table, inbox, arrive, take } = setUp();
+    for (let call = 1; call <= 50; call++) {
+      arrive([`refresh ${call}`, 1]);
+      inbox.openCall().end();
+    }
+    assert.deepEqual(table.openFiles, ['refresh 50']);
+    assert.equal(inbox.stats().supersededFds, 49);
+    assert.equal(take(inode(1)), 'refresh 50');
+  });
+
+  test('replaces those from before the last take by URL', () => {
+    const { table, arrive, take } = setUp();
+    for (let reply = 1; reply <= 50; reply++) {
+      arrive([`reply ${reply}`, 1]);
+      assert.equal(take(inode(1)), `reply ${reply}`);
+    }
+    assert.deepEqual(table.openFiles, ['reply 50']);
+  });
+
+  test('keeps both ends of a pipe that come before the first call shows an exact peer', () => {
+    const { inbox, arrive, take } = setUp();
+    arrive(['read end', 1]);
+    arrive(['write end', 1]);
+    inbox.exactPeer = true;
+    const scope = inbox.openCall();
+    scope.claim([sequence(1, 1), sequence(2, 1)]);
+    assert.equal(take(sequence(1, 1), scope), 'read end');
+    assert.equal(take(sequence(2, 1), scope), 'write end');
+  });
+
+  test('replaces nothing of an exact peer', () => {
+    const { inbox, arrive, take } = setUp();
+    inbox.exactPeer = true;
+    arrive(['read end', 1]);
+    inbox.openCall().end();
+    arrive(['write end', 1]);
+    assert.equal(take(sequence(1, 1)), 'read end');
+  });
+});
+
+describe('close', () => {
+  test('closes all that is held, claimed or not, fails all waits, and stays', () => {
+    const { table, clock, inbox, arrive } = setUp();
+    const scope = inbox.openCall();
+    const waiters = [new RecordingWaiter(), new RecordingWaiter()];
+    arrive(['a', 1], ['b', 2]);
+    scope.claim([sequence(1, 1)]);
+    for (const waiter of waiters) inbox.wait(inode(3), waiter, scope);
+    const error = someError();
+    assert.equal(inbox.closed, false);
+    inbox.close(error);
+    inbox.close(someError());
+    assert.equal(inbox.closed, true);
+    assert.deepEqual(table.openFiles, []);
+    assert.equal(clock.timers, 0);
+    assert.deepEqual(
+      waiters.flatMap(({ errors }) => errors),
+      [error, error],
+    );
+    assert.throws(() => inbox.take(inode(1)), error);
+    assert.throws(() => inbox.take(sequence(1, 1), scope), error);
+    assert.throws(() => inbox.wait(inode(1), new RecordingWaiter()), error);
+    inbox.lose();
+    scope.end();
+    inbox.openCall().end();
+    arrive(['late', 4]);
+    assert.deepEqual(table.openFiles, []);
+    assert.equal(clock.timers, 0);
+  });
+});

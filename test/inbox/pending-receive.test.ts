@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
+import { beforeEach, describe, test } from 'node:test';
+import { Inbox } from '#src/inbox/inbox.js';
+import { DEFAULT_LIMITS } from '#src/inbox/limits.js';
+import { PendingReceive, receive } from '#src/inbox/pending-receive.js';
+import { FakeClock, FakeTable, inode, RecordingWaiter, sequence, someError } from './fakes.js';
+
+describe('PendingReceive', () => {
+  let table: FakeTable;
+  let first: Inbox;
+  let second: Inbox;
+
+  beforeEach(() => {
+    table = new FakeTable();
+    first = new Inbox(table, DEFAULT_LIMITS, new FakeClock());
+    second = new Inbox(table, DEFAULT_LIMITS, new FakeClock());
+  });
+
+  const fileOf = async (promise: Promise<number>): Promise<string | undefined> =>
+    table.files.get(await promise);
+  const pending = (): number => first.stats().pendingReceives + second.stats().pendingReceives;
+
+  test('takes what is here already', async () => {
+    first.arrive([table.arrival('a', 1)]);
+    const receiving = new PendingReceive(inode(1));
+    receiving.attach(first);
+    assert.equal(receiving.settled, true);
+    assert.equal(await fileOf(receiving.promise), 'a');
+    assert.equal(pending(), 0);
+  });
+
+  test('waits for what is not, on every connection it is attached to; the first one counts', async () => {
+    let settled = 0;
+    const receiving = new PendingReceive(inode(1), {}, () => settled++);
+    receiving.attach(first);
+    receiving.attach(first);
+    receiving.attach(second);
+    assert.equal(pending(), 2);
+    second.arrive([table.arrival('b', 1)]);
+    assert.equal(pending(), 0);
+    first.arrive([table.arrival('a', 1)]);
+    receiving.attach(first);
+    receiving.fail(someError());
+    assert.equal(await fileOf(receiving.promise), 'b');
+    assert.equal(settled, 1);
+    assert.deepEqual(table.openFiles, ['b', 'b', 'a'], 'two that are held, and one duplicate');
+  });
+
+  test('a result that comes while another connection serves it closes the second duplicate', async () => {
+    const receiving = new PendingReceive(inode(1));
+    first.wait(inode(1), new RecordingWaiter(() => second.arrive([table.arrival('b', 1)])));
+    receiving.attach(first);
+    receiving.attach(second);
+    first.arrive([table.arrival('a', 1)]);
+    assert.equal(await fileOf(receiving.promise), 'b');
+    assert.deepEqual(table.openFiles.sort(), ['a', 'a', 'b', 'b']);
+  });
+
+  test('is detached from one connection, and stays open for another', async () => {
+    const receiving = new PendingReceive(inode(1));
+    receiving.attach(first);
+    receiving.detach(first);
+    receiving.detach(first);
+    first.close(someError());
+    assert.equal(receiving.settled, false);
+    receiving.attach(second);
+    second.arrive([table.arrival('b', 1)]);
+    assert.equal(await fileOf(receiving.promise), 'b');
+  });
+
+  test('fails with what the inbox throws or reports', async () => {
+    const error = someError();
+    const waiting = new PendingReceive(inode(1));
+    waiting.attach(first);
+    const exact = new PendingReceive(sequence(1, 1));
+    exact.attach(first);
+    await assert.rejects(exact.promise, { reason: 'ERR_GRPCFD_NOT_FOUND' });
+    first.close(error);
+    await assert.rejects(waiting.promise, (actual) => actual === error);
+    assert.throws(
+      () => receive(first, inode(1)),
+      (actual) => actual === error,
+    );
+  });
+
+  test('ends with the call in whose scope it waits', async () => {
+    const scope = first.openCall();
+    const receiving = receive(first, inode(1), {}, scope);
+    scope.end();
+    await assert.rejects(receiving, { reason: 'ERR_GRPCFD_CALL_ENDED' });
+  });
+
+  test('an abort ends it, with the reason as cause', async () => {
+    const controller = new AbortController();
+    const receiving = receive(first, inode(1), { signal: controller.signal });
+    const cause = new Error('not needed any more');
+    controller.abort(cause);
+    await assert.rejects(receiving, { reason: 'ERR_GRPCFD_ABORTED', code: 1, cause });
+    assert.equal(pending(), 0);
+  });
+
+  test('a signal that is aborted already fails it at once, before anything is taken', async () => {
+    first.arrive([table.arrival('a', 1)]);
+    const cause = new Error('never needed');
+    const receiving = new PendingReceive(inode(1), { signal: AbortSignal.abort(cause) });
+    receiving.attach(first);
+    await assert.rejects(receiving.promise, { reason: 'ERR_GRPCFD_ABORTED', cause });
+    assert.deepEqual(table.openFiles, ['a']);
+  });
+
+  test('leaves no listener on the signal, however it ends', async () => {
+    const { signal } = new AbortController();
+    const arriving = new PendingReceive(inode(1), { signal });
+    const failing = new PendingReceive(inode(2), { signal });
+    assert.equal(getEventListeners(signal, 'abort').length, 2);
+    arriving.attach(first);
+    first.arrive([table.arrival('a', 1)]);
+    failing.fail(someError());
+    assert.equal(getEventListeners(signal, 'abort').length, 0);
+    await arriving.promise;
+  });
+
+  test('its time ends it, and the error names how long that was', async () => {
+    const receiving = receive(first, inode(1), { timeoutMs: 3 });
+    await assert.rejects(receiving, {
+      reason: 'ERR_GRPCFD_TIMEOUT',
+      code: 4,
+      details: 'inode://7/1 did not arrive within 3 ms',
+    });
+    assert.equal(pending(), 0);
+  });
+
+  for (const timeoutMs of [0, -1, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31, '5' as unknown as number]) {
+    test(`a timeoutMs of ${String(timeoutMs)} (${typeof timeoutMs}) is refused`, async () => {
+      first.arrive([table.arrival('a', 1)]);
+      await assert.rejects(receive(first, inode(1), { timeoutMs }), {
+        reason: 'ERR_GRPCFD_INVALID_ARGUMENT',
+        details: /^timeoutMs must be above 0/,
+      });
+      assert.deepEqual(table.openFiles, ['a']);
+    });
+  }
+
+  test('an unread failure ends no process', async (t) => {
+    const unhandled = t.mock.fn();
+    process.on('unhandledRejection', unhandled);
+    t.after(() => process.off('unhandledRejection', unhandled));
+    new PendingReceive(inode(1)).fail(someError());
+    // Node reports unhandled rejections once the microtasks have run.
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(unhandled.mock.callCount(), 0);
+  });
+});

@@ -1,0 +1,111 @@
+// For LD_PRELOAD: a system call that fails for as long as the environment says so, as GRPCFD_FAULT=fstat:5 (a name below, an errno).
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+enum { NONE, STATX, FSTAT, GET_FLAGS, DUPLICATE };
+
+static atomic_int fault = NONE;
+static atomic_int fault_errno = 0;
+// Failures so far, as the test can read them: a fault that nothing meets proves nothing.
+static atomic_int failures = 0;
+
+static int fails(int which) {
+  if (atomic_load(&fault) != which) return 0;
+  atomic_fetch_add(&failures, 1);
+  errno = atomic_load(&fault_errno);
+  return 1;
+}
+
+// Not getenv() in each call: other threads make them, too, while the environment changes.
+static void choose(const char* value) {
+  char name[20] = "";
+  int number = 0;
+  sscanf(value, "%19[^:]:%d", name, &number);
+  atomic_store(&fault_errno, number);
+  atomic_store(&fault, strcmp(name, "statx") == 0       ? STATX
+                       : strcmp(name, "fstat") == 0     ? FSTAT
+                       : strcmp(name, "F_GETFL") == 0   ? GET_FLAGS
+                       : strcmp(name, "F_DUPFD") == 0   ? DUPLICATE
+                                                        : NONE);
+}
+
+int setenv(const char* name, const char* value, int overwrite) {
+  static int (*real)(const char*, const char*, int);
+  if (real == NULL) real = dlsym(RTLD_NEXT, "setenv");
+  if (strcmp(name, "GRPCFD_FAULT") == 0) {
+    choose(value);
+    char count[20];
+    snprintf(count, sizeof(count), "%d", atomic_load(&failures));
+    return real("GRPCFD_FAILURES", count, 1);
+  }
+  return real(name, value, overwrite);
+}
+
+// By path, as loaders of code do, it goes on.
+static int is_of_descriptor(const char* path) { return path != NULL && path[0] == '\0'; }
+
+// Of libuv, for which not every C library has a function.
+long syscall(long number, ...) {
+  static long (*real)(long, ...);
+  if (real == NULL) real = dlsym(RTLD_NEXT, "syscall");
+  va_list list;
+  va_start(list, number);
+  long a[6];
+  for (int i = 0; i < 6; i++) a[i] = va_arg(list, long);
+  va_end(list);
+  if (number == SYS_statx && is_of_descriptor((const char*)a[1]) && fails(STATX)) return -1;
+  return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+int statx(int directory, const char* restrict path, int flags, unsigned int mask, struct statx* restrict result) {
+  static int (*real)(int, const char*, int, unsigned int, struct statx*);
+  if (real == NULL) real = dlsym(RTLD_NEXT, "statx");
+  if (is_of_descriptor(path) && fails(STATX)) return -1;
+  return real(directory, path, flags, mask, result);
+}
+
+int fstat(int fd, struct stat* result) {
+  static int (*real)(int, struct stat*);
+  if (real == NULL) real = dlsym(RTLD_NEXT, "fstat");
+  return fails(FSTAT) ? -1 : real(fd, result);
+}
+
+static int control(const char* symbol, int fd, int command, void* argument) {
+  int (*real)(int, int, ...) = dlsym(RTLD_NEXT, symbol);
+  if (command == F_GETFL && fails(GET_FLAGS)) return -1;
+  if (command == F_DUPFD_CLOEXEC && fails(DUPLICATE)) return -1;
+  return real(fd, command, argument);
+}
+
+int fcntl(int fd, int command, ...) {
+  va_list list;
+  va_start(list, command);
+  void* argument = va_arg(list, void*);
+  va_end(list);
+  return control("fcntl", fd, command, argument);
+}
+
+#ifdef __GLIBC__
+int fstat64(int fd, struct stat64* result) {
+  static int (*real)(int, struct stat64*);
+  if (real == NULL) real = dlsym(RTLD_NEXT, "fstat64");
+  return fails(FSTAT) ? -1 : real(fd, result);
+}
+
+int fcntl64(int fd, int command, ...) {
+  va_list list;
+  va_start(list, command);
+  void* argument = va_arg(list, void*);
+  va_end(list);
+  return control("fcntl64", fd, command, argument);
+}
+#endif

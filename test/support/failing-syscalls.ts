@@ -1,0 +1,42 @@
+/** System calls that really fail, in a process of its own: a library that stands before the C library's. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { temporaryDirectory } from './temporary.js';
+
+const SOURCE = fileURLToPath(new URL('../../../test/support/failing-syscalls.c', import.meta.url));
+const COMPILER = process.env['CC'] ?? 'cc';
+
+/** Why a test that needs such a process is to be skipped. */
+export function whyNoFaults(): string | false {
+  return spawnSync(COMPILER, ['--version']).error !== undefined && `there is no C compiler "${COMPILER}"`;
+}
+
+/** The library, for LD_PRELOAD. It goes with the test. */
+export function failingSyscalls(): string {
+  const library = join(temporaryDirectory(), 'failing-syscalls.so');
+  const args = ['-shared', '-fPIC', '-o', library, SOURCE, '-ldl'];
+  const { status, stderr } = spawnSync(COMPILER, args, { encoding: 'utf8' });
+  assert.equal(status, 0, stderr);
+  return library;
+}
+
+/** In that process: `errno` is what `syscall` fails with while `run` runs, and until what it returns is settled. */
+export async function withFault<Result>(
+  syscall: 'statx' | 'fstat' | 'F_GETFL' | 'F_DUPFD',
+  errno: number,
+  run: () => Result | Promise<Result>,
+): Promise<Result> {
+  const failuresBefore = setFault(`${syscall}:${errno}`);
+  try {
+    return await run();
+  } finally {
+    assert.ok(setFault('') > failuresBefore, `nothing called ${syscall}`);
+  }
+}
+
+function setFault(fault: string): number {
+  process.env['GRPCFD_FAULT'] = fault;
+  return Number(process.env['GRPCFD_FAILURES']);
+}
