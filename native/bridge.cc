@@ -603,12 +603,14 @@ napi_value Bridge::ReadToEnd(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// Node is about to close its handle. Returns how things stand with what it wrote: 0, all has been forwarded; 1, not all, and
+// detach(held): Node is about to close its handle; `held`: JavaScript has taken something and not sent it yet. Returns how things
+// stand with what Node wrote: 0, all has been forwarded; 1, not all, and
 // Node has shut its side down; 2, not all, and it has not.
 napi_value Bridge::Detach(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
+  bool held = false;
   Bridge* bridge = Unwrap(env, arguments.self());
-  if (bridge == nullptr) return nullptr;
+  if (bridge == nullptr || !arguments.Bool(0, &held)) return nullptr;
   bridge->stream_ = nullptr;
   bridge->read_to_end_ = false;
   bridge->Forward();
@@ -616,7 +618,7 @@ napi_value Bridge::Detach(napi_env env, napi_callback_info info) {
   if (bridge->IsOpen()) {
     const short ready = Poll(bridge->far_.Get(), POLLIN | POLLRDHUP);
     uint8_t byte = 0;
-    const bool left = !bridge->rest_.empty() || recv(bridge->far_.Get(), &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
+    const bool left = held || !bridge->rest_.empty() || recv(bridge->far_.Get(), &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
     if (left) {
       state = (ready & POLLRDHUP) != 0 ? 1 : 2;
       bridge->StopReceiving();

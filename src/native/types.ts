@@ -129,10 +129,10 @@ export interface Bridge {
   /** DRAINED follows when all that came has been handed to Node, unless the connection ends with it. */
   readToEnd(): void;
   /**
-   * Node is about to close its handle, which must not be touched any more. 0: all that it wrote has been sent. 1: not all, and
-   * Node has ended its side. 2: not all, and it has not.
+   * Node is about to close its handle, which must not be touched any more. `held`: something that was taken has not been sent. 0: all
+   * that Node wrote has been sent. 1: not all, and Node has ended its side. 2: not all, and it has not.
    */
-  detach(): 0 | 1 | 2;
+  detach(held: boolean): 0 | 1 | 2;
   /**
    * `<st_dev>/<st_ino>` of the socket at the other end. Undefined where the kernel does not tell: without its module unix_diag, in
    * another network namespace, or once that end is closed.

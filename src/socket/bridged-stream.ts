@@ -168,10 +168,10 @@ export class BridgedStream {
       closeNode();
       return;
     }
-    const left = this.#bridge.detach();
+    const left = this.#bridge.detach(!this.#sender.isIdle);
     this.#state = 'closing';
     this.#listener.onClosed();
-    if (this.#sendError !== undefined || (left === 0 && this.#sender.isIdle)) {
+    if (this.#sendError !== undefined || left === 0) {
       closeNode();
       this.#finish();
       return;

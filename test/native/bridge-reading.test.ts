@@ -3,27 +3,13 @@
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
-import type { Socket } from 'node:net';
 import { test } from 'node:test';
-import { closeAll, native } from '#src/native/binding.js';
-import {
-  handleOf,
-  KINDS,
-  type Kind,
-  netSocket,
-  RawPeer,
-  type SocketOptions,
-  turns,
-} from '../support/bridged.js';
+import { closeAll } from '#src/native/binding.js';
+import { handleOf, KINDS, socketAndPeer, turns } from '../support/bridged.js';
 import { leaveFree, liftLimit } from '../support/descriptor-limit.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 
 trackDescriptors();
-
-function ends(kind: Kind, options: SocketOptions = {}): [Socket, RawPeer] {
-  const [a, b] = native.socketPair();
-  return [netSocket(kind, a, options), new RawPeer(b)];
-}
 
 const NODE = Number(process.versions.node.split('.')[0]);
 
@@ -32,7 +18,7 @@ const LARGE = Buffer.alloc(180_000, 'abcdefghijklm');
 
 for (const kind of KINDS) {
   test(`${kind}: nothing is delivered while reading is stopped, and all of it, in order, when it starts again`, async () => {
-    const [socket, peer] = ends(kind);
+    const [socket, peer] = socketAndPeer(kind);
     const received: Buffer[] = [];
     socket.on('data', (chunk) => received.push(chunk));
     for (let round = 0; round < 5; round++) {
@@ -50,7 +36,7 @@ for (const kind of KINDS) {
   });
 
   test(`${kind}: reading that stops and starts in the middle of the data loses nothing`, async () => {
-    const [socket, peer] = ends(kind);
+    const [socket, peer] = socketAndPeer(kind);
     const received: Buffer[] = [];
     socket.on('data', (chunk) => {
       received.push(chunk);
@@ -67,7 +53,7 @@ for (const kind of KINDS) {
   });
 
   test(`${kind}: ticks and promises run between two chunks, and immediates after them`, async () => {
-    const [socket, peer] = ends(kind);
+    const [socket, peer] = socketAndPeer(kind);
     await turns();
     const log: string[] = [];
     socket.on('data', (chunk) => {
@@ -93,7 +79,7 @@ for (const kind of KINDS) {
     const storage = new AsyncLocalStorage<string>();
     const seen: unknown[] = [];
     const [, peer] = storage.run('of the socket', () => {
-      const [socket, peer] = ends(kind);
+      const [socket, peer] = socketAndPeer(kind);
       socket.on('data', () => seen.push(storage.getStore()));
       socket.on('end', () => seen.push(storage.getStore()));
       return [socket, peer];
@@ -114,7 +100,7 @@ for (const kind of KINDS) {
   ] as const) {
     const how = `${words || 'nothing'}, ${paused ? 'not reading' : 'reading'}`;
     test(`${kind}: a peer that closes with our data unread is ECONNRESET, after what it had sent: ${how}`, async () => {
-      const [socket, peer] = ends(kind);
+      const [socket, peer] = socketAndPeer(kind);
       const log: string[] = [];
       socket.on('data', (chunk) => log.push(chunk.toString()));
       socket.on('end', () => log.push('end'));
@@ -135,7 +121,7 @@ for (const kind of KINDS) {
   }
 
   test(`${kind}: each side may end on its own, and the other goes on`, async () => {
-    const [socket, peer] = ends(kind, { allowHalfOpen: true });
+    const [socket, peer] = socketAndPeer(kind, { allowHalfOpen: true });
     socket.end('a request');
     assert.equal((await peer.receiveAll()).toString(), 'a request');
     const answer: string[] = [];
@@ -148,7 +134,7 @@ for (const kind of KINDS) {
   });
 
   test(`${kind}: what is written after the peer has ended its side arrives`, async () => {
-    const [socket, peer] = ends(kind, { allowHalfOpen: true });
+    const [socket, peer] = socketAndPeer(kind, { allowHalfOpen: true });
     peer.shutdown();
     socket.resume();
     await once(socket, 'end');
@@ -158,7 +144,7 @@ for (const kind of KINDS) {
 
   for (const way of ['destroy', 'throw'] as const) {
     test(`${kind}: ${way} in the middle of a read`, async () => {
-      const [socket, peer] = ends(kind);
+      const [socket, peer] = socketAndPeer(kind);
       let chunks = 0;
       const uncaught = new Promise<unknown>((resolve) =>
         process.setUncaughtExceptionCaptureCallback(resolve),
@@ -180,7 +166,7 @@ for (const kind of KINDS) {
 
 test('descriptors are told before the bytes that they came with, and in no other order', async () => {
   const log: string[] = [];
-  const [socket, peer] = ends('bridged', {
+  const [socket, peer] = socketAndPeer('bridged', {
     onDescriptors: (fds: number[]) => {
       closeAll(fds);
       log.push(`${fds.length} descriptors`);
@@ -202,7 +188,7 @@ test('descriptors are told before the bytes that they came with, and in no other
 
 test('a message brings as many descriptors as the kernel allows', async () => {
   const counts: number[] = [];
-  const [socket, peer] = ends('bridged', {
+  const [socket, peer] = socketAndPeer('bridged', {
     onDescriptors: (fds: number[], truncated: boolean) => {
       closeAll(fds);
       counts.push(fds.length);
@@ -216,7 +202,7 @@ test('a message brings as many descriptors as the kernel allows', async () => {
 
 test('descriptors that the kernel dropped, since the table was full, are told, and their bytes arrive', async () => {
   const told: [number, boolean][] = [];
-  const [socket, peer] = ends('bridged', {
+  const [socket, peer] = socketAndPeer('bridged', {
     onDescriptors: (fds: number[], truncated: boolean) => {
       closeAll(fds);
       told.push([fds.length, truncated]);
@@ -235,77 +221,3 @@ test('descriptors that the kernel dropped, since the table was full, are told, a
     [1, false],
   ]);
 });
-
-/** Errors that nobody caught, until the end of the test. */
-function uncaughtErrors(onError: (error: Error) => void = () => {}): string[] {
-  const messages: string[] = [];
-  process.setUncaughtExceptionCaptureCallback((error) => {
-    messages.push(error.message);
-    onError(error);
-  });
-  defer(() => process.setUncaughtExceptionCaptureCallback(null));
-  return messages;
-}
-
-test('a listener for descriptors that throws costs no byte', async () => {
-  const uncaught = uncaughtErrors();
-  const onDescriptors = (fds: number[]) => {
-    closeAll(fds);
-    throw new Error(`from the listener of ${fds.length}`);
-  };
-  const [socket, peer] = ends('bridged', { onDescriptors });
-  const received: string[] = [];
-  socket.on('data', (chunk) => received.push(chunk.toString()));
-  peer.send('one', [0]);
-  peer.send('two', [0, 0]);
-  peer.close();
-  await once(socket, 'close');
-  assert.deepEqual(received, ['one', 'two']);
-  assert.deepEqual(uncaught, ['from the listener of 1', 'from the listener of 2']);
-});
-
-test('a handler of uncaught exceptions may destroy the socket before Node has the bytes', async () => {
-  const onDescriptors = (fds: number[]) => {
-    closeAll(fds);
-    throw new Error('from the listener');
-  };
-  const [socket, peer] = ends('bridged', { onDescriptors });
-  const uncaught = uncaughtErrors(() => socket.destroy());
-  let chunks = 0;
-  socket.on('data', () => chunks++);
-  peer.send('one', [0]);
-  peer.send('two', [0]);
-  await once(socket, 'close');
-  assert.deepEqual([chunks, uncaught], [0, ['from the listener']]);
-});
-
-for (const what of ['destroy', 'throw', 'stop reading'] as const) {
-  test(`${what} in a promise that descriptors settled, and in a tick`, async () => {
-    for (const defer of [queueMicrotask, process.nextTick] as ((callback: () => void) => void)[]) {
-      const log: string[] = [];
-      const onDescriptors = (fds: number[]) => {
-        closeAll(fds);
-        defer(act);
-      };
-      const [socket, peer] = ends('bridged', { onDescriptors });
-      const act = () => {
-        log.push(what);
-        if (what === 'destroy') socket.destroy();
-        else if (what === 'stop reading') handleOf(socket).readStop();
-        else throw new Error('from a reaction');
-      };
-      const uncaught = uncaughtErrors();
-      socket.on('data', (chunk) => log.push(chunk.toString()));
-      peer.send('one', [0]);
-      peer.send('two', [0]);
-      if (what === 'throw') peer.close();
-      while (log.length < 2) await turns(1);
-      if (what === 'throw') await once(socket, 'close');
-      await turns();
-      assert.deepEqual(log, what === 'throw' ? ['one', what, 'two', what] : ['one', what]);
-      assert.equal(uncaught.length, what === 'throw' ? 2 : 0);
-      process.setUncaughtExceptionCaptureCallback(null);
-      socket.destroy();
-    }
-  });
-}

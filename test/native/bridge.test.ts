@@ -26,7 +26,7 @@ function unownedBridge(onEvent: (event: number, value: number) => void = () => {
   const handle = handleOf(socket);
   const closeHandle = handle.close;
   handle.close = (callback) => {
-    bridge.detach();
+    bridge.detach(false);
     bridge.close();
     closeHandle.call(handle, callback);
   };
@@ -47,7 +47,7 @@ test('a closed bridge never touches its numbers again', () => {
     () => bridge.probe(0),
     () => bridge.endWriting(),
     () => bridge.readToEnd(),
-    () => bridge.detach(),
+    () => bridge.detach(false),
     () => bridge.unread(),
     () => bridge.ref(),
   ]) {
@@ -69,6 +69,7 @@ test('arguments of the wrong kind', () => {
     () => bridge.send([Buffer.alloc(1)], 1, any([0]), 1),
     () => bridge.send([Buffer.alloc(1)], 1, Int32Array.of(0), 2),
     () => bridge.probe(any(undefined)),
+    () => bridge.detach(any(0)),
     () => new Bridge(any([1, 2, 3]), arrivals.memory, () => {}),
     () => new Bridge(Int32Array.of(1, 2, 3), any([]), () => {}),
   ]) {

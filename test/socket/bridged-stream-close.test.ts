@@ -2,26 +2,12 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { test } from 'node:test';
-import { native } from '#src/native/binding.js';
-import {
-  bridged,
-  KINDS,
-  type Kind,
-  netSocket,
-  RawPeer,
-  type SocketOptions,
-  turn,
-  turns,
-} from '../support/bridged.js';
+import { closeAll, native } from '#src/native/binding.js';
+import { bridged, KINDS, netSocket, RawPeer, socketAndPeer, turn, turns } from '../support/bridged.js';
 import { runFixture } from '../support/child.js';
 import { trackDescriptors } from '../support/fd-table.js';
 
 trackDescriptors();
-
-function ends(kind: Kind, options: SocketOptions = {}): [Socket, RawPeer] {
-  const [a, b] = native.socketPair();
-  return [netSocket(kind, a, options), new RawPeer(b)];
-}
 
 /** Events of a socket in their order. */
 function record(socket: Socket): string[] {
@@ -37,8 +23,10 @@ async function readSlowly(peer: RawPeer, log: string[], until: number): Promise<
   for (let turnsLeft = 100_000; turnsLeft > 0; turnsLeft--) {
     const received = peer.receive(10_000);
     if (received === undefined) return total;
-    if (typeof received === 'object') total += received.bytes.length;
-    else if (received !== -11) return total;
+    if (typeof received === 'object') {
+      total += received.bytes.length;
+      closeAll(received.fds);
+    } else if (received !== -11) return total;
     if (total < until) assert.ok(!log.includes('close'), `closed after ${total} of ${until}`);
     await turn();
   }
@@ -48,7 +36,7 @@ async function readSlowly(peer: RawPeer, log: string[], until: number): Promise<
 for (const kind of KINDS) {
   for (const bytes of [1_000, 100_000, 400_000, 2_000_000]) {
     test(`${kind}: a graceful end delivers ${bytes} bytes to a slow reader, and is over only then`, async () => {
-      const [socket, peer] = ends(kind);
+      const [socket, peer] = socketAndPeer(kind);
       const log = record(socket);
       socket.resume();
       socket.end(Buffer.alloc(bytes, 'x'));
@@ -67,14 +55,14 @@ for (const kind of KINDS) {
   }
 
   test(`${kind}: what was written before destroy() and fits into the kernel's buffer arrives`, async () => {
-    const [socket, peer] = ends(kind);
+    const [socket, peer] = socketAndPeer(kind);
     socket.write(Buffer.alloc(100_000));
     socket.destroy();
     assert.equal((await peer.receiveAll()).length, 100_000);
   });
 
   test(`${kind}: destroy() with a reader that does not read closes at once, and the reader gets an end`, async () => {
-    const [socket, peer] = ends(kind);
+    const [socket, peer] = socketAndPeer(kind);
     const log = record(socket);
     socket.write(Buffer.alloc(2_000_000));
     await turns();
@@ -87,7 +75,7 @@ for (const kind of KINDS) {
 
   for (const moment of ['in the turn of the write', 'in its callback', 'a turn later'] as const) {
     test(`${kind}: destroy() ${moment} delivers what was written`, async () => {
-      const [socket, peer] = ends(kind);
+      const [socket, peer] = socketAndPeer(kind);
       await new Promise<void>((resolve) => {
         socket.write('written', () => {
           if (moment === 'in its callback') socket.destroy();
@@ -166,3 +154,20 @@ for (const kinds of [
     for (const socket of sockets) socket.destroy();
   });
 }
+
+test('a graceful end delivers what was taken out of the pair with descriptors, and is over only then', async () => {
+  const [a, b] = native.socketPair();
+  native.testing.setSendBuffer(a, 1);
+  const { socket, stream } = bridged(a);
+  const peer = new RawPeer(b);
+  const log = record(socket);
+  const [fd = -1] = native.duplicateAll([0]);
+  stream.queueDescriptor({ fd, settled: () => native.close(fd) });
+  socket.resume();
+  socket.end(Buffer.alloc(60_000, 'x'));
+  await turns();
+  peer.shutdown();
+  await turns();
+  assert.equal(await readSlowly(peer, log, 40_000), 60_000);
+  if (!log.includes('close')) await once(socket, 'close');
+});

@@ -4,10 +4,11 @@ import type { Socket } from 'node:net';
 import { after, test } from 'node:test';
 import { closeAll, native } from '#src/native/binding.js';
 import type { BridgedStream } from '#src/socket/bridged-stream.js';
-import { bridged, handleOf, KINDS, type Kind, netSocket, RawPeer, turns } from '../support/bridged.js';
+import { bridged, handleOf, KINDS, RawPeer, socketAndPeer, turns } from '../support/bridged.js';
 import { runFixture } from '../support/child.js';
+import { leaveFree, liftLimit } from '../support/descriptor-limit.js';
 import { failingSendmsg } from '../support/failing-sendmsg.js';
-import { trackDescriptors } from '../support/fd-table.js';
+import { defer, trackDescriptors } from '../support/fd-table.js';
 
 trackDescriptors();
 
@@ -43,14 +44,9 @@ function queue(stream: BridgedStream): Promise<void> {
   });
 }
 
-function ends(kind: Kind, allowHalfOpen = false): [Socket, RawPeer] {
-  const [a, b] = native.socketPair();
-  return [netSocket(kind, a, { allowHalfOpen }), new RawPeer(b)];
-}
-
 for (const kind of KINDS) {
   test(`${kind}: a write to a peer that has gone ends the connection`, async () => {
-    const [socket, peer] = ends(kind);
+    const [socket, peer] = socketAndPeer(kind);
     const log = record(socket);
     const gone = closed(socket);
     peer.close();
@@ -60,7 +56,7 @@ for (const kind of KINDS) {
   });
 
   test(`${kind}: a peer that goes while a write is under way and reading is stopped ends the connection`, async () => {
-    const [socket, peer] = ends(kind);
+    const [socket, peer] = socketAndPeer(kind);
     const gone = closed(socket);
     record(socket);
     socket.write(Buffer.alloc(2_000_000));
@@ -73,7 +69,7 @@ for (const kind of KINDS) {
   });
 
   test(`${kind}: half open: a write after the end of a peer that has gone ends the connection`, async () => {
-    const [socket, peer] = ends(kind, true);
+    const [socket, peer] = socketAndPeer(kind, { allowHalfOpen: true });
     const log = record(socket);
     const gone = closed(socket);
     peer.close();
@@ -88,7 +84,7 @@ for (const kind of KINDS) {
   });
 
   test(`${kind}: a hang-up does not disturb what came before it, while reading is stopped`, async () => {
-    const [socket, peer] = ends(kind);
+    const [socket, peer] = socketAndPeer(kind);
     const log = record(socket);
     handleOf(socket).readStop();
     peer.send('last words');
@@ -103,7 +99,7 @@ for (const kind of KINDS) {
 }
 
 test('after a failed write, what the peer had sent before is delivered', async () => {
-  const [socket, peer] = ends('bridged');
+  const [socket, peer] = socketAndPeer('bridged');
   const log = record(socket);
   const gone = closed(socket);
   peer.send('an answer');
@@ -177,3 +173,15 @@ for (const errno of ['ENOMEM', 'ENOBUFS', 'ETOOMANYREFS']) {
     return undefined;
   });
 }
+
+test('a connection that cannot be made, since the descriptor table is full, leaves nothing behind', () => {
+  defer(liftLimit);
+  for (const free of [0, 1]) {
+    const [a, b] = native.socketPair();
+    leaveFree(free);
+    assert.throws(() => bridged(a), { code: 'EMFILE' });
+    liftLimit();
+    const peer = new RawPeer(b);
+    assert.equal(peer.receive(), undefined);
+  }
+});

@@ -208,7 +208,9 @@ test('a flood of descriptors in both directions loses none, and none of the byte
   assert.deepEqual([arrived, ...sums], [1_800, total, total]);
 });
 
-test('a connection that was blocked once, and is idle, keeps no memory for it', async () => {
+test('a connection that was blocked once, and is idle, keeps no memory for it', async (t) => {
+  if (process.env['ASAN_OPTIONS']) return t.skip('a sanitizer keeps what is freed');
   const { stdout, stderr } = await runFixture('fixtures/bridged-memory.js', import.meta.url);
   assert.ok(Number(stdout) < 100, `${stdout} KiB for each connection ${stderr}`);
+  return undefined;
 });

@@ -11,7 +11,16 @@ function start(scenario: string): Worker {
   return new Worker(new URL('fixtures/worker-with-sockets.js', import.meta.url), { workerData: scenario });
 }
 
-for (const scenario of ['idle', 'queued', 'undelivered', 'guarded', 'stuckInListener', 'busy']) {
+for (const scenario of [
+  'idle',
+  'queued',
+  'undelivered',
+  'guarded',
+  'stuckInListener',
+  'busy',
+  'bridged',
+  'bridgedBlocked',
+]) {
   test(`terminating a worker closes all that it had: ${scenario}`, async () => {
     const worker = start(scenario);
     assert.deepEqual(await once(worker, 'message'), ['ready']);
@@ -21,7 +30,7 @@ for (const scenario of ['idle', 'queued', 'undelivered', 'guarded', 'stuckInList
 
 test('terminating a worker in the middle of anything', async () => {
   for (let round = 0; round < 10; round++) {
-    const workers = Array.from({ length: 2 }, () => start('busy'));
+    const workers = ['busy', 'bridged'].map(start);
     await Promise.all(workers.map((worker) => once(worker, 'message')));
     await Promise.all(workers.map((worker) => worker.terminate()));
   }

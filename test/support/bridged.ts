@@ -46,6 +46,12 @@ export function bridged(fd: number, options: SocketOptions = {}): Bridged {
   return { socket, stream, closed };
 }
 
+/** A socket, and its peer by hand. */
+export function socketAndPeer(kind: Kind, options?: SocketOptions): [Socket, RawPeer] {
+  const [a, b] = native.socketPair();
+  return [netSocket(kind, a, options), new RawPeer(b)];
+}
+
 interface PipeHandle {
   close(callback?: () => void): void;
   readStart(): number;

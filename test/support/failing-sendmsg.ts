@@ -29,7 +29,7 @@ ssize_t sendmsg(int fd, const struct msghdr* message, int flags) {
 }
 `;
 
-/** The path of the library, which goes with the test; undefined without a C compiler. */
+/** What LD_PRELOAD has to be. The library goes with the test. undefined without a C compiler. */
 export function failingSendmsg(): string | undefined {
   const directory = temporaryDirectory();
   const source = join(directory, 'failing-sendmsg.c');
@@ -38,5 +38,8 @@ export function failingSendmsg(): string | undefined {
   const { status } = spawnSync('cc', ['-shared', '-fPIC', '-o', library, source, '-ldl'], {
     stdio: 'inherit',
   });
-  return status === 0 ? library : undefined;
+  if (status !== 0) return undefined;
+  // A sanitizer has to come first: see scripts/test-sanitizers.mjs.
+  const { LD_PRELOAD } = process.env;
+  return LD_PRELOAD ? `${LD_PRELOAD}:${library}` : library;
 }
