@@ -101,7 +101,7 @@ class ConformanceRun {
     this.tally.count(script, 'scripts');
     if (result.kind === 'same') {
       if (result.racy) this.tally.count(script, 'racy');
-    } else if (result.kind === 'different' && isExplained(result.differences, script)) {
+    } else if (result.kind === 'different' && isExplained(result.differences)) {
       this.tally.count(script, 'explained');
     } else {
       const finding = await this.#lookInto(seed, script, result);

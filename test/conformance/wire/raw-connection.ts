@@ -31,6 +31,8 @@ export class RawConnection {
   #queued: Buffer[] = [];
   /** Whether this end has sent its SETTINGS. */
   #introduced = false;
+  #cutting = false;
+  readonly #held: Buffer[] = [];
   /** Automatic answers from before that: the peer would take them for an error. */
   #early: Buffer[] = [];
   #sound = false;
@@ -130,7 +132,8 @@ export class RawConnection {
   }
 
   #reply(...bytes: Buffer[]): void {
-    if (this.#introduced) this.#write(Buffer.concat(bytes));
+    if (this.#cutting) this.#held.push(...bytes);
+    else if (this.#introduced) this.#write(Buffer.concat(bytes));
     else this.#early.push(...bytes);
   }
 
@@ -138,6 +141,8 @@ export class RawConnection {
     const bytes = Buffer.concat(this.#queued);
     this.#queued = [];
     let from = 0;
+    // What is answered meanwhile would stand in the middle of a frame.
+    this.#cutting = true;
     for (const cut of cuts) {
       const to = Math.floor((bytes.length * cut) / 1000);
       if (to <= from) continue;
@@ -145,7 +150,9 @@ export class RawConnection {
       from = to;
       await this.#run.turns(1);
     }
-    if (from < bytes.length) this.#write(bytes.subarray(from));
+    this.#cutting = false;
+    const held = Buffer.concat([bytes.subarray(from), ...this.#held.splice(0)]);
+    if (held.length > 0) this.#write(held);
   }
 
   #write(bytes: Buffer): void {
