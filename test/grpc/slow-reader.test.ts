@@ -43,6 +43,8 @@ function answerAndLeave(peer: FramePeer, endsToo: boolean): void {
 for (const security of ['plaintext', 'TLS'] as const) {
   for (const kind of ['stock', 'ours'] as const) {
     for (const endsToo of [true, false]) {
+      // A TLS session that has ended drops what HTTP/2 has not read, over a stock socket, too.
+      if (endsToo && security === 'TLS') continue;
       const how = endsToo ? 'left and hung up' : 'left';
       test(`${security}: a slow reader, ${kind}, gets all messages of a server that answered everything, ${how}`, async () => {
         const address = await serveFrames(security, (peer) => answerAndLeave(peer, endsToo));
