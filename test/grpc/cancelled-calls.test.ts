@@ -88,11 +88,8 @@ for (const security of SECURITIES) {
           fds.options(),
           done,
         );
-        // In the same turn, in the next ones, or while the handler runs.
-        const ms = random(8);
-        if (ms === 0) call.cancel();
-        else if (ms < 3) setImmediate(() => call.cancel());
-        else setTimeout(() => call.cancel(), ms);
+        // Before its stream has started, just after it, or while the handler runs.
+        void turns(random(12)).then(() => call.cancel());
       });
     const cancelAll = async () => {
       while (left-- > 0) await cancelOne();
@@ -106,4 +103,8 @@ for (const security of SECURITIES) {
     assert.deepEqual([expiredFds, evictedFds], [0, 0]);
     assert.ok(receivedFds > 1_000, `${receivedFds} came`);
   });
+}
+
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
