@@ -27,7 +27,8 @@ constexpr size_t kReadSize = 64 * 1024;
 // Times that the memory for forwarding is filled in a turn.
 constexpr int kForwardsPerTurn = 16;
 
-// Node stops reading while it writes. For longer than this it does so only where a write goes nowhere, or for good.
+// Node stops reading while it writes. For longer than this, and without writing anything, it does so only where a write goes nowhere, or
+// for good.
 constexpr uint64_t kStalledMs = 250;
 
 struct Search {
@@ -235,6 +236,7 @@ void Bridge::MarkDue() {
 void Bridge::Pause() {
   if (std::exchange(paused_, true)) return;
   paused_at_ = uv_now(environment_.loop());
+  taken_when_paused_ = taken_;
   MarkDue();
   environment_.WatchForStalls();
 }
@@ -250,6 +252,9 @@ bool Bridge::CheckStalled() {
 
 bool Bridge::TellStalled() {
   if (!CanFeed() || NodeReads()) return false;
+  // Under TLS, a write of HTTP/2 ends a turn later than that of the pair. With one in each turn, Node reads for a moment in between, and
+  // never when the event loop waits.
+  if (std::exchange(taken_when_paused_, taken_) != taken_) paused_at_ = uv_now(environment_.loop());
   const bool writing = !rest_.empty() || uv_stream_get_write_queue_size(stream_) > 0;
   if (writing || uv_now(environment_.loop()) - paused_at_ < kStalledMs) return true;
   stalled_ = true;

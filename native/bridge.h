@@ -130,6 +130,7 @@ class Bridge final : public LoopHandle {
   // Something came while Node was not reading.
   bool paused_ = false;
   uint64_t paused_at_ = 0;
+  uint64_t taken_when_paused_ = 0;
   bool stalled_ = false;
   bool hung_up_ = false;
   // With kDiscard: Node has written something.

@@ -1,5 +1,8 @@
 /** Self-signed certificates for a server and a client, made once for each test process. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { generate } from 'selfsigned';
+import { temporaryDirectory } from './temporary.js';
 
 export interface KeyPair {
   readonly key: Buffer;
@@ -11,11 +14,28 @@ export interface Certificates {
   readonly client: KeyPair;
 }
 
+/** The environment variable that names a file with those of the parent process. */
+const SHARED = 'GRPCFD_TEST_CERTIFICATES';
+
 let made: Promise<Certificates> | undefined;
 
 export function certificates(): Promise<Certificates> {
-  made ??= make();
+  const { [SHARED]: shared } = process.env;
+  made ??= shared === undefined ? make() : Promise.resolve(read(shared));
   return made;
+}
+
+/** For the environment of a fixture that speaks TLS with this process. */
+export async function sharedCertificates(): Promise<NodeJS.ProcessEnv> {
+  const path = join(temporaryDirectory(), 'certificates.json');
+  writeFileSync(path, JSON.stringify(await certificates()));
+  return { [SHARED]: path };
+}
+
+function read(path: string): Certificates {
+  return JSON.parse(readFileSync(path, 'utf8'), (_key, value) =>
+    value?.type === 'Buffer' ? Buffer.from(value.data) : value,
+  );
 }
 
 async function make(): Promise<Certificates> {

@@ -16,19 +16,27 @@ export function startFixture(
   caller: string,
   args: readonly string[] = [],
   more: NodeJS.ProcessEnv = {},
+  limitMs?: number,
 ): ChildProcess {
   const path = fileURLToPath(new URL(name, caller));
   const env = { ...process.env, ...more, NODE_TEST_CONTEXT: undefined };
-  return spawn(process.execPath, ['--expose-gc', path, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  return spawn(process.execPath, ['--expose-gc', path, ...args], {
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: limitMs,
+    killSignal: 'SIGKILL',
+  });
 }
 
+/** After `limitMs` it is killed: a process that has frozen does not end itself. */
 export async function runFixture(
   name: string,
   caller: string,
   args?: readonly string[],
   env?: NodeJS.ProcessEnv,
+  limitMs?: number,
 ): Promise<ChildResult> {
-  const child = startFixture(name, caller, args, env);
+  const child = startFixture(name, caller, args, env, limitMs);
   const [[code, signal], stdout, stderr] = await Promise.all([
     once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>,
     child.stdout ? text(child.stdout) : '',

@@ -1,25 +1,29 @@
-// For LD_PRELOAD: a system call that fails for as long as the environment says so, as GRPCFD_FAULT=fstat:5 (a name below, an errno).
+// For LD_PRELOAD: a system call that fails for as long as the environment says so, as GRPCFD_FAULT=fstat:5 (a name below, an errno), or so
+// many times, as GRPCFD_FAULT=sendmsg:5:1.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-enum { NONE, STATX, FSTAT, GET_FLAGS, DUPLICATE };
+enum { NONE, STATX, FSTAT, GET_FLAGS, DUPLICATE, SENDMSG };
 
 static atomic_int fault = NONE;
 static atomic_int fault_errno = 0;
+static atomic_int times_left = 0;
 // Failures so far, as the test can read them: a fault that nothing meets proves nothing.
 static atomic_int failures = 0;
 
 static int fails(int which) {
-  if (atomic_load(&fault) != which) return 0;
+  if (atomic_load(&fault) != which || atomic_fetch_sub(&times_left, 1) <= 0) return 0;
   atomic_fetch_add(&failures, 1);
   errno = atomic_load(&fault_errno);
   return 1;
@@ -29,12 +33,15 @@ static int fails(int which) {
 static void choose(const char* value) {
   char name[20] = "";
   int number = 0;
-  sscanf(value, "%19[^:]:%d", name, &number);
+  int times = INT_MAX;
+  sscanf(value, "%19[^:]:%d:%d", name, &number, &times);
   atomic_store(&fault_errno, number);
+  atomic_store(&times_left, times);
   atomic_store(&fault, strcmp(name, "statx") == 0       ? STATX
                        : strcmp(name, "fstat") == 0     ? FSTAT
                        : strcmp(name, "F_GETFL") == 0   ? GET_FLAGS
                        : strcmp(name, "F_DUPFD") == 0   ? DUPLICATE
+                       : strcmp(name, "sendmsg") == 0   ? SENDMSG
                                                         : NONE);
 }
 
@@ -77,6 +84,12 @@ int fstat(int fd, struct stat* result) {
   static int (*real)(int, struct stat*);
   if (real == NULL) real = dlsym(RTLD_NEXT, "fstat");
   return fails(FSTAT) ? -1 : real(fd, result);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr* message, int flags) {
+  static ssize_t (*real)(int, const struct msghdr*, int);
+  if (real == NULL) real = dlsym(RTLD_NEXT, "sendmsg");
+  return fails(SENDMSG) ? -1 : real(fd, message, flags);
 }
 
 static int control(const char* symbol, int fd, int command, void* argument) {

@@ -36,6 +36,16 @@ export async function withFault<Result>(
   }
 }
 
+/** In that process: the next call of `syscall` fails with `errno`. */
+export function failNext(syscall: 'sendmsg', errno: number): void {
+  setFault(`${syscall}:${errno}:1`);
+}
+
+/** In that process: how many calls have failed since it began. */
+export function failures(): number {
+  return setFault('');
+}
+
 function setFault(fault: string): number {
   process.env['GRPCFD_FAULT'] = fault;
   return Number(process.env['GRPCFD_FAILURES']);

@@ -45,7 +45,8 @@ export function isStuck(session: Http2Session): boolean {
     (each) => typeof each === 'symbol' && each.description === 'state',
   );
   const state = key === undefined ? undefined : hidden<{ streams?: Map<number, Http2Stream> }>(session, key);
-  if (!(state?.streams instanceof Map)) throw changed("the streams of Node's HTTP/2 session");
+  // Node's own kind of a Map, which is no instance of the public one.
+  if (typeof state?.streams?.values !== 'function') throw changed("the streams of Node's HTTP/2 session");
   return [...state.streams.values()].some(
     (stream) => !stream.destroyed && ACTIVE_STATES.has(stream.state.state),
   );

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import * as http2 from 'node:http2';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { leaveConnection } from '#src/grpc/internals/http2-session.js';
+import { isStuck, leaveConnection } from '#src/grpc/internals/http2-session.js';
+import { turn } from '../../support/bridged.js';
 import { sessions } from '../../support/bridged-sessions.js';
 import { trackDescriptors } from '../../support/fd-table.js';
 
@@ -17,6 +19,22 @@ for (const secure of [false, true]) {
     leaveConnection(transport);
     assert.equal((await told)[0], http2.constants.NGHTTP2_NO_ERROR);
     client.destroy();
+    await once(session, 'close');
+  });
+  test(`${what}: whether a session that reads nothing any more still waits for its peer`, async () => {
+    const { client, session } = await sessions(secure);
+    assert.equal(isStuck(client), true, 'it would read, if it could');
+    const stream = client.request({ ':path': '/', ':method': 'POST' });
+    await once(stream, 'response');
+    client.close();
+    assert.equal(isStuck(client), true, 'a stream is active');
+    // It is echoed, and nobody reads it yet.
+    stream.pause().end('data');
+    while (isStuck(client)) await turn();
+    assert.equal(client.destroyed, false);
+    assert.equal(await text(stream), 'data');
+    await once(client, 'close');
+    assert.equal(isStuck(client), false, 'it is destroyed');
     await once(session, 'close');
   });
 }

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { closeSync, openSync } from 'node:fs';
+import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type * as grpc from '@grpc/grpc-js';
+import * as grpcfd from 'grpcfd';
+import { native } from '#src/native/binding.js';
+import { defer, trackDescriptors } from '../support/fd-table.js';
+import { FrameClient } from '../support/frame-peer.js';
+import { callHeaders, FRAME, message, reset } from '../support/http2-frames.js';
+import { randomFrom, seedOfThisRun } from '../support/random.js';
+import { dial, type Message, serve, testService } from '../support/service.js';
+import { within } from '../support/until.js';
+
+trackDescriptors();
+
+/** Far below `holdMs`. */
+const SOON_MS = 2_000;
+const UNARY = testService.unary.path;
+const SECURITIES = ['plaintext', 'TLS'] as const;
+
+/** A server whose handlers take their time, and what its one connection holds. */
+async function serveSlowly(security: (typeof SECURITIES)[number]) {
+  const connections: grpcfd.FdConnection[] = [];
+  const { address } = await serve(
+    {
+      unary: grpcfd.handler(async () => {
+        await delay(5);
+        return {};
+      }),
+    },
+    { security, options: { onConnection: (connection) => void connections.push(connection) } },
+  );
+  return { address, connections };
+}
+
+for (const security of SECURITIES) {
+  test(`${security}: a call whose HEADERS, DATA and RST_STREAM come in one write lets go of its descriptors`, async () => {
+    const { address, connections } = await serveSlowly(security);
+    const client = await FrameClient.connect(address, security);
+    await client.first(FRAME.SETTINGS);
+    const fds = Array.from({ length: 50 }, () => openSync('/dev/null', 'r'));
+    const inodes = fds.map((fd) => native.inode(fd)).join('.');
+    const calls = 8;
+    for (let call = 0; call < calls; call++) {
+      const streamId = 2 * call + 1;
+      const claim = `id;a.${call * fds.length}.${call * fds.length + 1}.${inodes}`;
+      client.sendFds(fds);
+      client.write(
+        callHeaders(streamId, UNARY, { 'grpcfd-fds': claim }),
+        message(streamId, {}),
+        reset(streamId),
+      );
+    }
+    native.closeAll(fds);
+    const [connection] = connections;
+    assert.ok(connection);
+    await within(SOON_MS, 'all came', () => connection.stats().receivedFds === calls * fds.length);
+    await within(SOON_MS, 'none is held', () => connection.stats().heldFds === 0);
+    const { evictedFds, expiredFds } = connection.stats();
+    assert.deepEqual([evictedFds, expiredFds], [0, 0]);
+  });
+
+  test(`${security}: a client that cancels hundreds of calls early leaves none of their descriptors at the server`, async (t) => {
+    const seed = seedOfThisRun();
+    t.diagnostic(`GRPCFD_SEED=${seed}`);
+    const random = randomFrom(seed);
+    const { address, connections } = await serveSlowly(security);
+    const client = await dial(address, { security });
+    await client.unary({});
+    const fd = openSync('/dev/null', 'r');
+    defer(() => closeSync(fd));
+    let left = 600;
+    const cancelOne = (): Promise<void> =>
+      new Promise((resolve) => {
+        const fds = grpcfd.callCredentials();
+        for (let count = 0; count < 10; count++) fds.sendFd(fd);
+        const { path, requestSerialize, responseDeserialize } = testService.unary;
+        const done = () => {
+          fds.close();
+          resolve();
+        };
+        const call: grpc.ClientUnaryCall = client.grpc.makeUnaryRequest<Message, Message>(
+          path,
+          requestSerialize,
+          responseDeserialize,
+          {},
+          fds.options(),
+          done,
+        );
+        // Before its stream has started, just after it, or while the handler runs.
+        void turns(random(12)).then(() => call.cancel());
+      });
+    const cancelAll = async () => {
+      while (left-- > 0) await cancelOne();
+    };
+    await Promise.all(Array.from({ length: 40 }, cancelAll));
+    const [connection] = connections;
+    assert.ok(connection);
+    assert.equal(connections.length, 1);
+    await within(SOON_MS, 'none is held', () => connection.stats().heldFds === 0);
+    const { receivedFds, expiredFds, evictedFds } = connection.stats();
+    assert.deepEqual([expiredFds, evictedFds], [0, 0]);
+    assert.ok(receivedFds > 1_000, `${receivedFds} came`);
+  });
+}
+
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
