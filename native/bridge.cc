@@ -309,7 +309,9 @@ bool Bridge::FeedOnce() {
   }
   reading_ended_ = true;
   read_to_end_ = false;
-  if (bytes == 0) {
+  // A peer that closed with our bytes unread resets the connection. Behind what it had sent, that is the end for Node, as it mostly is
+  // with the libuv of Node 20 and 22: after a GOAWAY, a reset would turn the UNAVAILABLE of calls into INTERNAL.
+  if (bytes == 0 || (bytes == -ECONNRESET && bytes_read_ > 0)) {
     // Node's own read of the pair reports the end, and libuv keeps its books as ever.
     stream_->read_cb(stream_, 0, &buffer);
     if (IsOpen()) shutdown(far_.Get(), SHUT_WR);

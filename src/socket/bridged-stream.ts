@@ -319,7 +319,7 @@ export class BridgedStream {
     this.#stopSending(error);
     if (this.#state !== 'failed' || this.#deadline !== undefined) return;
     this.#bridge.readToEnd();
-    this.#deadline = setTimeout(() => this.#fail(), READ_TO_END_MS);
+    this.#deadline = setTimeout(() => this.#fail(), READ_TO_END_MS).unref();
   }
 
   /** Nobody was reading. If Node does, it closes the connection at its end; a write fails. */

@@ -63,7 +63,9 @@ export class Run {
   }
 
   async turns(count: number): Promise<void> {
-    for (let turn = count + this.#jitter(); turn > 0; turn--) await nextTurn();
+    // Fewer, too: with stock, bytes take fewer turns to get to where they go.
+    const fewer = Math.min(count, this.#jitter());
+    for (let turn = count - fewer + this.#jitter(); turn > 0; turn--) await nextTurn();
     this.stir();
   }
 

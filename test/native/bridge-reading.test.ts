@@ -99,7 +99,7 @@ for (const kind of KINDS) {
     ['last words', true],
   ] as const) {
     const how = `${words || 'nothing'}, ${paused ? 'not reading' : 'reading'}`;
-    test(`${kind}: a peer that closes with our data unread is ECONNRESET, after what it had sent: ${how}`, async () => {
+    test(`${kind}: a peer that closes with our data unread ends the socket, after what it had sent: ${how}`, async () => {
       const [socket, peer] = socketAndPeer(kind);
       const log: string[] = [];
       socket.on('data', (chunk) => log.push(chunk.toString()));
@@ -114,8 +114,10 @@ for (const kind of KINDS) {
       await turns();
       if (paused) handleOf(socket).readStart();
       await closed;
-      // The libuv of Node 20 and 22 takes a hang-up behind a read that did not fill its memory for the end.
-      const end = kind === 'stock' && words !== '' && NODE < 24 ? 'end' : 'read ECONNRESET';
+      // The libuv of Node 20 and 22 takes a hang-up behind a read that did not fill its memory for the end. So does a bridge, on every
+      // version: a GOAWAY and a reset together would give calls INTERNAL.
+      const endsPlainly = words !== '' && (kind === 'bridged' || NODE < 24);
+      const end = endsPlainly ? 'end' : 'read ECONNRESET';
       assert.deepEqual(log, [...(words ? [words] : []), end]);
     });
   }
