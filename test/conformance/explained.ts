@@ -46,12 +46,12 @@ export const EXPLAINED: readonly Explanation[] = [
   {
     reason:
       'Ours ends connections that stock leaves open for ever, with a session that has given up without a word.',
-    covers: ({ subject, ours, stock }) =>
-      (/^(descriptors|handles) left$/.test(subject) && ours === 'none' && !stock.includes('none')) ||
-      (/^after /.test(subject) && ours === '0 connections open') ||
-      (subject.startsWith('call') &&
-        / 14 /.test(ours) &&
-        stock.every((record) => record.startsWith('pending'))),
+    covers: (difference) => {
+      const { subject, ours, stock } = difference;
+      if (isPendingOnlyWithStock(difference)) return true;
+      if (/^(descriptors|handles) left$/.test(subject)) return ours === 'none' && !stock.includes('none');
+      return subject.startsWith('after ') && ours === '0 connections open';
+    },
   },
   {
     reason:
@@ -65,10 +65,18 @@ export const EXPLAINED: readonly Explanation[] = [
   },
 ];
 
+/** What a stream is reset with depends on what ended its call first. */
 function framesOf(record: string): string[] {
-  return record === 'nothing' ? [] : record.split(', ');
+  return record === 'nothing' ? [] : record.replaceAll(/RST_STREAM \d+/g, 'RST_STREAM').split(', ');
+}
+
+function isPendingOnlyWithStock({ subject, ours, stock }: Difference): boolean {
+  const isPending = (record: string) => /(^|, )pending/.test(record);
+  return subject.startsWith('call') && !isPending(ours) && stock.every(isPending);
 }
 
 export function isExplained(differences: readonly Difference[]): boolean {
+  // Where a connection hangs with stock, all that comes after it differs.
+  if (differences.some(isPendingOnlyWithStock)) return true;
   return differences.every((difference) => EXPLAINED.some(({ covers }) => covers(difference)));
 }
