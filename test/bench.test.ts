@@ -1,4 +1,4 @@
-/** That the benchmarks run, and what their JSON looks like. No time is asserted. */
+/** The benchmarks run, and their JSON has the documented form. No test asserts a time. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -36,7 +36,7 @@ test('npm run bench writes its results as JSON', { skip }, async () => {
 });
 
 for (const wrong of [['--only', 'nothing'], ['--rounds', '0'], ['--rounds', 'many'], ['--unknown']]) {
-  test(`npm run bench -- ${wrong.join(' ')} explains how to use it`, { skip }, async () => {
+  test(`npm run bench -- ${wrong.join(' ')} prints the usage`, { skip }, async () => {
     const error = await promisify(execFile)(process.execPath, [bench, ...wrong]).catch((reason) => reason);
     assert.equal(error.code, 2);
     assert.match(error.stderr, /--only NAME/);

@@ -38,11 +38,11 @@ const VALUES: readonly [value: unknown, quoted: string][] = [
   [() => 'x', 'a function'],
 ];
 
-test('a value is quoted, cannot be mistaken for the text around it, and is cut', () => {
+test('A quoted value is escaped and cut, and cannot be mistaken for the text around it', () => {
   for (const [value, quoted] of VALUES) assert.equal(quotePeerText(value), quoted);
 });
 
-test('an address at the end of a text is cut without quotes', () => {
+test('An address at the end of a text is cut and not quoted', () => {
   assert.equal(cutPeerText('/run/a "b".sock'), '/run/a "b".sock');
   assert.equal(
     cutPeerText(`/${'x'.repeat(999)}\n`),
@@ -50,14 +50,14 @@ test('an address at the end of a text is cut without quotes', () => {
   );
 });
 
-test('a status text that fits into trailers stays as it is', () => {
+test('A status text that fits into trailers is not changed', () => {
   for (const text of ['', 'no file', '100 %', 'é漢😀', 'x'.repeat(MAX_STATUS_BYTES), '漢'.repeat(455)]) {
     assert.equal(fitIntoTrailers(text), text);
   }
   assert.equal(fitIntoTrailers('bad \ud800 text'), 'bad \ufffd text');
 });
 
-test('a status text that does not fit is cut between two characters, and says how long it was', () => {
+test('A status text that does not fit into trailers is cut between two characters, and its length is added', () => {
   const repeated = (part: string, count: number) => part.repeat(count);
   for (const part of ['x', ' ', '\n', 'é', '漢', '😀', 'a😀', '\ud800', '\udc00x', '%']) {
     for (const count of [MAX_STATUS_BYTES + 1, 100_000]) {
@@ -72,14 +72,14 @@ test('a status text that does not fit is cut between two characters, and says ho
   }
 });
 
-test('whatever a GrpcFdError is given to say fits', () => {
+test('The text of a GrpcFdError always fits into trailers', () => {
   const args = ['ERR_GRPCFD_NOT_FOUND', 'x'.repeat(100_000)];
   const error: GrpcFdError = Reflect.construct(GrpcFdError, args);
   assert.equal(error.details.length <= MAX_STATUS_BYTES, true);
   assert.equal(error.message, `${error.details} [ERR_GRPCFD_NOT_FOUND]`);
 });
 
-test('no source file turns a value into text for an error by itself', () => {
+test('No source file but error-text.ts converts a value to the text of an error', () => {
   const src = fileURLToPath(new URL('../../src', import.meta.url));
   for (const file of readdirSync(src, { recursive: true, encoding: 'utf8' })) {
     if (!file.endsWith('.ts') || file === 'error-text.ts') continue;

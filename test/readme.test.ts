@@ -16,7 +16,7 @@ function code(source: string): string {
     .join('\n');
 }
 
-test('the programs that the README shows are the ones in examples/readme.ts', () => {
+test('The programs that the README shows are the ones in examples/readme.ts', () => {
   const shown = [...text('README.md').matchAll(/```ts\n(.*?)```/gs)].map(([, block]) => code(block ?? ''));
   const tested = [...text('examples/readme.ts').matchAll(/\/\/ readme: \w+\n(.*?)\/\/ readme: end/gs)].map(
     ([, part]) => code(part ?? ''),
@@ -24,7 +24,7 @@ test('the programs that the README shows are the ones in examples/readme.ts', ()
   assert.deepEqual(shown, tested);
 });
 
-test('and they work', () => {
+test('The programs that the README shows work', () => {
   const program = fileURLToPath(new URL('build/examples/readme.js', root));
   const { status, stdout, stderr } = spawnSync(process.execPath, [program], {
     encoding: 'utf8',
@@ -37,7 +37,7 @@ test('and they work', () => {
   assert.equal(stderr, '');
 });
 
-test('every reason of GrpcFdError has a heading in docs/errors.md, and there is no other', () => {
+test('docs/errors.md has a heading for every reason of GrpcFdError, and no other heading', () => {
   const reasons = [...text('src/errors.ts').matchAll(/^ {2}(ERR_GRPCFD_\w+):/gm)].map(([, reason]) => reason);
   const headings = [...text('docs/errors.md').matchAll(/^## (ERR_GRPCFD_\w+)$/gm)].map(
     ([, reason]) => reason,

@@ -17,7 +17,7 @@ for (const [fake, order] of [
   ['@sinonjs/fake-timers', 'after'],
   ['mock.timers', 'after'],
 ] as const) {
-  test(`fake timers (${fake}), installed ${order} the import, stop no call, no wait and no end`, async () => {
+  test(`Calls, receives and shutdowns work with fake timers (${fake}) that are installed ${order} the import`, async () => {
     const args = [fake, order, temporaryDirectory()];
     const child = startFixture('grpc/fixtures/fake-timers.js', import.meta.url, args);
     // Done in half a second, or never.
@@ -37,7 +37,7 @@ const CALL = /(?<![.#\w]|function )((?:set|clear)(?:Timeout|Interval|Immediate)|
 const ELSEWHERE =
   /process\.(nextTick|hrtime)|performance\.now|\bDate\b|globalThis\.|'node:(timers|perf_hooks)/;
 
-test('no source file but timers.ts takes a timer or a clock from anywhere else', () => {
+test('No source file but timers.ts uses a timer or a clock of Node directly', () => {
   const src = fileURLToPath(new URL('../../src', import.meta.url));
   for (const file of readdirSync(src, { recursive: true, encoding: 'utf8' })) {
     if (!file.endsWith('.ts') || file === 'timers.ts') continue;

@@ -26,7 +26,7 @@ describe('urlToDevIno', () => {
     [new URL('inode://18446744073709551615/18446744073709551615'), 2n ** 64n - 1n, 2n ** 64n - 1n],
   ];
   for (const [url, dev, ino] of accepted) {
-    test(`accepts ${url instanceof URL ? `URL ${url}` : JSON.stringify(url).slice(0, 60)}`, () => {
+    test(`urlToDevIno accepts ${url instanceof URL ? `URL ${url}` : JSON.stringify(url).slice(0, 60)}`, () => {
       assert.deepEqual(urlToDevIno(url), { dev, ino });
     });
   }
@@ -76,13 +76,13 @@ describe('urlToDevIno', () => {
     [undefined as unknown as string, /^"undefined"/],
   ];
   for (const [url, details] of refused) {
-    test(`refuses ${JSON.stringify(String(url)).slice(0, 60)}`, () => {
+    test(`urlToDevIno refuses ${JSON.stringify(String(url)).slice(0, 60)}`, () => {
       assert.throws(() => urlToDevIno(url), { reason: 'ERR_GRPCFD_INVALID_URL', code: 3, details });
     });
   }
 });
 
-describe('to a URL', () => {
+describe('fdToUrl, fileToUrl and filenameToUrl', () => {
   trackDescriptors();
 
   let directory: string;
@@ -103,20 +103,20 @@ describe('to a URL', () => {
 
   const urlOf = (stats: { dev: bigint; ino: bigint }): string => `inode://${stats.dev}/${stats.ino}`;
 
-  test('says what fstat says', () => {
+  test('The URL of a file has the device and the inode that fstat gives', () => {
     const expected = urlOf(fstatSync(fd, { bigint: true }));
     assert.equal(fdToUrl(fd), expected);
     assert.equal(fileToUrl({ fd }), expected);
     assert.equal(filenameToUrl(file), expected);
   });
 
-  test('and back', () => {
+  test('urlToDevIno reads back the URL of fdToUrl', () => {
     const { dev, ino } = fstatSync(fd, { bigint: true });
     assert.deepEqual(urlToDevIno(fdToUrl(fd)), { dev, ino });
     assert.deepEqual(urlToDevIno(new URL(fdToUrl(fd))), { dev, ino });
   });
 
-  test('a file name is followed through symlinks and the links in /proc', () => {
+  test('filenameToUrl follows symlinks and the links in /proc', () => {
     const link = join(directory, 'link');
     symlinkSync(file, link);
     assert.equal(filenameToUrl(link), fdToUrl(fd));
@@ -124,7 +124,7 @@ describe('to a URL', () => {
     assert.match(filenameToUrl('/proc/self/ns/net'), /^inode:\/\/\d+\/\d+$/);
   });
 
-  test('a file name may be one that cannot be opened for reading', async () => {
+  test('filenameToUrl accepts the name of a file that cannot be opened for reading', async () => {
     const path = join(directory, 'socket');
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(path, resolve));
@@ -132,7 +132,7 @@ describe('to a URL', () => {
     await new Promise((resolve) => server.close(resolve));
   });
 
-  test('a file name that does not exist is an error with its cause', () => {
+  test('filenameToUrl fails for a name that does not exist, and its error has the cause', () => {
     assert.throws(() => filenameToUrl(join(directory, 'none')), {
       reason: 'ERR_GRPCFD_OPEN_FAILED',
       code: 5,
@@ -140,12 +140,12 @@ describe('to a URL', () => {
     });
   });
 
-  test('a file name with a NUL character is refused, not cut', () => {
+  test('filenameToUrl refuses a name with a NUL character', () => {
     assert.throws(() => filenameToUrl(`${file}\0.txt`), { reason: 'ERR_GRPCFD_INVALID_ARGUMENT' });
   });
 
   for (const bad of [-1, 1.5, Number.NaN, 2 ** 31 - 1, 2 ** 32, '0' as unknown as number]) {
-    test(`${String(bad)} (${typeof bad}) is not an open file descriptor`, () => {
+    test(`fdToUrl refuses ${String(bad)} (${typeof bad}) as not an open file descriptor`, () => {
       assert.throws(() => fdToUrl(bad), {
         reason: 'ERR_GRPCFD_INVALID_ARGUMENT',
         details: `${typeof bad === 'string' ? `"${bad}"` : bad} is not an open file descriptor`,

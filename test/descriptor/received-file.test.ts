@@ -56,7 +56,7 @@ describe('ReceivedFile', () => {
   const receive = (flags = O_RDWR, name = path): ReceivedFile => new ReceivedFile(openFile(name, flags));
 
   describe('knows', () => {
-    test('its URL, kind and stats', async () => {
+    test('A received file knows its URL, kind and stats', async () => {
       await using file = receive();
       assert.equal(file.url, fdToUrl(file.fd));
       assert.equal(file.kind, 'file');
@@ -76,14 +76,14 @@ describe('ReceivedFile', () => {
       ['other', () => duplicate(anonymousInode())],
     ];
     for (const [kind, open] of kinds) {
-      test(`a ${kind}`, async () => {
+      test(`A received file of the kind "${kind}" knows its kind`, async () => {
         await using file = new ReceivedFile(await open());
         assert.equal(file.kind, kind);
       });
     }
   });
 
-  test('reads and writes at positions, and without one at the shared offset', async () => {
+  test('A received file reads and writes at given positions, and at the shared offset without one', async () => {
     await using file = receive();
     const sender = duplicate(file.fd);
     try {
@@ -103,7 +103,7 @@ describe('ReceivedFile', () => {
   });
 
   describe('readFile', () => {
-    test('reads what is longer than one read, and bytes as they are', async () => {
+    test('readFile reads files that are longer than one read, byte for byte', async () => {
       const content = Buffer.alloc(1_000_003, 'grpcfd');
       content[500_000] = 0xff;
       writeFileSync(path, content);
@@ -112,7 +112,7 @@ describe('ReceivedFile', () => {
       assert.equal(await file.readFile({ encoding: 'hex' }), content.toString('hex'));
     });
 
-    test('reads what has no size, and what is empty or unlinked', async () => {
+    test('readFile reads files without a size, empty files and unlinked files', async () => {
       await using version = receive(O_RDONLY, '/proc/version');
       assert.equal(await version.readFile('utf8'), readFileSync('/proc/version', 'utf8'));
       await using file = receive();
@@ -122,7 +122,7 @@ describe('ReceivedFile', () => {
       assert.deepEqual(await file.readFile(), Buffer.alloc(0));
     });
 
-    test('stops above maxBytes, however much there is', async () => {
+    test('readFile stops above maxBytes, whatever the size of the file', async () => {
       await using file = receive();
       assert.equal((await file.readFile({ maxBytes: 23 })).length, 23);
       await assert.rejects(file.readFile({ maxBytes: 22 }), {
@@ -138,7 +138,7 @@ describe('ReceivedFile', () => {
   });
 
   describe('streams', () => {
-    test('read a range, in pieces', async () => {
+    test('Streams read a range in several chunks', async () => {
       await using file = receive();
       assert.equal(await text(file.createReadStream({ start: 6, end: 9 })), 'line');
       assert.equal(await text(file.createReadStream({ start: 11, highWaterMark: 5 })), 'second line\n');
@@ -147,7 +147,7 @@ describe('ReceivedFile', () => {
       assert.equal(file.closed, false);
     });
 
-    test('copy a file that is longer than their buffers', async () => {
+    test('Streams copy a file that is longer than their buffers', async () => {
       const content = Buffer.alloc(700_001, 'abcdefg');
       writeFileSync(path, content);
       const copyPath = join(directory, 'copy');
@@ -158,7 +158,7 @@ describe('ReceivedFile', () => {
       assert.equal(readSync(copy.fd, Buffer.alloc(1)), 1, 'the offset is still 0');
     });
 
-    test('read a pipe as it comes', async () => {
+    test('Streams read a pipe as its bytes arrive', async () => {
       const [readEnd, writeEnd] = blockingPipe();
       await using reader = new ReceivedFile(readEnd);
       const writer = new ReceivedFile(writeEnd);
@@ -171,7 +171,7 @@ describe('ReceivedFile', () => {
     });
 
     for (const bad of [-1, 0.5, Number.NaN, '0' as unknown as number]) {
-      test(`refuse an offset of ${String(bad)} (${typeof bad})`, async () => {
+      test(`Streams refuse an offset of ${String(bad)} (${typeof bad})`, async () => {
         await using file = receive();
         const expected = { reason: 'ERR_GRPCFD_INVALID_ARGUMENT' };
         assert.throws(() => file.createReadStream({ start: bad }), expected);
@@ -180,7 +180,7 @@ describe('ReceivedFile', () => {
       });
     }
 
-    test('fail once their file is closed', async () => {
+    test('Streams fail after their file is closed', async () => {
       const file = receive();
       const reading = file.createReadStream();
       const writing = file.createWriteStream();
@@ -190,7 +190,7 @@ describe('ReceivedFile', () => {
     });
   });
 
-  test('failed syscalls keep their own form', async () => {
+  test('Errors of failed system calls are passed on unchanged', async () => {
     await using readOnly = receive(O_RDONLY);
     await assert.rejects(readOnly.write(Buffer.from('x'), 0, 1, 0), { code: 'EBADF', syscall: 'write' });
     await using folder = receive(O_RDONLY, directory);
@@ -198,7 +198,7 @@ describe('ReceivedFile', () => {
   });
 
   describe('of an O_PATH descriptor', () => {
-    test('has stats but no content', async () => {
+    test('A received O_PATH descriptor has stats and no content', async () => {
       await using file = receive(O_PATH);
       assert.equal(file.pathOnly, true);
       assert.equal(file.kind, 'file');
@@ -215,7 +215,7 @@ describe('ReceivedFile', () => {
       assert.throws(() => file.createWriteStream(), expected);
     });
 
-    test('is reopened through /proc, unlinked or not, with an offset of its own', async () => {
+    test('A received O_PATH descriptor can be reopened through /proc with its own offset, even when unlinked', async () => {
       await using file = receive(O_PATH);
       unlinkSync(path);
       await using reopened = file.reopen(O_RDONLY);
@@ -229,7 +229,7 @@ describe('ReceivedFile', () => {
       assert.equal(bytesRead, 23);
     });
 
-    test('of a socket can not be reopened, and the error says why', async () => {
+    test('Reopening an O_PATH descriptor of a socket fails with an error that gives the reason', async () => {
       const name = join(directory, 'socket');
       const server = createServer();
       await new Promise<void>((resolve) => server.listen(name, resolve));
@@ -246,7 +246,7 @@ describe('ReceivedFile', () => {
     });
   });
 
-  test('reopening a pipe that nobody writes to does not block', async () => {
+  test('Reopening a pipe without a writer does not block', async () => {
     const [readEnd, writeEnd] = native.testing.pipe();
     close(writeEnd);
     await using file = new ReceivedFile(readEnd);
@@ -255,7 +255,7 @@ describe('ReceivedFile', () => {
   });
 
   describe('close', () => {
-    test('closes once, and everything fails from then on', async () => {
+    test('close() closes once, and later operations fail', async () => {
       const file = receive();
       const { fd } = file;
       const closing = file.close();
@@ -275,7 +275,7 @@ describe('ReceivedFile', () => {
       assert.equal(file.kind, 'file');
     });
 
-    test('waits for a read in flight, so that the number is not given to another file under it', async () => {
+    test('close() waits for a running read, so that the number cannot become another file during the read', async () => {
       const [readEnd, writeEnd] = blockingPipe();
       const file = new ReceivedFile(readEnd);
       const content = Buffer.alloc(5);
@@ -296,7 +296,7 @@ describe('ReceivedFile', () => {
       await writer.close();
     });
 
-    test('of many files with reads in flight never reads another file', async () => {
+    test('Closing many files with running reads never makes a read reach another file', async () => {
       const paths = Array.from({ length: 20 }, (_, index) => join(directory, `${index}`));
       for (const name of paths) writeFileSync(name, name.repeat(1000));
       for (let round = 0; round < 20; round++) {
@@ -311,7 +311,7 @@ describe('ReceivedFile', () => {
       }
     });
 
-    test('"using" closes at once where nothing is in flight', () => {
+    test('"using" closes at once when no operation is running', () => {
       let fd: number;
       {
         using file = receive();
@@ -323,7 +323,7 @@ describe('ReceivedFile', () => {
   });
 
   describe('release', () => {
-    test('gives the number away for good', async () => {
+    test('release() gives the descriptor to the caller for good', async () => {
       const file = receive();
       const { fd } = file;
       assert.equal(file.release(), fd);
@@ -334,7 +334,7 @@ describe('ReceivedFile', () => {
       close(fd);
     });
 
-    test('gives a duplicate while an operation is in flight', async () => {
+    test('release() gives a duplicate while an operation is running', async () => {
       const file = receive();
       const { fd } = file;
       const reading = file.readFile('utf8');
@@ -348,7 +348,7 @@ describe('ReceivedFile', () => {
     });
   });
 
-  test('what can not be looked at is not taken', () => {
+  test('The constructor of ReceivedFile refuses a number that is not an open descriptor', () => {
     assert.throws(
       () => new ReceivedFile(2 ** 30),
       (error) => {
@@ -358,7 +358,7 @@ describe('ReceivedFile', () => {
     );
   });
 
-  test('collected unclosed, it is closed with a warning, once; closed or released ones are not', async () => {
+  test('A received file that is garbage collected unclosed is closed with one warning; closed and released files are not', async () => {
     const program = new URL('./fixtures/collect-unclosed.js', import.meta.url);
     const child = spawn(process.execPath, ['--expose-gc', program.pathname, path], {
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -372,7 +372,7 @@ describe('ReceivedFile', () => {
     assert.equal(report.releasedIsOpen, true);
   });
 
-  test('a worker that ends leaves none open', async () => {
+  test('A worker that ends leaves no received file open', async () => {
     const { Worker } = await import('node:worker_threads');
     const program = new URL('./fixtures/worker-with-files.js', import.meta.url);
     const worker = new Worker(program, { workerData: path });

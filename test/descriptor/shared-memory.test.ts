@@ -40,7 +40,7 @@ function refused(fd: number, details: RegExp): void {
   assert.throws(() => take(fd).map(), { reason: 'ERR_GRPCFD_NOT_MAPPABLE', code: 9, details });
 }
 
-test('both ends see the same memory, and the receiver needs neither the sender nor the descriptor', () => {
+test('Both ends see the same memory, and a mapping stays after the sender and the descriptor are closed', () => {
   const memory = make(3 * PAGE + 5);
   memory.bytes.set([1, 2, 3], 3 * PAGE);
   const file = receive(memory);
@@ -53,7 +53,7 @@ test('both ends see the same memory, and the receiver needs neither the sender n
   assert.deepEqual([mapped.writable, mapped.immutable], [false, false]);
 });
 
-test('a store through a mapping that is not writable neither kills the process nor reaches anybody', () => {
+test('A store through a mapping that is not writable neither kills the process nor changes the memory of others', () => {
   const memory = make(PAGE);
   memory.bytes[0] = 1;
   using mapped = receive(memory).map();
@@ -62,7 +62,7 @@ test('a store through a mapping that is not writable neither kills the process n
   assert.deepEqual([mapped.bytes[0], memory.bytes[0], another.bytes[0]], [2, 1, 1]);
 });
 
-test('a store through a writable mapping reaches everybody', () => {
+test('A store through a writable mapping changes the memory of all processes that map it', () => {
   const memory = make(PAGE);
   using mapped = receive(memory).map({ writable: true });
   mapped.bytes[7] = 7;
@@ -74,13 +74,13 @@ test('a store through a writable mapping reaches everybody', () => {
   assert.equal(theirs.bytes[7], 7);
 });
 
-test('the size never changes', () => {
+test('The size of shared memory never changes', () => {
   const memory = make(PAGE);
   for (const size of [0, PAGE - 1, 2 * PAGE])
     assert.throws(() => ftruncateSync(memory.fd, size), { code: 'EPERM' });
 });
 
-test('sealed memory is final for everybody', () => {
+test('Sealed memory cannot be changed by any process', () => {
   const memory = make(PAGE);
   memory.bytes[0] = 1;
   const earlier = memory.bytes;
@@ -102,7 +102,7 @@ test('sealed memory is final for everybody', () => {
   assert.equal(mapped.bytes[0], 1);
 });
 
-test('sealing fails while somebody could write, and leaves everything as it was', () => {
+test('Sealing fails while a writable mapping exists, and changes nothing', () => {
   const memory = make(PAGE);
   memory.bytes[0] = 1;
   const mapped = receive(memory).map({ writable: true });
@@ -115,7 +115,7 @@ test('sealing fails while somebody could write, and leaves everything as it was'
   assert.deepEqual([...memory.bytes.subarray(0, 3)], [1, 2, 3]);
 });
 
-test('what a peer could cut short is refused, as is all that is no memory', () => {
+test('map() refuses files that a peer could truncate, and descriptors that are not memory', () => {
   const size = PAGE;
   refused(native.memFd('unsealed', size, MFD_ALLOW_SEALING), /no F_SEAL_SHRINK/);
   refused(native.memFd('never to be sealed', size, 0), /no F_SEAL_SHRINK/);
@@ -131,7 +131,7 @@ test('what a peer could cut short is refused, as is all that is no memory', () =
   refused(fileWith('on some disk, or on tmpfs'), /no memfd|no F_SEAL_SHRINK/);
 });
 
-test('huge pages are refused', (t) => {
+test('map() refuses memory of huge pages', (t) => {
   let fd: number;
   try {
     fd = native.memFd('huge', 2 ** 21, MFD_ALLOW_SEALING | MFD_HUGETLB);
@@ -142,7 +142,7 @@ test('huge pages are refused', (t) => {
   refused(fd, /huge pages/);
 });
 
-test('a path-only or a closed file cannot be mapped', () => {
+test('A closed file and a file that was opened with O_PATH cannot be mapped', () => {
   const memory = make(PAGE);
   const pathOnly = take(openFile(`/proc/self/fd/${memory.fd}`, O_PATH));
   assert.throws(() => pathOnly.map(), { reason: 'ERR_GRPCFD_PATH_ONLY' });
@@ -151,7 +151,7 @@ test('a path-only or a closed file cannot be mapped', () => {
   assert.throws(() => file.map(), { reason: 'ERR_GRPCFD_FILE_CLOSED' });
 });
 
-test('a file that grew after it was sealed against shrinking is mapped as it is then', () => {
+test('A file that grew after it was sealed against shrinking is mapped at its present size', () => {
   const fd = native.memFd('growing', PAGE, MFD_ALLOW_SEALING);
   native.addSeals(fd, F_SEAL_SHRINK);
   const file = take(fd);
@@ -161,7 +161,7 @@ test('a file that grew after it was sealed against shrinking is mapped as it is 
   assert.deepEqual([before.bytes.length, after.bytes.length], [PAGE, 3 * PAGE]);
 });
 
-test('nothing at all is memory, too', async () => {
+test('Memory of zero bytes can be created, sent and mapped', async () => {
   const memory = make(0);
   assert.equal(memory.bytes.length, 0);
   memory.seal();
@@ -170,7 +170,7 @@ test('nothing at all is memory, too', async () => {
   assert.deepEqual([mapped.bytes.length, mapped.immutable], [0, true]);
 });
 
-test('a size that no buffer or no address space has is an error', () => {
+test('A size that exceeds the largest buffer or the address space is refused', () => {
   const file = receive(make(2 ** 52));
   assert.throws(
     () => file.map(),
@@ -178,7 +178,7 @@ test('a size that no buffer or no address space has is an error', () => {
   );
 });
 
-test('arguments that mean nothing are refused, and leave nothing open', () => {
+test('Invalid arguments are refused, and no descriptor stays open', () => {
   for (const size of [-1, 0.5, Number.NaN, 2 ** 53, '1' as unknown as number]) {
     assert.throws(() => createSharedMemory(size), { reason: 'ERR_GRPCFD_INVALID_ARGUMENT' });
   }
@@ -188,7 +188,7 @@ test('arguments that mean nothing are refused, and leave nothing open', () => {
   make(1, 'x'.repeat(249));
 });
 
-test('once closed, a view is empty and the memory is given back', async () => {
+test('After close(), a view is empty and its memory is unmapped', async () => {
   const memory = make(PAGE, 'closed');
   const view = memory.bytes;
   const mapped = receive(memory).map();
@@ -209,7 +209,7 @@ test('once closed, a view is empty and the memory is given back', async () => {
   }
 });
 
-test('an operation that still fills a view when it is closed does no harm', async () => {
+test('Closing a mapping while a read still fills its view is safe', async () => {
   const memory = make(PAGE);
   const mapped = receive(memory).map({ writable: true });
   const [readEnd, writeEnd] = native.testing.pipe();
@@ -227,7 +227,7 @@ test('an operation that still fills a view when it is closed does no harm', asyn
   }
 });
 
-test('a thread that stores into a view while it is closed does no harm', async () => {
+test('Closing a mapping while a thread stores into its view is safe', async () => {
   assert.deepEqual(await runFixture('fixtures/close-while-filled.js', import.meta.url), {
     code: 0,
     signal: null,
@@ -236,7 +236,7 @@ test('a thread that stores into a view while it is closed does no harm', async (
   });
 });
 
-test('populating fills the page table, also with several at it, and ends early when it is closed', async () => {
+test('populate() fills the page table, may run several times at once, and ends early when the mapping is closed', async () => {
   const memory = make(64 * 2 ** 20);
   memory.bytes.fill(1);
   const mapped = receive(memory).map();
@@ -251,7 +251,7 @@ test('populating fills the page table, also with several at it, and ends early w
   }
 });
 
-test('a mapping is given back when it is collected, and not as long as a view of it is left', async () => {
+test('A mapping that is garbage collected is unmapped when no view of it is left', async () => {
   const memory = make(PAGE, 'collected');
   memory.bytes[0] = 1;
   const views = (() => Array.from({ length: 20 }, () => receive(memory).map().bytes.subarray(0, 1)))();
@@ -261,7 +261,7 @@ test('a mapping is given back when it is collected, and not as long as a view of
   for (const view of views) assert.equal(view[0], 1);
 });
 
-test('memory that is collected unclosed is closed then, with a warning', async () => {
+test('Shared memory that is garbage collected unclosed is closed with a warning', async () => {
   (() => createSharedMemory(PAGE, { name: 'forgotten' }).bytes.fill(1))();
   const warned = once(process, 'warning');
   await collectUntil(() => mappingsOf('forgotten') === 0);
@@ -270,7 +270,7 @@ test('memory that is collected unclosed is closed then, with a warning', async (
   assert.match(warning.message, /^A SharedMemory \(fd \d+, "forgotten"\)/);
 });
 
-test('terminating a worker gives back what it had mapped', async () => {
+test('Terminating a worker unmaps its mappings', async () => {
   for (let round = 0; round < 5; round++) {
     const name = `worker ${round}`;
     const program = new URL('./fixtures/worker-with-memory.js', import.meta.url);
@@ -282,7 +282,7 @@ test('terminating a worker gives back what it had mapped', async () => {
   }
 });
 
-test('reading through the descriptor and in place are one', () => {
+test('Reading through the descriptor and reading in place give the same bytes', () => {
   const memory = make(PAGE);
   writeSync(memory.fd, 'text', 0);
   assert.equal(Buffer.from(memory.bytes.subarray(0, 4)).toString(), 'text');

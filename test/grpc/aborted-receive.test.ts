@@ -7,7 +7,7 @@ import { dial, serve } from '../support/service.js';
 
 trackDescriptors();
 
-test('a signal that is aborted already ends a receive on credentials before, during and after a call', async () => {
+test('A signal that is already aborted ends a receive on credentials before, during and after a call', async () => {
   const { address } = await serve({ unary: grpcfd.handler(() => ({})) });
   const client = await dial(address);
   using fds = grpcfd.callCredentials();

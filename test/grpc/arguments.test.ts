@@ -31,7 +31,7 @@ for (const [source, reason] of WRONG_SOURCES) {
     typeof source === 'object'
       ? JSON.stringify(source, (_, v) => (typeof v === 'bigint' ? `${v}n` : v))
       : source;
-  test(`receiving ${String(shown)} is refused`, async () => {
+  test(`Receiving ${String(shown)} is refused`, async () => {
     const fds = grpcfd.callCredentials();
     defer(() => fds.close());
     await assertFails(fds.recvFd(source as string), reason, 'INVALID_ARGUMENT');
@@ -39,7 +39,7 @@ for (const [source, reason] of WRONG_SOURCES) {
   });
 }
 
-test('receiving with a time that is none is refused', async () => {
+test('Receiving with an invalid timeoutMs is refused', async () => {
   const fds = grpcfd.callCredentials();
   for (const timeoutMs of [0, -1, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31]) {
     await assertFails(
@@ -50,7 +50,7 @@ test('receiving with a time that is none is refused', async () => {
   }
 });
 
-test('what cannot be sent is refused at once', () => {
+test('sendFd, sendFilename and sendFile refuse invalid arguments at once', () => {
   const fds = grpcfd.callCredentials();
   for (const fd of [-1, 1.5, Number.NaN, 2 ** 31, '3', undefined]) {
     assert.throws(() => fds.sendFd(fd as number), { reason: 'ERR_GRPCFD_INVALID_ARGUMENT' });
@@ -74,7 +74,7 @@ test('what cannot be sent is refused at once', () => {
   assert.throws(() => fds.sendFile({} as { fd: number }), { reason: 'ERR_GRPCFD_INVALID_ARGUMENT' });
 });
 
-test('options of connections that make no sense are refused', () => {
+test('Invalid connection options are refused', () => {
   for (const options of [
     { holdMs: 0 },
     { maxHeldFds: -1 },

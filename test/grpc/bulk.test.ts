@@ -91,7 +91,7 @@ const slowness = { 'a slow client': [20, 0], 'a slow server': [0, 20], 'fast rea
 
 for (const security of ['plaintext', 'mutual TLS'] satisfies Security[]) {
   for (const [name, [clientPauseMs, serverPauseMs]] of Object.entries(slowness)) {
-    test(`${security}, ${name}: 100 MiB each way at a time, with files in between`, async () => {
+    test(`${security}, ${name}: 100 MiB travel in both directions at the same time, with files between the messages`, async () => {
       const address = freshAddress();
       const checksums: Promise<[sent: string, received: string]>[] = [];
       const server = new grpcfd.Server();

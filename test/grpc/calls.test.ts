@@ -29,7 +29,7 @@ async function contentsOf(fds: grpcfd.FdTransceiver, replies: readonly Message[]
 for (const security of SECURITIES) {
   for (const kind of KINDS) {
     for (const name of ['url', 'ref'] as const) {
-      test(`${security}, ${kind}: files go both ways, by ${name}`, async () => {
+      test(`${security}, ${kind}: files travel in both directions, by ${name}`, async () => {
         const { address } = await serve(readingService(name), { security });
         const client = await dial(address, { security });
         const fds = grpcfd.callCredentials();
@@ -50,7 +50,7 @@ for (const security of SECURITIES) {
 }
 
 for (const name of ['url', 'ref'] as const) {
-  test(`files are sent on a stream that runs: before its first message, and between messages, by ${name}`, async () => {
+  test(`A running stream sends files by ${name} before its first message and between messages`, async () => {
     const { address } = await serve(readingService(name));
     const client = await dial(address);
     const fds = grpcfd.callCredentials();
@@ -68,7 +68,7 @@ for (const name of ['url', 'ref'] as const) {
   });
 }
 
-test('a file sent in the turn in which the call was started goes with it', async () => {
+test('A file that is sent in the same turn of the event loop in which its call starts travels with the call', async () => {
   const { address } = await serve(readingService('ref'));
   const client = await dial(address);
   const fds = grpcfd.callCredentials();
@@ -79,7 +79,7 @@ test('a file sent in the turn in which the call was started goes with it', async
   fds.close();
 });
 
-test('several credentials in one call: the files of each arrive', async () => {
+test('The files of several credentials in one call all arrive', async () => {
   const { address } = await serve(readingService('ref'));
   const client = await dial(address);
   const first = grpcfd.callCredentials();
@@ -95,7 +95,7 @@ test('several credentials in one call: the files of each arrive', async () => {
   second.close();
 });
 
-test('credentials given twice in a call send once', async () => {
+test('Credentials that are given to a call twice send their files once', async () => {
   const received = new Map<string, number>();
   const options: grpcfd.FdServerOptions = {
     onConnection: (connection) => {
@@ -114,7 +114,7 @@ test('credentials given twice in a call send once', async () => {
   assert.deepEqual([...received.values()], [1]);
 });
 
-test('one credentials object in calls on two channels at a time: each gets the files', async () => {
+test('Calls with the same credentials on two channels at a time both have the files', async () => {
   const servers = await Promise.all([serve(readingService('ref')), serve(readingService('ref'))]);
   const clients = await Promise.all(servers.map(({ address }) => dial(address)));
   const fds = grpcfd.callCredentials();
@@ -129,7 +129,7 @@ test('one credentials object in calls on two channels at a time: each gets the f
   fds.close();
 });
 
-test('credentials serve one call after another, each with what was sent for it', async () => {
+test('Credentials can be used for one call after another, each with its own files', async () => {
   const { address } = await serve(readingService('ref'));
   const client = await dial(address);
   const fds = grpcfd.callCredentials();
@@ -140,7 +140,7 @@ test('credentials serve one call after another, each with what was sent for it',
   fds.close();
 });
 
-test("the client's own interceptors keep running", async () => {
+test('Interceptors of the client run in calls with call credentials', async () => {
   let intercepted = 0;
   const interceptor: grpc.Interceptor = (options, nextCall) => {
     intercepted++;
@@ -165,7 +165,7 @@ test("the client's own interceptors keep running", async () => {
   fds.close();
 });
 
-test('options() keeps the base, and its credentials', async () => {
+test('options() keeps the given call options and their credentials', async () => {
   const { address } = await serve({
     unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => ({
       content: contentOf(await fds.recvFd(String(call.request['file']))),
@@ -189,7 +189,7 @@ test('options() keeps the base, and its credentials', async () => {
   fds.close();
 });
 
-test('what a call sent belongs to it: another call, at the same time, cannot receive it', async () => {
+test('A file that was sent for a call cannot be received by another call at the same time', async () => {
   const { address } = await serve(
     conversation(async (request, fds) => {
       const source = request['file'];
@@ -215,7 +215,7 @@ test('what a call sent belongs to it: another call, at the same time, cannot rec
   fds.close();
 });
 
-test('credentials that are closed before a call got its connection send nothing, and no other file', async () => {
+test('Credentials that are closed before their call has a connection send neither their file nor another one', async () => {
   const { address } = await serve(
     conversation(async (request, fds) => {
       const failure = (error: grpcfd.GrpcFdError) => error.reason;

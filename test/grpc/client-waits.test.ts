@@ -36,7 +36,7 @@ async function afterCall(options?: grpcfd.FdConnectionOptions) {
   return { server, client, fds };
 }
 
-test('a wait of a client ends when its signal aborts, and keeps the reason', async () => {
+test('A receive at a client ends when its signal aborts, and its error has the reason of the signal', async () => {
   const { fds } = await afterCall();
   const controller = new AbortController();
   const waiting = fds.recvFd(NEVER_COMES, { signal: controller.signal });
@@ -47,13 +47,13 @@ test('a wait of a client ends when its signal aborts, and keeps the reason', asy
   assert.equal((await assertFails(late, 'ERR_GRPCFD_ABORTED', 'CANCELLED')).cause, reason);
 });
 
-test('a wait of a client ends after timeoutMs', async () => {
+test('A receive at a client ends after timeoutMs', async () => {
   const { fds } = await afterCall();
   const waiting = fds.recvFd(NEVER_COMES, { timeoutMs: 20 });
   await assertFails(waiting, 'ERR_GRPCFD_TIMEOUT', 'DEADLINE_EXCEEDED');
 });
 
-test('a wait of a client ends when its credentials are closed, and none starts after that', async () => {
+test('A receive at a client ends when its credentials are closed, and no receive starts after that', async () => {
   const { fds } = await afterCall();
   const waiting = fds.recvFd(NEVER_COMES);
   fds.close();
@@ -62,17 +62,17 @@ test('a wait of a client ends when its credentials are closed, and none starts a
   assert.throws(() => fds.sendFd(0), { reason: 'ERR_GRPCFD_CLOSED' });
 });
 
-test('a wait of a client ends holdMs after its call', async () => {
+test('A receive at a client ends holdMs after its call', async () => {
   const { fds } = await afterCall({ holdMs: 30 });
   await assertFails(fds.recvFd(NEVER_COMES), 'ERR_GRPCFD_HOLD_EXPIRED', 'DEADLINE_EXCEEDED');
 });
 
-test('a wait of a client whose credentials are given to no call ends after the default holdMs', async () => {
+test('A receive at a client whose credentials are used for no call ends after the default holdMs', async () => {
   const { code, stderr } = await runFixture('fixtures/default-hold.js', import.meta.url);
   assert.equal(code, 0, stderr);
 });
 
-test('a wait of a client outlives holdMs while a call runs', async () => {
+test('A receive at a client lasts longer than holdMs while a call runs', async () => {
   const { address } = await serve({
     bidi: grpcfd.handler(async (call: grpc.ServerDuplexStream<Message, Message>, fds) => {
       const [{ url }] = (await once(call, 'data')) as [Message];
@@ -94,7 +94,7 @@ test('a wait of a client outlives holdMs while a call runs', async () => {
   await once(call.resume(), 'end');
 });
 
-test('a wait of a client after its call ends with the connection', async () => {
+test('A receive at a client that outlasts its call ends when the connection closes', async () => {
   const { client, fds } = await afterCall();
   const waiting = fds.recvFd(NEVER_COMES);
   client.grpc.close();
@@ -102,7 +102,7 @@ test('a wait of a client after its call ends with the connection', async () => {
   await assertFails(fds.recvFd(NEVER_COMES), 'ERR_GRPCFD_CONNECTION_CLOSED', 'UNAVAILABLE');
 });
 
-test('a wait of a client during its call ends when the server process is killed', async () => {
+test('A receive at a client during its call ends when the server process is killed', async () => {
   const address = freshAddress();
   const child = startFixture('./fixtures/peer.js', import.meta.url, ['server', address]);
   if (child.stdout !== null) await once(createInterface(child.stdout), 'line');
@@ -116,14 +116,14 @@ test('a wait of a client during its call ends when the server process is killed'
   await assertFails(waiting, 'ERR_GRPCFD_CONNECTION_CLOSED', 'UNAVAILABLE');
 });
 
-test('a wait of a client ends with forceShutdown of the server', async () => {
+test('A receive at a client ends when the server calls forceShutdown', async () => {
   const { server, fds } = await afterCall();
   const waiting = fds.recvFd(NEVER_COMES);
   server.forceShutdown();
   await assertFails(waiting, 'ERR_GRPCFD_CONNECTION_CLOSED', 'UNAVAILABLE');
 });
 
-test('one wait too many of a client is refused', async () => {
+test('A client may have maxPendingReceives receives waiting, and one more is refused', async () => {
   const { fds } = await afterCall({ maxPendingReceives: 1 });
   const waiting = fds.recvFd('inode://1/1');
   await assertFails(fds.recvFd('inode://1/2'), 'ERR_GRPCFD_TOO_MANY_RECEIVES', 'RESOURCE_EXHAUSTED');
@@ -131,7 +131,7 @@ test('one wait too many of a client is refused', async () => {
   await assertFails(waiting, 'ERR_GRPCFD_CLOSED', 'CANCELLED');
 });
 
-test('a client receives one file many times, before and after it has come', async () => {
+test('A client can receive one file many times, before and after the file has arrived', async () => {
   const answer = fileWith('answer');
   defer(() => closeSync(answer));
   const { address } = await serve({
@@ -147,7 +147,7 @@ test('a client receives one file many times, before and after it has come', asyn
   assert.deepEqual(contents, Array(5).fill('answer'));
 });
 
-test('closing while descriptors arrive settles every wait, and leaks nothing', async () => {
+test('Closing credentials while descriptors arrive settles every receive and leaks nothing', async () => {
   const answers = Array.from({ length: 20 }, (_, index) => fileWith(`${index}`));
   defer(() => answers.forEach(closeSync));
   const { address } = await serve({
@@ -169,7 +169,7 @@ test('closing while descriptors arrive settles every wait, and leaks nothing', a
 });
 
 for (const security of ['plaintext', 'TLS'] as Security[]) {
-  test(`${security}: a client whose connection is TCP is told so`, async () => {
+  test(`${security}: a receive over a TCP connection fails and names the reason`, async () => {
     const server = new grpcfd.Server();
     server.addService({ unary: testService.unary }, { unary: grpcfd.handler(() => ({})) });
     const credentials = grpcfd.serverCredentials(await stockServerCredentials(security));
@@ -187,7 +187,7 @@ for (const security of ['plaintext', 'TLS'] as Security[]) {
   });
 }
 
-test('a client with stock channel credentials on a unix socket is told that they carry nothing', async () => {
+test('A receive over stock channel credentials on a unix socket fails and names the reason', async () => {
   const { address } = await serve({ unary: grpcfd.handler(() => ({})) });
   const client = new TestClient(address, grpc.credentials.createInsecure());
   const fds = grpcfd.callCredentials();
@@ -199,7 +199,7 @@ test('a client with stock channel credentials on a unix socket is told that they
   }
 });
 
-test('rejections that nobody reads do not end the process', async () => {
+test('Rejected promises that the user does not read do not end the process', async () => {
   const { fds } = await afterCall();
   void fds.recvFd(NEVER_COMES);
   void fds.recvFile(NEVER_COMES);

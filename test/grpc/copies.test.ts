@@ -26,7 +26,7 @@ async function secondCopy(): Promise<typeof grpcfd> {
   return (await import(pathToFileURL(join(directory, 'dist/index.js')).href)) as typeof grpcfd;
 }
 
-test('two copies: errors are recognised, and each serves the other', async () => {
+test('Two copies of the package recognise the errors of each other, and clients of one work with servers of the other', async () => {
   const copy = await secondCopy();
   // Both have made credentials before the first call of the process, whoever is first: each must find its own calls.
   const mine = grpcfd.callCredentials();
@@ -57,7 +57,7 @@ test('two copies: errors are recognised, and each serves the other', async () =>
   await shutDown(server);
 });
 
-test("one copy's call credentials on another's channel are told that they carry nothing", async () => {
+test('Call credentials of one copy of the package fail with a reason on a channel of another copy', async () => {
   const copy = await secondCopy();
   const server = new grpcfd.Server();
   server.addService(testService, { unary: grpcfd.handler(() => ({})) });
@@ -72,14 +72,14 @@ test("one copy's call credentials on another's channel are told that they carry 
   await shutDown(server);
 });
 
-test('the package can be required', () => {
+test('The package can be loaded with require()', () => {
   const required = require('grpcfd') as typeof grpcfd;
   assert.equal(required.Server, grpcfd.Server);
   assert.ok(new required.Server() instanceof grpc.Server);
   assert.equal(typeof (require('grpcfd/socket') as { connect: unknown }).connect, 'function');
 });
 
-test('importing the package changes nothing in grpc-js', async () => {
+test('Importing the package changes nothing in grpc-js', async () => {
   const result = await runFixture('./fixtures/imported.js', import.meta.url);
   assert.deepEqual(result, { code: 0, signal: null, stdout: 'passed\n', stderr: '' });
 });

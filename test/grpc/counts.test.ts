@@ -41,7 +41,7 @@ function checking(answers: readonly number[]): TestHandlers {
 
 for (const security of SECURITIES) {
   for (const count of [1, 9, 10, 64, 65, 200, 1000]) {
-    test(`${security}: ${count} files each way in one call, in order`, async () => {
+    test(`${security}: one call sends ${count} files and receives ${count}, in order`, async () => {
       const questions = filesWith('question', count);
       const { address } = await serve(checking(filesWith('answer', count)), { security });
       const client = await dial(address, { security });
@@ -55,7 +55,7 @@ for (const security of SECURITIES) {
   }
 
   for (const length of [0, 1, 9, 16_384, 65_536, 1_048_576]) {
-    test(`${security}: a message with ${length} more bytes, and 70 files`, async () => {
+    test(`${security}: a message with ${length} bytes of padding brings 70 files in order`, async () => {
       const questions = filesWith('question', 70);
       const { address } = await serve(checking(filesWith('answer', 70)), { security });
       const client = await dial(address, { security });
@@ -69,7 +69,7 @@ for (const security of SECURITIES) {
   }
 }
 
-test('more files than a call can carry are refused when they are sent, and the others go', async () => {
+test('A file above maxFdsPerCall is refused when it is sent, and the files before it arrive', async () => {
   const [file = -1] = filesWith('question', 1);
   const { address } = await serve(checking([]));
   const client = await dial(address);
@@ -82,7 +82,7 @@ test('more files than a call can carry are refused when they are sent, and the o
   fds.close();
 });
 
-test('500 calls that start in one turn each get their own file', async () => {
+test('500 calls that start in one turn of the event loop each get their own file', async () => {
   const { address } = await serve({
     unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => ({
       content: contentOf(await fds.recvFd(String(call.request['file']))),
@@ -127,7 +127,7 @@ async function oneCallEachWay(client: Awaited<ReturnType<typeof dial>>, file: nu
   assert.equal(inodeOf(await fds.recvFd(String(reply['file']))), expected);
 }
 
-test('10,000 calls with a file each way on one connection', async () => {
+test('10,000 calls on one connection each send a file and receive one', async () => {
   const connections: grpcfd.FdConnection[] = [];
   const onConnection = (connection: grpcfd.FdConnection) => void connections.push(connection);
   const { address } = await serve(echoing, { options: { onConnection } });
@@ -148,7 +148,7 @@ test('10,000 calls with a file each way on one connection', async () => {
   assert.equal(connections.length, 2);
 });
 
-test('1,000 connections, one after another, with a call each', async () => {
+test('1,000 connections in succession each carry a call', async () => {
   const { address } = await serve(echoing);
   const [file = -1] = filesWith('file', 1);
   for (let count = 0; count < 1_000; count++) {

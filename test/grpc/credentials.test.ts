@@ -74,7 +74,7 @@ async function providers() {
   return { server: provider(server, client, 'server'), client: provider(client, server, 'client') };
 }
 
-test('around nothing, and around each kind of stock credentials', async () => {
+test('Credentials work without stock credentials inside, and with each kind of stock credentials inside', async () => {
   const { server, client } = await certificates();
   const context = createSecureContext({ ca: server.cert, key: client.key, cert: client.cert });
   const ssl = await stockServerCredentials('TLS');
@@ -94,7 +94,7 @@ test('around nothing, and around each kind of stock credentials', async () => {
   }
 });
 
-test('around certificate providers on both sides, also before the certificates are there', async () => {
+test('Credentials work with certificate providers inside, also before the certificates have been read', async () => {
   const { server, client } = await providers();
   const { experimental } = grpc;
   const { address } = await serveWith(
@@ -115,7 +115,7 @@ for (const [what, channel] of [
   ['without a client certificate', 'TLS'],
   ['in plaintext', 'plaintext'],
 ] as [string, Security][]) {
-  test(`a mutual TLS server refuses a client ${what}`, async () => {
+  test(`A mutual TLS server refuses a client ${what}`, async () => {
     const { address } = await serveWith(grpcfd.serverCredentials(await stockServerCredentials('mutual TLS')));
     const client = new TestClient(address, grpcfd.channelCredentials(await stockChannelCredentials(channel)));
     const fds = grpcfd.callCredentials();
@@ -126,7 +126,7 @@ for (const [what, channel] of [
   });
 }
 
-test('equal credentials share connections, different ones do not', async () => {
+test('Channels with equal credentials share connections, channels with different credentials do not', async () => {
   const inner = await stockChannelCredentials('TLS');
   const withToken = token('a');
   const onConnection = () => {};
@@ -160,7 +160,7 @@ test('equal credentials share connections, different ones do not', async () => {
   }
 });
 
-test('credentials are equal to those of the same parts only', () => {
+test('Two credentials are equal only if they are made of the same parts', () => {
   const insecure = () => grpcfd.channelCredentials();
   assert.ok(insecure()._equals(insecure()));
   assert.ok(insecure()._equals(grpcfd.channelCredentials(undefined, { onConnection: undefined })));
@@ -174,7 +174,7 @@ test('credentials are equal to those of the same parts only', () => {
 });
 
 for (const security of SECURITIES) {
-  test(`${security}: tokens of the channel, of the call and inside the call's credentials all arrive`, async () => {
+  test(`${security}: tokens of the channel, of the call and inside the credentials of the call all arrive`, async () => {
     const { address } = await serveWith(grpcfd.serverCredentials(await stockServerCredentials(security)));
     const inner = await stockChannelCredentials(security);
     const channels = [grpcfd.channelCredentials(inner).compose(token('channel'))];
@@ -207,7 +207,7 @@ for (const security of SECURITIES) {
   });
 }
 
-test('a token over plaintext TCP is refused, and the error says so', async () => {
+test('A token over plaintext TCP is refused with an error that gives the reason', async () => {
   const { address } = await serveWith(grpcfd.serverCredentials(), 'localhost:0');
   const client = new TestClient(address, grpcfd.channelCredentials().compose(token('secret')));
   const error = (await failure(client.unary({}))) as grpc.ServiceError;
@@ -215,7 +215,7 @@ test('a token over plaintext TCP is refused, and the error says so', async () =>
   assert.match(error.details, /call credentials are not sent over an insecure connection/);
 });
 
-test('a call credential that fails gives the call its status, and nothing leaks', async () => {
+test('A call credential that fails determines the status of the call, and nothing leaks', async () => {
   const { address } = await serveWith(grpcfd.serverCredentials());
   const client = new TestClient(address, grpcfd.channelCredentials());
   const failing = grpc.credentials.createFromMetadataGenerator((_options, callback) =>
@@ -228,7 +228,7 @@ test('a call credential that fails gives the call its status, and nothing leaks'
   await assert.rejects(sent, { reason: 'ERR_GRPCFD_CALL_ENDED' });
 });
 
-test("a call's credentials on a channel are refused", async () => {
+test('Call credentials are refused as channel credentials', async () => {
   const fds = grpcfd.callCredentials();
   const refused = { reason: 'ERR_GRPCFD_INVALID_ARGUMENT', message: /are for calls/ };
   const ssl = await stockChannelCredentials('TLS');
@@ -244,7 +244,7 @@ test("a call's credentials on a channel are refused", async () => {
   assert.match(error.details, /are for calls/);
 });
 
-test('what call options carry', () => {
+test('options() adds its credentials to the given call options', () => {
   const fds = grpcfd.callCredentials();
   const plain = token('a');
   assert.equal(grpcfd.callCredentialsFromOptions({}), undefined);

@@ -19,7 +19,7 @@ function reuse(fd: number): void {
 }
 
 for (const security of SECURITIES) {
-  test(`${security}: the caller closes its descriptor and reuses the number at once: the original arrives`, async () => {
+  test(`${security}: the right file arrives even if the caller closes its descriptor and reuses the number at once`, async () => {
     const { address } = await serve(
       {
         unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
@@ -43,7 +43,7 @@ for (const security of SECURITIES) {
   });
 }
 
-test('a receiver owns what it got: closing it takes nothing from the sender, nor from a second receiver', async () => {
+test('Closing a received descriptor affects neither the sender nor a second receiver', async () => {
   const { address } = await serve({
     unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
       const source = String(call.request['file']);
@@ -77,7 +77,7 @@ function inheritedByChild(): string[] {
   return JSON.parse(stdout) as string[];
 }
 
-test('a child that is spawned while descriptors are pending and held at both ends inherits none of them', async () => {
+test('A child process that is spawned while both ends have pending and held descriptors inherits none of them', async () => {
   const listed = withResolvers<{ here: string[]; child: string[] }>();
   const held = fileWith('held');
   const pending = fileWith('pending');

@@ -24,7 +24,7 @@ async function caFile(security: Security): Promise<string[]> {
 
 for (const security of ['plaintext', 'TLS'] as Security[]) {
   for (const library of ['stock', 'grpcfd']) {
-    test(`${security}: a process with an idle ${library} client that was never closed exits`, async () => {
+    test(`${security}: a process exits with an idle ${library} client that was never closed`, async () => {
       const { address } = await serve({ unary: grpcfd.handler(() => ({ served: true })) }, { security });
       for (const [method, expected] of [
         ['none', 'connected\n'],
@@ -40,7 +40,7 @@ for (const security of ['plaintext', 'TLS'] as Security[]) {
       }
     });
 
-    test(`${security}: a process with a ${library} call under way stays until it is answered`, async () => {
+    test(`${security}: a process with a running ${library} call stays until the call is answered`, async () => {
       const gate = new Gate();
       const { address } = await serve(
         {
@@ -65,7 +65,7 @@ for (const security of ['plaintext', 'TLS'] as Security[]) {
   }
 }
 
-test('a server keeps its process, with connections and without, until it is shut down', async () => {
+test('A server keeps its process alive, with and without connections, until it is shut down', async () => {
   const address = freshAddress();
   const child = startFixture('./fixtures/exit-server.js', import.meta.url, [address]);
   const exited = once(child, 'close');

@@ -9,7 +9,7 @@ trackDescriptors();
 
 const skip = whyNoFaults();
 
-test('a descriptor of which the kernel tells nothing fails its receive with a reason, and is closed', {
+test('A receive fails with a reason and closes the descriptor when the kernel gives no information about the file', {
   skip,
 }, async () => {
   const { code, stdout, stderr } = await runFixture(

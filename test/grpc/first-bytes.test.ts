@@ -62,7 +62,7 @@ for (const security of SECURITIES) {
     });
   }
 
-  test(`${security}: a receive that began before the first byte gets what comes`, async () => {
+  test(`${security}: a receive that began before the first byte gets the descriptor`, async () => {
     const file = newFile('expected');
     const received = withResolvers<number>();
     const onConnection = (connection: grpcfd.FdConnection) => {
@@ -74,7 +74,7 @@ for (const security of SECURITIES) {
     assert.equal(contentOf(await received.promise), 'expected');
   });
 
-  test(`${security}: each connection of a client is announced once, with the peer's process`, async () => {
+  test(`${security}: onConnection is called once for each connection of a client, with the process of the peer`, async () => {
     const seen: string[] = [];
     const onConnection = ({ role, peer, id }: grpcfd.FdConnection) => {
       assert.match(id, /^[A-Za-z0-9_-]+$/);
@@ -110,7 +110,7 @@ async function assertAllSettled(began: ReturnType<typeof throwingOnce>['began'])
   await assert.rejects(sent, { name: 'GrpcFdError' });
 }
 
-test('an onConnection that throws at the client fails the connection with its error, and leaves nothing', async () => {
+test('An onConnection that throws at the client fails the connection with its error, and nothing leaks', async () => {
   const { began, options } = throwingOnce();
   const { address } = await serve(receiving);
   const stub = await dial(address, { options });
@@ -118,7 +118,7 @@ test('an onConnection that throws at the client fails the connection with its er
   await assertAllSettled(began);
 });
 
-test('an onConnection that throws at the server closes that connection with a warning; the next one serves', async () => {
+test('An onConnection that throws at the server closes that connection with a warning, and the next connection works', async () => {
   const { began, options } = throwingOnce();
   const { address } = await serve(receiving, { options });
   const warned = new Promise<Error>((resolve) => process.once('warning', resolve));

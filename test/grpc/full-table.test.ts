@@ -5,7 +5,7 @@ import { trackDescriptors } from '../support/fd-table.js';
 
 trackDescriptors();
 
-test('a full descriptor table fails what is sent, and nothing else', async () => {
+test('A full descriptor table fails sends, and nothing else', async () => {
   const { code, stdout } = await runFixture('fixtures/full-table-sending.js', import.meta.url);
   assert.equal(code, 0, stdout);
 });

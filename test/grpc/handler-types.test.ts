@@ -85,7 +85,7 @@ const assigned: grpc.handleBidiStreamingCall<Question, Answer> = standingAlone;
 const withTypeArguments = handler<Question, Answer>((call) => ({ length: call.request.text.length }));
 const assignedUnary: grpc.handleUnaryCall<Question, Answer> = withTypeArguments;
 
-test('handlers with and without types are services', () => {
+test('Handlers with and without type arguments can implement a service', () => {
   for (const service of [typed, annotated, wrong, untyped]) {
     new grpc.Server().addService(testService, service);
   }

@@ -52,7 +52,7 @@ async function waitingCall(address: string, options?: grpc.CallOptions) {
   return { call, status };
 }
 
-test('a wait in a handler ends when its signal aborts, and keeps the reason', async () => {
+test('A receive in a handler ends when its signal aborts, and its error has the reason of the signal', async () => {
   const controller = new AbortController();
   const { address, waited } = await waitingServer(untilCancelled, { signal: controller.signal });
   const { call } = await waitingCall(address);
@@ -62,35 +62,35 @@ test('a wait in a handler ends when its signal aborts, and keeps the reason', as
   call.cancel();
 });
 
-test('a wait in a handler with a signal that aborted before ends at once', async () => {
+test('A receive in a handler ends at once when its signal is already aborted', async () => {
   const { address, waited } = await waitingServer(untilCancelled, { signal: AbortSignal.abort('no') });
   const { call } = await waitingCall(address);
   assert.equal(assertFailure(await waited, 'ERR_GRPCFD_ABORTED', 'CANCELLED').cause, 'no');
   call.cancel();
 });
 
-test('a wait in a handler ends after timeoutMs', async () => {
+test('A receive in a handler ends after timeoutMs', async () => {
   const { address, waited } = await waitingServer(untilCancelled, { timeoutMs: 20 });
   const { call } = await waitingCall(address);
   assertFailure(await waited, 'ERR_GRPCFD_TIMEOUT', 'DEADLINE_EXCEEDED');
   call.cancel();
 });
 
-test('a wait in a handler ends when the client cancels', async () => {
+test('A receive in a handler ends when the client cancels', async () => {
   const { address, waited } = await waitingServer(untilCancelled);
   const { call } = await waitingCall(address);
   call.cancel();
   assertFailure(await waited, 'ERR_GRPCFD_CALL_ENDED', 'CANCELLED');
 });
 
-test("a wait in a handler ends with the call's deadline", async () => {
+test('A receive in a handler ends at the deadline of the call', async () => {
   const { address, waited } = await waitingServer(untilCancelled);
   const { status } = await waitingCall(address, { deadline: Date.now() + 200 });
   assert.equal((await status).code, grpc.status.DEADLINE_EXCEEDED);
   assertFailure(await waited, 'ERR_GRPCFD_CALL_ENDED', 'CANCELLED');
 });
 
-test('a wait that a handler left behind ends when the handler has returned', async () => {
+test('A receive that a handler did not await ends when the handler has returned', async () => {
   const { address, waited } = await waitingServer(() => {});
   const { call, status } = await waitingCall(address);
   call.end();
@@ -98,7 +98,7 @@ test('a wait that a handler left behind ends when the handler has returned', asy
   assertFailure(await waited, 'ERR_GRPCFD_CALL_ENDED', 'CANCELLED');
 });
 
-test('a wait in a handler ends when the client process is killed', async () => {
+test('A receive in a handler ends when the client process is killed', async () => {
   const { address, waited } = await waitingServer(async (call) => {
     child.kill('SIGKILL');
     await untilCancelled(call);
@@ -109,7 +109,7 @@ test('a wait in a handler ends when the client process is killed', async () => {
   assert.ok(['ERR_GRPCFD_CALL_ENDED', 'ERR_GRPCFD_CONNECTION_CLOSED'].includes(error.reason), error.reason);
 });
 
-test('a wait in a handler ends with forceShutdown', async () => {
+test('A receive in a handler ends when the server calls forceShutdown', async () => {
   const { server, address, waited } = await waitingServer(untilCancelled);
   const { status } = await waitingCall(address);
   server.forceShutdown();
@@ -118,7 +118,7 @@ test('a wait in a handler ends with forceShutdown', async () => {
   assert.notEqual((await status).code, grpc.status.OK);
 });
 
-test('what a handler receives or sends after its call has ended fails', async () => {
+test('A handler can neither receive nor send after its call has ended', async () => {
   const { promise: transceiver, resolve } = withResolvers<grpcfd.FdTransceiver>();
   const { address } = await serve({
     unary: grpcfd.handler(async (_call, fds) => {
@@ -133,7 +133,7 @@ test('what a handler receives or sends after its call has ended fails', async ()
   await assertFails(fds.sendFd(0).sent, 'ERR_GRPCFD_CALL_ENDED', 'CANCELLED');
 });
 
-test('one wait too many in a handler is refused', async () => {
+test('A connection may have maxPendingReceives receives waiting, and one more in a handler is refused', async () => {
   const { promise: refused, resolve } = withResolvers<unknown>();
   const { address } = await serve(
     {
@@ -150,7 +150,7 @@ test('one wait too many in a handler is refused', async () => {
   assertFailure(await refused, 'ERR_GRPCFD_TOO_MANY_RECEIVES', 'RESOURCE_EXHAUSTED');
 });
 
-test('a handler receives what arrives while it waits, twice and at the same time', async () => {
+test('A handler can receive one descriptor twice at the same time while it waits for the descriptor', async () => {
   const { address } = await serve({
     bidi: grpcfd.handler(async (call: grpc.ServerDuplexStream<Message, Message>, fds) => {
       const [{ url }] = (await once(call, 'data')) as [Message];
@@ -177,7 +177,7 @@ test('a handler receives what arrives while it waits, twice and at the same time
   await once(call, 'end');
 });
 
-test("a GrpcFdError that a handler lets through is the call's status", async () => {
+test('A GrpcFdError that a handler does not catch becomes the status of the call', async () => {
   const { address } = await serve({
     unary: grpcfd.handler(async (call, fds) => ({ fd: await fds.recvFd(String(call.request['name'])) })),
   });
@@ -187,7 +187,7 @@ test("a GrpcFdError that a handler lets through is the call's status", async () 
   assert.match(error.details, /^"fd:elsewhere:1" names a descriptor of another connection or call/);
 });
 
-test('descriptors that the kernel dropped fail what waits and what names them, and cost the connection', async () => {
+test('Descriptors that the kernel dropped fail waiting receives and references to them, and the connection is closed', async () => {
   const address = freshAddress();
   const child = startFixture('./fixtures/full-table.js', import.meta.url, [address]);
   defer(() => child.kill());
@@ -217,7 +217,7 @@ test('descriptors that the kernel dropped fail what waits and what names them, a
   assert.equal(closed.length, 2);
 });
 
-test('over TCP, and with stock credentials, a handler has a transceiver that fails', async () => {
+test('Over TCP and with stock credentials, every receive and send of a handler fails with a reason', async () => {
   const { promise: failed, resolve } = withResolvers<unknown[]>();
   const server = new grpcfd.Server();
   const port = await new Promise<number>((bound, reject) => {

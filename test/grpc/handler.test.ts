@@ -99,7 +99,7 @@ const THROWN: readonly [what: string, thrown: () => unknown, code: grpc.status, 
 ];
 
 for (const kind of KINDS) {
-  test(`${kind}: what a handler returns is the reply, later or at once`, async () => {
+  test(`${kind}: the value that a handler returns, or its promise resolves to, is the reply`, async () => {
     const { address } = await serve({ ...everyKind(async () => ({ late: true })) });
     assert.deepEqual(await callOf(kind, await dial(address)), { late: true });
     const { address: other } = await serve({ ...everyKind(() => ({ late: false })) });
@@ -129,7 +129,7 @@ for (const kind of KINDS) {
     });
   }
 
-  test(`${kind}: a handler that finishes or fails after its call was cancelled disturbs nobody`, async () => {
+  test(`${kind}: a handler may finish or fail after its call was cancelled`, async () => {
     for (const outcome of ['value', 'error']) {
       const { promise: reached, resolve: reach } = withResolvers<void>();
       const { promise: finish, resolve: go } = withResolvers<void>();
@@ -153,7 +153,7 @@ for (const kind of KINDS) {
   });
 
   for (const security of ['plaintext', 'TLS'] as Security[]) {
-    test(`${kind}, ${security}: the call's descriptors are found through every layer of interceptors`, async () => {
+    test(`${kind}, ${security}: fromCall finds the descriptors of a call inside several interceptors`, async () => {
       const order: string[] = [];
       const interceptor =
         (name: string): grpc.ServerInterceptor =>
@@ -196,7 +196,7 @@ for (const kind of KINDS) {
   }
 }
 
-test('without a connection that carries descriptors, fromCall throws and tryFromCall gives undefined', async () => {
+test('Without a connection that carries descriptors, fromCall throws and tryFromCall returns undefined', async () => {
   const server = new grpcfd.Server();
   server.addService(testService, {
     unary: (call: object, callback: grpc.sendUnaryData<Message>) => {
@@ -214,7 +214,7 @@ test('without a connection that carries descriptors, fromCall throws and tryFrom
   await (await dial(address)).unary({});
 });
 
-test('fromCall of what is no call says so', () => {
+test('fromCall refuses a value that is not a call', () => {
   assert.equal(grpcfd.tryFromCall({}), undefined);
   assert.throws(() => grpcfd.fromCall({}), { reason: 'ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT' });
 });

@@ -9,7 +9,7 @@ import { dial, serve } from '../support/service.js';
 
 trackDescriptors();
 
-test('a client that hangs up with the last bytes of its TLS handshake leaves no connection behind', async () => {
+test('A client that hangs up with the last bytes of its TLS handshake leaves no connection at the server', async () => {
   const { address } = await serve({ unary: (_call, callback) => callback(null, {}) }, { security: 'TLS' });
   const raw = connect(address.slice('unix:'.length));
   await once(raw, 'connect');

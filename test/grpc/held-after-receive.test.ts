@@ -27,7 +27,7 @@ async function setUp() {
 }
 
 for (const name of ['url', 'ref'] as const) {
-  test(`close() has the connection let go of what was received by ${name}, and the receiver keeps its own`, async () => {
+  test(`close() releases the held descriptor that was received by ${name}, and the duplicates of the user stay open`, async () => {
     const { client, held } = await setUp();
     const fds = grpcfd.callCredentials();
     const reply = await client.unary({}, fds.options());
@@ -40,7 +40,7 @@ for (const name of ['url', 'ref'] as const) {
     assert.equal(contentOf(again), 'from the server');
   });
 
-  test(`credentials used for many calls hold what the latest one received by ${name}`, async () => {
+  test(`Credentials that are used for many calls hold only the descriptor that the latest call received by ${name}`, async () => {
     const { client, held } = await setUp();
     using fds = grpcfd.callCredentials();
     for (let call = 0; call < 20; call++) {
@@ -51,7 +51,7 @@ for (const name of ['url', 'ref'] as const) {
   });
 }
 
-test('a thousand calls, each with credentials that are closed, leave nothing held', async () => {
+test('After 1,000 calls whose credentials were closed, the connection holds no descriptor', async () => {
   const { client, held } = await setUp();
   for (let call = 0; call < 1000; call++) {
     using fds = grpcfd.callCredentials();

@@ -58,7 +58,7 @@ const TEXTS = [
   `fd:\u0000\ud800é\n\u202e${LONG}`,
 ];
 
-test('a text of a peer, however long and of whatever characters, does not keep its error from the peer', async () => {
+test('An error that quotes a text of the peer reaches the peer, whatever the length and the characters of the text', async () => {
   const reached = new Set<string>();
   const operate = async (call: { readonly request: Message }) => {
     const { operation, text } = call.request;
@@ -131,7 +131,7 @@ async function callOf(kind: Kind, client: TestClient): Promise<unknown> {
 }
 
 for (const kind of KINDS) {
-  test(`${kind}: a status that a handler throws fits into trailers, whoever wrote its text`, async () => {
+  test(`${kind}: a status that a handler throws fits into trailers, whatever its text`, async () => {
     let thrown: () => unknown = () => undefined;
     const fail = () => {
       throw thrown();

@@ -63,7 +63,7 @@ async function callOnce(client: TestClient, file: number): Promise<WeakRef<objec
   return new WeakRef(fds);
 }
 
-test('credentials that are collected unused close their files, and say so to whoever waits', async () => {
+test('Unused credentials that are garbage collected close their files and reject the promises of their sends', async () => {
   const file = newFile();
   const outcomes = (() => {
     const fds = grpcfd.callCredentials();
@@ -74,7 +74,7 @@ test('credentials that are collected unused close their files, and say so to who
   for (const sent of outcomes) await assert.rejects(sent, { reason: 'ERR_GRPCFD_CLOSED' });
 });
 
-test('credentials that are closed unused close their files at once', async () => {
+test('Closing unused credentials closes their files at once', async () => {
   const file = newFile();
   let outcome: Promise<void>;
   {
@@ -86,7 +86,7 @@ test('credentials that are closed unused close their files at once', async () =>
   await assert.rejects(outcome, { reason: 'ERR_GRPCFD_CLOSED' });
 });
 
-test('credentials of a call that still runs are not collected: a retry may need their files', async () => {
+test('Credentials of a running call are not garbage collected, because a retry may need their files', async () => {
   const gate = new Gate();
   const { address } = await serve({
     unary: grpcfd.handler(async () => {
@@ -112,7 +112,7 @@ test('credentials of a call that still runs are not collected: a retry may need 
   await collectUntil(() => copiesOf(file) === 1);
 });
 
-test('3,000 calls with credentials of their own leave nothing behind on their connection', async () => {
+test('After 3,000 calls, each with its own credentials, their connection keeps nothing of them', async () => {
   const { address } = await serve(echoing);
   const client = await dial(address);
   const file = newFile();
@@ -124,7 +124,7 @@ test('3,000 calls with credentials of their own leave nothing behind on their co
   await collectUntil(() => classes.every((each) => alive(each) < 50));
 });
 
-test('credentials that outlive many connections do not keep them', async () => {
+test('Credentials that outlive many connections do not keep the connections in memory', async () => {
   const { address } = await serve(echoing);
   const fds = grpcfd.callCredentials();
   const file = newFile();

@@ -91,7 +91,7 @@ for (const security of SECURITIES) {
   });
 
   for (const order of ['before', 'after'] as const) {
-    test(`${security}: a reconnect during a slow token, composed ${order} the files`, async () => {
+    test(`${security}: after a reconnect during a slow token that is composed ${order} the files, the call has the files`, async () => {
       const address = freshAddress();
       const { server } = await serve(receiving, { security, address });
       const { client, connections } = await watchedClient(address, security);
@@ -119,7 +119,7 @@ for (const security of SECURITIES) {
     });
   }
 
-  test(`${security}: a connection that dies between the metadata of a call and its stream: a retry has the files`, async () => {
+  test(`${security}: when the connection of a call dies before its stream starts, a retry has the files`, async () => {
     const { address } = await serve(receiving, { security });
     const { client, connections } = await watchedClient(address, security, RETRY);
     await ready(client);
@@ -131,7 +131,7 @@ for (const security of SECURITIES) {
     await sent;
   });
 
-  test(`${security}: a connection that dies there, without a retry: UNAVAILABLE, as ever, and nothing was sent`, async () => {
+  test(`${security}: without retries, a call whose connection dies before its stream starts fails with UNAVAILABLE and sends nothing`, async () => {
     const { address } = await serve(receiving, { security });
     const { client, connections } = await watchedClient(address, security);
     await ready(client);
@@ -144,7 +144,7 @@ for (const security of SECURITIES) {
   });
 }
 
-test('a call that waits for a server takes its files along when it comes', async () => {
+test('A call that waits for a server sends its files when the server is there', async () => {
   const address = freshAddress();
   const { client } = await watchedClient(address);
   const fds = grpcfd.callCredentials();
@@ -155,7 +155,7 @@ test('a call that waits for a server takes its files along when it comes', async
   await sent;
 });
 
-test('a deadline that passes without a connection: the file is let go of, and was not sent', async () => {
+test('A deadline that passes without a connection releases the file, which has not been sent', async () => {
   const { client } = await watchedClient(freshAddress());
   const file = newFile('nowhere');
   const fds = grpcfd.callCredentials();
@@ -167,7 +167,7 @@ test('a deadline that passes without a connection: the file is let go of, and wa
   assert.equal(copiesOf(file), 1);
 });
 
-test('a call that is cancelled before it got a connection lets go of its file', async () => {
+test('A call that is cancelled before it got a connection releases its file', async () => {
   const { client } = await watchedClient(freshAddress());
   const file = newFile('nowhere');
   const fds = grpcfd.callCredentials();
@@ -179,7 +179,7 @@ test('a call that is cancelled before it got a connection lets go of its file', 
   assert.equal(copiesOf(file), 1);
 });
 
-test('a call without a server fails at once, and lets go of its file', async () => {
+test('A call without a server fails at once and releases its file', async () => {
   const { client } = await watchedClient(freshAddress());
   const file = newFile('nowhere');
   const fds = grpcfd.callCredentials();
@@ -189,7 +189,7 @@ test('a call without a server fails at once, and lets go of its file', async () 
   assert.equal(copiesOf(file), 1);
 });
 
-test('the first response headers of a stream let go of what was attached, its end of what came for it', async () => {
+test('The first response headers of a stream release its attachments, and its end closes its received descriptors', async () => {
   const received = new Gate();
   const finish = new Gate();
   const { address } = await serve({
@@ -215,7 +215,7 @@ test('the first response headers of a stream let go of what was attached, its en
   while (copiesOf(file) > 1) await new Promise((resolve) => setImmediate(resolve));
 });
 
-test('a file that two calls carry is kept until no attempt of either can follow', async () => {
+test('A file that two calls carry is kept until neither call can have another attempt', async () => {
   const gates = [new Gate(), new Gate()];
   const { address } = await serve({
     unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>) => {
@@ -239,7 +239,7 @@ test('a file that two calls carry is kept until no attempt of either can follow'
   }
 });
 
-test('what is sent on a connection that has closed is refused, and closed', async () => {
+test('A descriptor that is sent on a closed connection is refused, and its duplicate is closed', async () => {
   const { address } = await serve(receiving);
   const { client, connections } = await watchedClient(address);
   await ready(client);

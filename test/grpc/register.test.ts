@@ -6,7 +6,7 @@ import { temporaryDirectory } from '../support/temporary.js';
 
 trackDescriptors();
 
-test("with 'grpcfd/register', every grpc.Server of the process honours serverCredentials()", async () => {
+test("After importing 'grpcfd/register', every grpc.Server of the process supports serverCredentials()", async () => {
   const result = await runFixture('./fixtures/registered.js', import.meta.url, [temporaryDirectory()]);
   assert.deepEqual(result, { code: 0, signal: null, stdout: 'passed\n', stderr: '' });
 });

@@ -54,7 +54,7 @@ for (const security of SECURITIES) {
   }
 }
 
-test('a call whose attempts all fail lets go of its files', async () => {
+test('A call whose attempts all fail releases its files', async () => {
   const { address } = await serve({ unary: grpcfd.handler(() => Promise.reject(unavailable)) });
   const client = await dial(address, { clientOptions: RETRY });
   const fds = grpcfd.callCredentials();
@@ -63,7 +63,7 @@ test('a call whose attempts all fail lets go of its files', async () => {
   await sent;
 });
 
-test('a stream that the server refuses is tried again, with the files', async () => {
+test('A stream that the server refuses is tried again with the files', async () => {
   let attempts = 0;
   const { address } = await serve({
     unary: (call, callback) => {
@@ -86,7 +86,7 @@ test('a stream that the server refuses is tried again, with the files', async ()
   await sent;
 });
 
-test('every hedge has the files', async () => {
+test('Every hedged attempt of a call has the files', async () => {
   const contents: string[] = [];
   let allHere = () => {};
   const three = new Promise<void>((resolve) => {
@@ -108,7 +108,7 @@ test('every hedge has the files', async () => {
   await sent;
 });
 
-test('a file that is sent while an attempt runs goes with it, and with the next one', async () => {
+test('A file that is sent while an attempt runs travels with that attempt and with the next one', async () => {
   const contents: string[] = [];
   const { address } = await serve({
     bidi: grpcfd.handler(async (call: grpc.ServerDuplexStream<Message, Message>, fds) => {

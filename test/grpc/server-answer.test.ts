@@ -21,7 +21,7 @@ function sameFile(fd: number) {
 }
 
 for (const security of SECURITIES) {
-  test(`${security}: of a server of this package, each of many names for one file stays good`, async () => {
+  test(`${security}: a file that a server of this package sends many times can be received by each of its references`, async () => {
     const fd = fileWith('the same');
     const { address } = await serve(sameFile(fd), { security });
     const client = await dial(address, { security });
@@ -39,7 +39,7 @@ for (const security of SECURITIES) {
   });
 }
 
-test('also where the calls run at a time, on a connection that none has used before', async () => {
+test('A file that a server sends in several calls at a time can be received by each reference, also on a new connection', async () => {
   const fd = fileWith('the same');
   const { address } = await serve(sameFile(fd));
   const client = await dial(address);
@@ -81,7 +81,7 @@ function seenBy(
 }
 
 for (const outcome of ['a reply', 'an error']) {
-  test(`neither a user nor a client without call credentials sees the answer, with ${outcome}`, async () => {
+  test(`The metadata key of the server is not shown to users or sent to clients without call credentials, with ${outcome}`, async () => {
     const { address } = await serve({
       unary: grpcfd.handler(() => {
         if (outcome === 'an error') throw new Error('no');
@@ -99,7 +99,7 @@ for (const outcome of ['a reply', 'an error']) {
   });
 }
 
-test('also not with a method that the server does not have', async () => {
+test('The metadata key of the server is not shown to users in a call of a method that does not exist', async () => {
   const { address } = await serve({});
   const client = await dial(address);
   using fds = grpcfd.callCredentials();

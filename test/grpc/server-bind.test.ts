@@ -48,7 +48,7 @@ const ADDRESSES: Record<string, (path: string) => string> = {
 };
 
 for (const [form, addressOf] of Object.entries(ADDRESSES)) {
-  test(`binds and dials ${form}`, async () => {
+  test(`A server binds ${form}, and a client dials it`, async () => {
     const path = join(temporaryDirectory(), 's.sock');
     const address = addressOf(path);
     const server = newServer();
@@ -61,7 +61,7 @@ for (const [form, addressOf] of Object.entries(ADDRESSES)) {
   });
 }
 
-test('an abstract name is exactly what was asked for, for whoever else dials or binds it', async () => {
+test('An abstract name is used exactly as given, so that other programs can dial it and cannot bind it', async () => {
   const name = `grpcfd-exact-${process.pid}`;
   const server = newServer();
   await bind(server, `unix-abstract:${name}`, grpcfd.serverCredentials());
@@ -72,7 +72,7 @@ test('an abstract name is exactly what was asked for, for whoever else dials or 
   await shutDown(server);
 });
 
-test('an abstract name can be dialled again after the server has restarted', async () => {
+test('An abstract name can be dialled again after its server has restarted', async () => {
   const address = `unix-abstract:grpcfd-restart-${process.pid}`;
   for (let round = 0; round < 3; round++) {
     const server = newServer();
@@ -82,12 +82,12 @@ test('an abstract name can be dialled again after the server has restarted', asy
   }
 });
 
-test('nobody at an abstract name is UNAVAILABLE', async () => {
+test('A call to an abstract name without a server fails with UNAVAILABLE', async () => {
   const client = await dial(`unix-abstract:grpcfd-nobody-${process.pid}`);
   await assert.rejects(client.unary({}), { code: grpc.status.UNAVAILABLE, message: /ECONNREFUSED/ });
 });
 
-test('TCP, and stock credentials on a unix socket, are served as ever', async () => {
+test('The server also serves TCP, and unix sockets with stock credentials', async () => {
   const server = newServer();
   const port = await bind(server, 'localhost:0', grpcfd.serverCredentials());
   const address = freshAddress();
@@ -100,7 +100,7 @@ test('TCP, and stock credentials on a unix socket, are served as ever', async ()
   await shutDown(server);
 });
 
-test('several addresses, and one of them twice', async () => {
+test('A server can bind several addresses, and refuses to bind one of them twice', async () => {
   const server = newServer();
   const addresses = [freshAddress(), freshAddress()];
   for (const address of [...addresses, ...addresses]) await bind(server, address, grpcfd.serverCredentials());
@@ -111,7 +111,7 @@ test('several addresses, and one of them twice', async () => {
   await shutDown(server);
 });
 
-test('an address in use is refused, and its owner is not disturbed', async () => {
+test('Binding an address in use fails and does not disturb its owner', async () => {
   const address = freshAddress();
   const owner = newServer();
   await bind(owner, address, grpcfd.serverCredentials());
@@ -122,7 +122,7 @@ test('an address in use is refused, and its owner is not disturbed', async () =>
   await shutDown(owner);
 });
 
-test('what cannot be bound says why', async () => {
+test('Binding an invalid address fails with an error that gives the reason', async () => {
   const directory = temporaryDirectory();
   const server = newServer();
   assert.match((await bindError(server, `unix:${directory}/missing/s`)).message, /ENOENT/);
@@ -134,7 +134,7 @@ test('what cannot be bound says why', async () => {
   await shutDown(server);
 });
 
-test('a socket file that nobody listens on is replaced', async () => {
+test('Binding replaces a socket file on which no process listens', async () => {
   const path = join(temporaryDirectory(), 'stale');
   const fd = native.bindUnix(Buffer.from(path));
   native.close(fd);
@@ -145,7 +145,7 @@ test('a socket file that nobody listens on is replaced', async () => {
   await shutDown(server);
 });
 
-test('a stock server on a path is not replaced, and a stock server finds ours in use', async () => {
+test('This package cannot bind a path on which a stock server listens, and a stock server cannot bind a path of this package', async () => {
   const path = join(temporaryDirectory(), 'taken');
   const stock = createServer().listen(path);
   await once(stock, 'listening');
@@ -156,7 +156,7 @@ test('a stock server on a path is not replaced, and a stock server finds ours in
   await shutDown(server);
 });
 
-test('the socket file has the mode asked for', async () => {
+test('The socket file has the requested mode', async () => {
   const directory = join(temporaryDirectory(), 'open');
   mkdirSync(directory);
   chmodSync(directory, 0o777);
@@ -166,7 +166,7 @@ test('the socket file has the mode asked for', async () => {
   await shutDown(server);
 });
 
-test('a stock grpc.Server refuses these credentials, and says what to do', async () => {
+test('A stock grpc.Server refuses serverCredentials() with an error that says what to do', async () => {
   const server = new grpc.Server();
   for (const credentials of [
     grpcfd.serverCredentials(),
@@ -182,7 +182,7 @@ test('a stock grpc.Server refuses these credentials, and says what to do', async
   server.forceShutdown();
 });
 
-test('connections injected with these credentials are served, without descriptors', async () => {
+test('Connections that are injected with serverCredentials() are served without descriptors', async () => {
   const server = new grpcfd.Server();
   server.addService(testService, {
     unary: (call: object, callback: grpc.sendUnaryData<unknown>) => {
@@ -203,7 +203,7 @@ test('connections injected with these credentials are served, without descriptor
   server.forceShutdown();
 });
 
-test('what comes for a method that nobody serves is closed with its call', async () => {
+test('Descriptors of a call to a method that does not exist are closed when the call ends', async () => {
   const connections: grpcfd.FdConnection[] = [];
   const server = new grpcfd.Server();
   const address = freshAddress();

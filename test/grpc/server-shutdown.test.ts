@@ -101,11 +101,11 @@ async function settlesSoon(promise: Promise<unknown>): Promise<boolean> {
 }
 
 const scenarios: Record<string, (subject: Subject) => Promise<unknown>> = {
-  async 'tryShutdown without connections'({ server }) {
+  async 'tryShutdown ends without connections'({ server }) {
     await shutDown(server);
   },
 
-  async 'tryShutdown waits for open calls, and serves nobody else'(subject) {
+  async 'tryShutdown waits for open calls, and refuses new calls'(subject) {
     const [client, other] = [await subject.dial(), await subject.dial()];
     const { call, status } = await openCall(client);
     const stopped = shutDown(subject.server);
@@ -119,7 +119,7 @@ const scenarios: Record<string, (subject: Subject) => Promise<unknown>> = {
     return { fileExists, refused, early, code };
   },
 
-  async 'tryShutdown with idle connections'(subject) {
+  async 'tryShutdown closes idle connections'(subject) {
     const clients = [await subject.dial(), await subject.dial()];
     for (const client of clients) await client.unary({});
     const before = await subject.connections();
@@ -127,7 +127,7 @@ const scenarios: Record<string, (subject: Subject) => Promise<unknown>> = {
     return { before, after: await subject.connections() };
   },
 
-  async 'forceShutdown with an open call'(subject) {
+  async 'forceShutdown ends an open call'(subject) {
     const { status } = await openCall(await subject.dial());
     subject.server.forceShutdown();
     const fileExists = subject.fileExists;
@@ -137,7 +137,7 @@ const scenarios: Record<string, (subject: Subject) => Promise<unknown>> = {
     return { fileExists, ended: [grpc.status.CANCELLED, grpc.status.UNAVAILABLE].includes(code) };
   },
 
-  async 'forceShutdown during tryShutdown'(subject) {
+  async 'forceShutdown ends a tryShutdown that waits'(subject) {
     const { status } = await openCall(await subject.dial());
     const stopped = shutDown(subject.server);
     const early = await settlesSoon(stopped);
@@ -146,7 +146,7 @@ const scenarios: Record<string, (subject: Subject) => Promise<unknown>> = {
     return { early, ok: (await status).code === grpc.status.OK };
   },
 
-  async 'unbind lets open calls end, and takes no new connection'(subject) {
+  async 'unbind lets open calls end, and accepts no new connection'(subject) {
     const [client, other] = [await subject.dial(), await subject.dial()];
     const { call, status } = await openCall(client);
     subject.server.unbind(subject.address);
@@ -158,7 +158,7 @@ const scenarios: Record<string, (subject: Subject) => Promise<unknown>> = {
     return { fileExists, refused, code };
   },
 
-  async 'binding again after unbind'(subject) {
+  async 'an address can be bound again after unbind'(subject) {
     subject.server.unbind(subject.address);
     await subject.bind();
     await (await subject.dial()).unary({});
@@ -174,7 +174,7 @@ const scenarios: Record<string, (subject: Subject) => Promise<unknown>> = {
     return { ended: code !== grpc.status.OK, fileExists: subject.fileExists };
   },
 
-  async 'connections are counted'(subject) {
+  async 'getConnections counts the connections'(subject) {
     const clients = [await subject.dial(), await subject.dial(), await subject.dial()];
     for (const client of clients) await client.unary({});
     const before = await subject.connections();
@@ -191,7 +191,7 @@ const scenarios: Record<string, (subject: Subject) => Promise<unknown>> = {
 
 for (const security of ['plaintext', 'TLS'] as Security[]) {
   for (const [name, scenario] of Object.entries(scenarios)) {
-    test(`${security}: ${name}, as in stock`, async () => {
+    test(`${security}: as with a stock server, ${name}`, async () => {
       const outcomes: unknown[] = [];
       for (const ours of [false, true]) {
         const subject = new Subject(ours, security);
@@ -202,7 +202,7 @@ for (const security of ['plaintext', 'TLS'] as Security[]) {
     });
   }
 
-  test(`${security}: without channelz, forceShutdown stops listening and leaves connections alone, as in stock`, async () => {
+  test(`${security}: as with a stock server, forceShutdown without channelz stops listening and leaves connections open`, async () => {
     for (const ours of [false, true]) {
       const subject = new Subject(ours, security, { 'grpc.enable_channelz': 0 });
       await subject.bind();
@@ -222,7 +222,7 @@ for (const security of ['plaintext', 'TLS'] as Security[]) {
     'an idle connection': { 'grpc.max_connection_idle_ms': 50 },
   };
   for (const [what, serverOptions] of Object.entries(options)) {
-    test(`${security}: ${what} is closed, and the client gets another`, async () => {
+    test(`${security}: ${what} is closed, and the client makes a new connection`, async () => {
       const subject = new Subject(true, security, serverOptions);
       await subject.bind();
       const client = await subject.dial();
@@ -233,7 +233,7 @@ for (const security of ['plaintext', 'TLS'] as Security[]) {
     });
   }
 
-  test(`${security}: keepalive pings keep a connection that answers`, async () => {
+  test(`${security}: keepalive pings do not close a connection that answers them`, async () => {
     const subject = new Subject(true, security, {
       'grpc.keepalive_time_ms': 5,
       'grpc.keepalive_timeout_ms': 1_000,

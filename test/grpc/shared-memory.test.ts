@@ -28,7 +28,7 @@ async function receive(client: TestClient, act: string): Promise<grpcfd.Received
   return fds.recvFile(String(file));
 }
 
-test('memory of another process, which can neither cut it short nor, once it is sealed, change it', async () => {
+test('A receiver maps memory that the sending process cannot truncate and, once it is sealed, cannot change', async () => {
   const { client, kill } = await dialMemoryServer();
   const outcome = async (act: string) => (await client.unary({ act }))['outcome'];
   await using file = await receive(client, 'send');
@@ -58,7 +58,7 @@ test('memory of another process, which can neither cut it short nor, once it is 
   );
 });
 
-test('memory that the other process could cut short is refused', async () => {
+test('Memory that the sending process could truncate is refused', async () => {
   const { client } = await dialMemoryServer();
   await using file = await receive(client, 'sendUnsealed');
   assert.throws(() => file.map(), { reason: 'ERR_GRPCFD_NOT_MAPPABLE', code: 9, details: /F_SEAL_SHRINK/ });

@@ -22,7 +22,7 @@ async function newSession(): Promise<http2.ServerHttp2Session> {
   return session;
 }
 
-test('Node drops the callback of close() on a session that is destroyed and not closed yet', async () => {
+test('Node drops the callback of close() on a session that has been destroyed and has not closed yet', async () => {
   const session = await newSession();
   let told = false;
   session.destroy();
@@ -34,7 +34,7 @@ test('Node drops the callback of close() on a session that is destroyed and not 
   assert.equal(told, false);
 });
 
-test('a shutdown ends that begins when a connection has been destroyed, and has not closed yet', async () => {
+test('A shutdown ends when it begins between the destruction and the close of a connection', async () => {
   const server = new grpcfd.Server();
   server.addService({ unary: testService.unary }, { unary: grpcfd.handler(() => ({})) });
   const address = freshAddress();

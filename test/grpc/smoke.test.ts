@@ -10,7 +10,7 @@ trackDescriptors();
 
 for (const security of SECURITIES) {
   for (const name of ['url', 'ref'] as const) {
-    test(`${security}: a file goes with a call by its ${name}, and another comes back`, async () => {
+    test(`${security}: a call sends a file by its ${name}, and its reply brings another file`, async () => {
       const question = fileWith('from the client');
       const answer = fileWith('from the server');
       defer(() => closeSync(question));

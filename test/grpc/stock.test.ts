@@ -1,4 +1,4 @@
-// A stock peer is served, and served by, as if this package were not there.
+// Calls between this package and a stock peer work as calls between two stock peers.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
@@ -67,7 +67,7 @@ for (const security of SECURITIES) {
   for (const ours of ['server', 'client'] as const) {
     const who = ours === 'server' ? 'a stock client with our server' : 'our client with a stock server';
 
-    test(`${security}: ${who}: all four kinds of calls`, async () => {
+    test(`${security}: ${who} completes calls of all four kinds`, async () => {
       const client = await pair(ours, security);
       assert.deepEqual(await client.unary({ value: 1 }), { value: 1 });
       const { call, reply } = client.clientStream();
@@ -81,14 +81,14 @@ for (const security of SECURITIES) {
       assert.deepEqual(await collect(bidi), [1, 2, 3]);
     });
 
-    test(`${security}: ${who}: big messages, and many at a time`, async () => {
+    test(`${security}: ${who} exchanges big messages, and many at a time`, async () => {
       const client = await pair(ours, security);
       // grpc-js 1.13.0 refuses more than 10 MB at a time on Node 22 and later, also with stock at both ends.
       const replies = await Promise.all(Array.from({ length: 8 }, (_, id) => client.unary({ id, BIG })));
       for (const [id, reply] of replies.entries()) assert.deepEqual(reply, { id, BIG });
     });
 
-    test(`${security}: ${who}: errors, cancellation and deadlines`, async () => {
+    test(`${security}: ${who} reports errors, cancellation and deadlines`, async () => {
       const client = await pair(ours, security);
       const status = { code: grpc.status.NOT_FOUND, details: 'nothing ünder that näme' };
       await assert.rejects(client.unary(status), status);
@@ -105,7 +105,7 @@ for (const security of SECURITIES) {
   }
 }
 
-test('a handler waits for descriptors of a stock client for as long as it is told to', async () => {
+test('A handler gets an error when it receives a descriptor from a stock client', async () => {
   const server = new grpcfd.Server();
   let sent: Promise<void> | undefined;
   server.addService(testService, {
@@ -129,7 +129,7 @@ test('a handler waits for descriptors of a stock client for as long as it is tol
   await sent;
 });
 
-test('a stock server takes no notice of descriptors, and a client waits for them in vain', async () => {
+test('A stock server ignores descriptors, and a client that waits for descriptors from it gets an error', async () => {
   const client = await pair('client', 'plaintext');
   const fds = grpcfd.callCredentials();
   const { sent, ref } = fds.sendFd(0);

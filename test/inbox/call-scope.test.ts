@@ -28,7 +28,7 @@ describe('CallScope', () => {
     return file;
   };
 
-  test('looks among its own first, then among what no call claims, and never at those of another', () => {
+  test('A call takes its own descriptors first, then unclaimed ones, and never those of another call', () => {
     const [first, second] = [inbox.openCall(), inbox.openCall()];
     arrive('of the first', 1);
     arrive('of the second', 1);
@@ -51,7 +51,7 @@ describe('CallScope', () => {
     assert.equal(take(sequence(3, 1), first), 'of none');
   });
 
-  test('gives the newest of its own to a URL', () => {
+  test('A take by URL gives the newest descriptor of the call', () => {
     const scope = inbox.openCall();
     arrive('read end', 1);
     arrive('write end', 1);
@@ -60,7 +60,7 @@ describe('CallScope', () => {
     assert.equal(take(sequence(1, 1), scope), 'read end');
   });
 
-  test('names what it claimed, in the order of its claims', () => {
+  test('A call lists its claimed descriptors in the order of its claims', () => {
     const scope = inbox.openCall();
     assert.deepEqual(scope.received(), []);
     arrive('a', 1);
@@ -72,7 +72,7 @@ describe('CallScope', () => {
     assert.deepEqual(scope.received(), []);
   });
 
-  test('leaves out entries that are not right, and fails only the take that asks for one', () => {
+  test('A call skips invalid entries, and fails only takes that ask for one of them', () => {
     const [other, scope] = [inbox.openCall(), inbox.openCall()];
     arrive('a', 1);
     arrive('b', 2);
@@ -85,7 +85,7 @@ describe('CallScope', () => {
     assert.throws(() => take(sequence(77, 1), scope), { reason: 'ERR_GRPCFD_NOT_FOUND' });
   });
 
-  test('claims at most maxFdsPerCall; the rest stays unclaimed', () => {
+  test('A call claims at most maxFdsPerCall descriptors, and the others stay unclaimed', () => {
     const scope = inbox.openCall();
     for (let number = 1; number <= 6; number++) {
       arrive(`${number}`, number);
@@ -96,7 +96,7 @@ describe('CallScope', () => {
     assert.equal(take(sequence(6, 6), scope), '6');
   });
 
-  test('limits and hold time spare what it claimed', () => {
+  test('maxHeldFds and holdMs do not close claimed descriptors', () => {
     const scope = inbox.openCall();
     arrive('claimed', 1);
     scope.claim([sequence(1, 1)]);
@@ -109,7 +109,7 @@ describe('CallScope', () => {
     assert.equal(take(inode(1), scope), 'claimed');
   });
 
-  test('its end closes what it claimed, and fails its waits only', () => {
+  test('The end of a call closes its claimed descriptors, and fails only its own receives', () => {
     const [scope, other] = [inbox.openCall(), inbox.openCall()];
     const [own, others, none] = [new RecordingWaiter(), new RecordingWaiter(), new RecordingWaiter()];
     arrive('a', 1);
@@ -134,7 +134,7 @@ describe('CallScope', () => {
     });
   });
 
-  test('after its end it takes, waits and claims nothing', () => {
+  test('A call that has ended takes, waits for and claims nothing', () => {
     const scope = inbox.openCall();
     arrive('a', 1);
     scope.end();
@@ -146,7 +146,7 @@ describe('CallScope', () => {
     });
   });
 
-  test('a waiter may end its own call while it is served', () => {
+  test('The callback of a receive may end its own call', () => {
     const scope = inbox.openCall();
     const second = new RecordingWaiter();
     inbox.wait(inode(1), new RecordingWaiter(() => scope.end()), scope);

@@ -25,7 +25,7 @@ function setUp(limits: Partial<InboxLimits> = {}) {
 const reason = (expected: string, details = /./) => ({ name: 'GrpcFdError', reason: expected, details });
 
 describe('take by inode', () => {
-  test('gives a duplicate and keeps what is held, as often as it is asked', () => {
+  test('Each take by inode gives a duplicate, and the held descriptor stays', () => {
     const { table, inbox, arrive } = setUp();
     arrive(['a', 1]);
     const first = inbox.take(inode(1));
@@ -35,14 +35,14 @@ describe('take by inode', () => {
     assert.equal(inbox.stats().heldFds, 1);
   });
 
-  test('is undefined for what is not here', () => {
+  test('A take by inode gives undefined for an inode that has not arrived', () => {
     const { arrive, take } = setUp();
     arrive(['a', 1]);
     assert.equal(take(inode(2)), undefined);
     assert.equal(take({ kind: 'inode', inode: '8/1' }), undefined);
   });
 
-  test('gives the newest of an inode', () => {
+  test('A take by inode gives the newest descriptor of the inode', () => {
     const { inbox, arrive, take } = setUp();
     inbox.exactPeer = true;
     arrive(['old', 1], ['other', 2]);
@@ -51,7 +51,7 @@ describe('take by inode', () => {
     assert.equal(take(sequence(1, 1)), 'old');
   });
 
-  test('tells 64-bit inodes apart that doubles do not', () => {
+  test('A take by inode tells 64-bit inodes apart that are equal as doubles', () => {
     const { table, inbox } = setUp();
     const [one, next] = [`1/${2n ** 53n}`, `1/${2n ** 53n + 1n}`];
     inbox.arrive([
@@ -62,7 +62,7 @@ describe('take by inode', () => {
     assert.equal(table.files.get(fd ?? 0), 'a');
   });
 
-  test('reports a failing duplicate with its cause, and keeps what is held', () => {
+  test('A take whose duplicate fails throws with the cause, and the held descriptor stays', () => {
     const { table, inbox, arrive, take } = setUp();
     arrive(['a', 1]);
     table.failures = 1;
@@ -75,7 +75,7 @@ describe('take by inode', () => {
 });
 
 describe('take by sequence number', () => {
-  test('counts from 1 in the order of arrival, over all arrivals', () => {
+  test('Sequence numbers count from 1 in the order of arrival, over all messages', () => {
     const { take, arrive, inbox } = setUp();
     inbox.exactPeer = true;
     arrive(['a', 1], ['b', 1]);
@@ -86,7 +86,7 @@ describe('take by sequence number', () => {
     );
   });
 
-  test('needs no inode', () => {
+  test('A take by sequence number works without an inode', () => {
     const { take, arrive } = setUp();
     arrive(['a', 1]);
     assert.equal(take({ kind: 'sequence', sequence: 1 }), 'a');
@@ -95,17 +95,22 @@ describe('take by sequence number', () => {
   const refused: [name: string, DescriptorName, reason: string, details: RegExp][] = [
     ['did not arrive', sequence(3, 1), 'ERR_GRPCFD_NOT_FOUND', /did not arrive: only 2 came/],
     ['is 0', sequence(0, 1), 'ERR_GRPCFD_NOT_FOUND', /was not sent/],
-    ['is no integer', sequence(1.5, 1), 'ERR_GRPCFD_NOT_FOUND', /./],
-    ['is another inode', sequence(1, 2), 'ERR_GRPCFD_REFERENCE_MISMATCH', /inode:\/\/7\/2.*inode:\/\/7\/1/],
+    ['is not an integer', sequence(1.5, 1), 'ERR_GRPCFD_NOT_FOUND', /./],
     [
-      'is another device',
+      'names another inode',
+      sequence(1, 2),
+      'ERR_GRPCFD_REFERENCE_MISMATCH',
+      /inode:\/\/7\/2.*inode:\/\/7\/1/,
+    ],
+    [
+      'names another device',
       { kind: 'sequence', sequence: 1, inode: '8/1' },
       'ERR_GRPCFD_REFERENCE_MISMATCH',
       /inode:\/\/8\/1.*inode:\/\/7\/1/,
     ],
   ];
   for (const [name, ref, expected, details] of refused) {
-    test(`fails at once for a number that ${name}`, () => {
+    test(`A take by sequence number fails at once for a number that ${name}`, () => {
       const { inbox, arrive } = setUp();
       arrive(['a', 1], ['b', 2]);
       assert.throws(() => inbox.take(ref), reason(expected, details));
@@ -114,7 +119,7 @@ describe('take by sequence number', () => {
 });
 
 describe('waits', () => {
-  test('one arrival serves every waiter of its inode, each with a duplicate of its own', () => {
+  test('One descriptor settles every receive that waits for its inode, each with its own duplicate', () => {
     const { table, inbox, arrive } = setUp();
     const scope = inbox.openCall();
     const waiters = [new RecordingWaiter(), new RecordingWaiter(), new RecordingWaiter()];
@@ -137,7 +142,7 @@ describe('waits', () => {
     assert.ok(waiters.every(({ settlements }) => settlements === 1));
   });
 
-  test('a failing duplicate fails that waiter only', () => {
+  test('A duplicate that fails rejects only the receive that it was for', () => {
     const { table, inbox, arrive, take } = setUp();
     const [first, second] = [new RecordingWaiter(), new RecordingWaiter()];
     inbox.wait(inode(1), first);
@@ -149,7 +154,7 @@ describe('waits', () => {
     assert.equal(take(inode(1)), 'a');
   });
 
-  test('a withdrawn one is not called, and makes room', () => {
+  test('A receive that was withdrawn is not called, and leaves room for another one', () => {
     const { inbox, arrive } = setUp({ maxPendingReceives: 1 });
     const waiter = new RecordingWaiter();
     const withdraw = inbox.wait(inode(1), waiter);
@@ -163,7 +168,7 @@ describe('waits', () => {
     assert.equal(waiter.settlements, 0);
   });
 
-  test('one that is withdrawn while its descriptor is on the way gets none, and none leaks', () => {
+  test('A receive that is withdrawn during the delivery gets no descriptor, and none leaks', () => {
     const { table, inbox, arrive } = setUp();
     const second = new RecordingWaiter();
     let withdrawSecond = (): void => {};
@@ -174,7 +179,7 @@ describe('waits', () => {
     assert.deepEqual(table.openFiles, ['a', 'a']);
   });
 
-  test('one that is withdrawn while others fail is not called', () => {
+  test('A receive that is withdrawn while others fail is not called', () => {
     const { inbox } = setUp();
     const second = new RecordingWaiter();
     let withdrawSecond = (): void => {};
@@ -184,7 +189,7 @@ describe('waits', () => {
     assert.equal(second.settlements, 0);
   });
 
-  test('a waiter may close the inbox, and take and wait again', () => {
+  test('The callback of a receive may close the inbox, take and wait again', () => {
     const { table, inbox, arrive, take } = setUp();
     const error = someError();
     const again = new RecordingWaiter();
@@ -211,7 +216,7 @@ describe('waits', () => {
 });
 
 describe('lost descriptors', () => {
-  test('fail every wait, now and later', () => {
+  test('Lost descriptors fail all receives that wait or will wait', () => {
     const { inbox } = setUp();
     const waiter = new RecordingWaiter();
     inbox.wait(inode(1), waiter);
@@ -221,7 +226,7 @@ describe('lost descriptors', () => {
     assert.equal(waiter.settlements, 1);
   });
 
-  test('break the numbers behind them for good, and neither those before nor inodes', () => {
+  test('Lost descriptors invalidate later sequence numbers for good, and neither earlier ones nor inodes', () => {
     const { inbox, arrive, take } = setUp();
     arrive(['a', 1]);
     inbox.lose();
@@ -238,7 +243,7 @@ describe('lost descriptors', () => {
 });
 
 describe('limits', () => {
-  test('above maxHeldFds the least recently used goes', () => {
+  test('Above maxHeldFds, the least recently used descriptor is closed', () => {
     const { clock, inbox, arrive, take } = setUp({ maxHeldFds: 2 });
     arrive(['a', 1], ['b', 2]);
     assert.equal(take(inode(1)), 'a');
@@ -261,7 +266,7 @@ describe('limits', () => {
     );
   });
 
-  test('what has just come is spared for a second, up to eight times maxHeldFds', () => {
+  test('Descriptors that have just arrived may exceed maxHeldFds eightfold for a second', () => {
     const { clock, inbox, arrive } = setUp({ maxHeldFds: 2 });
     arrive(...Array.from({ length: 20 }, (_, index): [string, number] => [`${index}`, index]));
     assert.equal(inbox.stats().heldFds, 16);
@@ -274,7 +279,7 @@ describe('limits', () => {
     assert.equal(clock.timers, 1);
   });
 
-  test('a waiter is served even by what the limit closes at once', () => {
+  test('A waiting receive gets its descriptor even if the limit closes the held one at once', () => {
     const { table, inbox, arrive } = setUp({ maxHeldFds: 1 });
     const waiter = new RecordingWaiter();
     inbox.wait(inode(1), waiter);
@@ -287,7 +292,7 @@ describe('limits', () => {
     assert.equal(table.files.size, 9);
   });
 
-  test('what was not used for holdMs goes, with one timer and none while nothing is held', () => {
+  test('A descriptor that was not used for holdMs is closed, by one timer that runs only while descriptors are held', () => {
     const { table, clock, inbox, arrive, take } = setUp({ holdMs: 1000 });
     assert.equal(clock.timers, 0);
     arrive(['a', 1], ['b', 2]);
@@ -306,7 +311,7 @@ describe('limits', () => {
     assert.equal(inbox.stats().expiredFds, 3);
   });
 
-  test('the timer that a claimed one leaves behind is good for the next, and ends', () => {
+  test('The timer of a descriptor that was claimed serves the next descriptor, and ends', () => {
     const { table, clock, inbox, arrive } = setUp({ holdMs: 1000 });
     arrive(['claimed', 1]);
     const scope = inbox.openCall();
@@ -326,7 +331,7 @@ describe('limits', () => {
     assert.deepEqual(table.openFiles, ['claimed', 'last']);
   });
 
-  test('Infinity switches each of them off', () => {
+  test('Infinity switches each limit off', () => {
     const { clock, inbox, arrive } = setUp({
       maxHeldFds: Number.POSITIVE_INFINITY,
       holdMs: Number.POSITIVE_INFINITY,
@@ -336,7 +341,7 @@ describe('limits', () => {
     assert.equal(inbox.stats().heldFds, 2000);
   });
 
-  test('a holdMs longer than a timer takes is kept all the same', () => {
+  test('A holdMs above the longest delay of a timer is observed', () => {
     const { clock, inbox, arrive } = setUp({ holdMs: 2 ** 32 });
     arrive(['a', 1]);
     clock.advance(2 ** 32 - 1);
@@ -346,7 +351,7 @@ describe('limits', () => {
   });
 
   for (const value of [0, -1, 1.5, Number.NaN, Number.NEGATIVE_INFINITY, '5' as unknown as number]) {
-    test(`a limit of ${String(value)} (${typeof value}) is refused`, () => {
+    test(`A limit of ${String(value)} (${typeof value}) is refused`, () => {
       assert.throws(() => resolveLimits({ maxHeldFds: value }), {
         ...reason('ERR_GRPCFD_INVALID_ARGUMENT', /^maxHeldFds must be/),
         code: 3,
@@ -354,7 +359,7 @@ describe('limits', () => {
     });
   }
 
-  test('a limit that is left out, or undefined, is the default', () => {
+  test('A limit that is omitted or undefined has its default', () => {
     assert.deepEqual(resolveLimits({ maxHeldFds: 5, holdMs: undefined }), {
       maxHeldFds: 5,
       maxFdsPerCall: 1024,
@@ -365,7 +370,7 @@ describe('limits', () => {
 });
 
 describe('a second descriptor of an inode', () => {
-  test('replaces those from before the last call, while the peer is not known to be exact', () => {
+  test('A second descriptor of an inode replaces those from before the last call, while the peer is not known to be exact', () => {
     const { table, inbox, arrive, take } = setUp();
     for (let call = 1; call <= 50; call++) {
       arrive([`refresh ${call}`, 1]);
@@ -376,7 +381,7 @@ describe('a second descriptor of an inode', () => {
     assert.equal(take(inode(1)), 'refresh 50');
   });
 
-  test('replaces those from before the last take by URL', () => {
+  test('A second descriptor of an inode replaces those from before the last take by URL', () => {
     const { table, arrive, take } = setUp();
     for (let reply = 1; reply <= 50; reply++) {
       arrive([`reply ${reply}`, 1]);
@@ -385,7 +390,7 @@ describe('a second descriptor of an inode', () => {
     assert.deepEqual(table.openFiles, ['reply 50']);
   });
 
-  test('keeps both ends of a pipe that come before the first call shows an exact peer', () => {
+  test('Both ends of a pipe stay held when they arrive before the first call shows that the peer is exact', () => {
     const { inbox, arrive, take } = setUp();
     arrive(['read end', 1]);
     arrive(['write end', 1]);
@@ -396,7 +401,7 @@ describe('a second descriptor of an inode', () => {
     assert.equal(take(sequence(2, 1), scope), 'write end');
   });
 
-  test('replaces nothing of an exact peer', () => {
+  test('A second descriptor of an inode replaces nothing when the peer is exact', () => {
     const { inbox, arrive, take } = setUp();
     inbox.exactPeer = true;
     arrive(['read end', 1]);
@@ -407,7 +412,7 @@ describe('a second descriptor of an inode', () => {
 });
 
 describe('close', () => {
-  test('closes all that is held, claimed or not, fails all waits, and stays', () => {
+  test('close() closes all held and claimed descriptors, fails all receives, and is final', () => {
     const { table, clock, inbox, arrive } = setUp();
     const scope = inbox.openCall();
     const waiters = [new RecordingWaiter(), new RecordingWaiter()];

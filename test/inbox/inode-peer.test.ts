@@ -10,7 +10,7 @@ function setUp() {
   return { table, inbox };
 }
 
-test('of a peer that has only inodes for names, nothing but the newest of an inode is held', () => {
+test('For an inode peer, only the newest descriptor of an inode is held', () => {
   const { table, inbox } = setUp();
   inbox.inodePeer = true;
   inbox.arrive([table.arrival('first', 1), table.arrival('other', 2), table.arrival('second', 1)]);
@@ -21,7 +21,7 @@ test('of a peer that has only inodes for names, nothing but the newest of an ino
   assert.equal(inbox.stats().supersededFds, 2);
 });
 
-test('and also of what came before that was known', () => {
+test('Older descriptors of an inode are closed once the peer is known to be an inode peer', () => {
   const { table, inbox } = setUp();
   inbox.exactPeer = true;
   inbox.arrive([table.arrival('first', 1)]);
@@ -33,7 +33,7 @@ test('and also of what came before that was known', () => {
   assert.deepEqual(table.openFiles, ['third']);
 });
 
-test('what a call claimed stays', () => {
+test('A descriptor that a call claimed stays held when an inode peer sends its inode again', () => {
   const { table, inbox } = setUp();
   inbox.inodePeer = true;
   inbox.arrive([table.arrival('claimed', 1)]);

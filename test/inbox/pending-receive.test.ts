@@ -21,7 +21,7 @@ describe('PendingReceive', () => {
     table.files.get(await promise);
   const pending = (): number => first.stats().pendingReceives + second.stats().pendingReceives;
 
-  test('takes what is here already', async () => {
+  test('A receive takes a descriptor that has already arrived', async () => {
     first.arrive([table.arrival('a', 1)]);
     const receiving = new PendingReceive(inode(1));
     receiving.attach(first);
@@ -30,7 +30,7 @@ describe('PendingReceive', () => {
     assert.equal(pending(), 0);
   });
 
-  test('waits for what is not, on every connection it is attached to; the first one counts', async () => {
+  test('A receive waits on every connection that it is attached to, and the first result counts', async () => {
     let settled = 0;
     const receiving = new PendingReceive(inode(1), {}, () => settled++);
     receiving.attach(first);
@@ -47,7 +47,7 @@ describe('PendingReceive', () => {
     assert.deepEqual(table.openFiles, ['b', 'b', 'a'], 'two that are held, and one duplicate');
   });
 
-  test('a result that comes while another connection serves it closes the second duplicate', async () => {
+  test('A second result that arrives during the first one is closed', async () => {
     const receiving = new PendingReceive(inode(1));
     first.wait(inode(1), new RecordingWaiter(() => second.arrive([table.arrival('b', 1)])));
     receiving.attach(first);
@@ -57,7 +57,7 @@ describe('PendingReceive', () => {
     assert.deepEqual(table.openFiles.sort(), ['a', 'a', 'b', 'b']);
   });
 
-  test('is detached from one connection, and stays open for another', async () => {
+  test('A receive that is detached from one connection goes on waiting on another one', async () => {
     const receiving = new PendingReceive(inode(1));
     receiving.attach(first);
     receiving.detach(first);
@@ -69,7 +69,7 @@ describe('PendingReceive', () => {
     assert.equal(await fileOf(receiving.promise), 'b');
   });
 
-  test('fails with what the inbox throws or reports', async () => {
+  test('A receive fails with the error that the inbox throws or reports', async () => {
     const error = someError();
     const waiting = new PendingReceive(inode(1));
     waiting.attach(first);
@@ -84,14 +84,14 @@ describe('PendingReceive', () => {
     );
   });
 
-  test('ends with the call in whose scope it waits', async () => {
+  test('A receive ends with the call in whose scope it waits', async () => {
     const scope = first.openCall();
     const receiving = receive(first, inode(1), {}, scope);
     scope.end();
     await assert.rejects(receiving, { reason: 'ERR_GRPCFD_CALL_ENDED' });
   });
 
-  test('an abort ends it, with the reason as cause', async () => {
+  test('A receive ends when its signal aborts, and its error has the reason as cause', async () => {
     const controller = new AbortController();
     const receiving = receive(first, inode(1), { signal: controller.signal });
     const cause = new Error('not needed any more');
@@ -100,7 +100,7 @@ describe('PendingReceive', () => {
     assert.equal(pending(), 0);
   });
 
-  test('a signal that is aborted already fails it at once, before anything is taken', async () => {
+  test('A receive with a signal that is already aborted fails at once and takes nothing', async () => {
     first.arrive([table.arrival('a', 1)]);
     const cause = new Error('never needed');
     const receiving = new PendingReceive(inode(1), { signal: AbortSignal.abort(cause) });
@@ -109,7 +109,7 @@ describe('PendingReceive', () => {
     assert.deepEqual(table.openFiles, ['a']);
   });
 
-  test('leaves no listener on the signal, however it ends', async () => {
+  test('A receive leaves no listener on its signal, whatever its outcome', async () => {
     const { signal } = new AbortController();
     const arriving = new PendingReceive(inode(1), { signal });
     const failing = new PendingReceive(inode(2), { signal });
@@ -121,7 +121,7 @@ describe('PendingReceive', () => {
     await arriving.promise;
   });
 
-  test('its time ends it, and the error names how long that was', async () => {
+  test('A receive ends after its timeoutMs, and the error names that time', async () => {
     const receiving = receive(first, inode(1), { timeoutMs: 3 });
     await assert.rejects(receiving, {
       reason: 'ERR_GRPCFD_TIMEOUT',
@@ -132,7 +132,7 @@ describe('PendingReceive', () => {
   });
 
   for (const timeoutMs of [0, -1, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31, '5' as unknown as number]) {
-    test(`a timeoutMs of ${String(timeoutMs)} (${typeof timeoutMs}) is refused`, async () => {
+    test(`A timeoutMs of ${String(timeoutMs)} (${typeof timeoutMs}) is refused`, async () => {
       first.arrive([table.arrival('a', 1)]);
       await assert.rejects(receive(first, inode(1), { timeoutMs }), {
         reason: 'ERR_GRPCFD_INVALID_ARGUMENT',
@@ -142,7 +142,7 @@ describe('PendingReceive', () => {
     });
   }
 
-  test('an unread failure ends no process', async (t) => {
+  test('A receive that fails without a listener does not end the process', async (t) => {
     const unhandled = t.mock.fn();
     process.on('unhandledRejection', unhandled);
     t.after(() => process.off('unhandledRejection', unhandled));

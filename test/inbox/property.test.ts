@@ -308,7 +308,7 @@ class Run {
   }
 }
 
-test('random interleavings agree with a plain model', (t) => {
+test('An inbox agrees with a plain model in random interleavings of operations', (t) => {
   const firstSeed = seedOfThisRun();
   t.diagnostic(`GRPCFD_SEED=${firstSeed}`);
   for (let round = 0; round < ROUNDS; round++) {

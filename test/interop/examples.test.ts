@@ -39,17 +39,17 @@ async function run(name: string, ...args: string[]): Promise<string[]> {
   return output.trimEnd().split('\n');
 }
 
-test('dial-socket dials a socket whose name is gone', async () => {
+test('The dial-socket example dials a socket whose file has been removed', async () => {
   assert.deepEqual(await run('dial-socket'), ['received a socket, dialled it, and heard: hello']);
 });
 
-test('network-namespace hands over its own namespace', async () => {
+test('The network-namespace example hands over its own namespace', async () => {
   const own = readlinkSync('/proc/self/ns/net');
   const [line = ''] = await run('network-namespace');
   assert.ok(line.startsWith(`received ${own}, inode ${statSync('/proc/self/ns/net').ino}`), line);
 });
 
-test('network-namespace hands over that of another process', async (t) => {
+test('The network-namespace example hands over the namespace of another process', async (t) => {
   const other = spawn('unshare', ['--net', 'sh', '-c', 'echo ready; exec sleep 60'], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
@@ -62,14 +62,14 @@ test('network-namespace hands over that of another process', async (t) => {
   assert.ok(line.startsWith(`received ${theirs},`), line);
 });
 
-test('shared-memory hands over memory that is read in place', async () => {
+test('The shared-memory example hands over memory that is read in place', async () => {
   const [received = '', sent = '', ...rest] = await run('shared-memory');
   assert.match(received, /^read 67108864 bytes in place, sha256 [0-9a-f]{64}$/);
   assert.equal(sent, received.replace('read', 'sent').replace(' in place', ''));
   assert.deepEqual(rest, []);
 });
 
-test('refresh sends its file again to a server that was restarted', async () => {
+test('The refresh example sends its file again to a server that restarted', async () => {
   const lines = await run('refresh');
   const has = (name: string) => [`${name} has "the registration"`, `${name} has "the registration" again`];
   const [first, again] = has('the first server');
@@ -101,7 +101,9 @@ const DIRECTIONS: Record<Direction, (count: number) => string> = {
 };
 
 for (const direction of ['c2s', 's2c'] as const) {
-  test(`relay between two Go processes, ${direction}`, { skip: withoutGo }, async () => {
+  test(`The relay example passes files on between two Go processes, ${direction}`, {
+    skip: withoutGo,
+  }, async () => {
     const { target, lines } = await startRelay((await goServer()).target('plaintext'));
     const client = goClient();
     for (const kind of KINDS) {
@@ -112,7 +114,9 @@ for (const direction of ['c2s', 's2c'] as const) {
     }
   });
 
-  test(`relay to a relay between two Go processes, ${direction}`, { skip: withoutGo }, async () => {
+  test(`Two relays in a row pass files on between two Go processes, ${direction}`, {
+    skip: withoutGo,
+  }, async () => {
     const second = await startRelay((await goServer()).target('plaintext'));
     const first = await startRelay(second.target);
     const row = { security: 'plaintext', rpc: 'unary', direction, kind: 'UNLINKED', fds: MOST_FDS } as const;

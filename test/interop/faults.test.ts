@@ -32,9 +32,9 @@ function sendFiles(fds: grpcfd.FdTransceiver, count: number): File[] {
 
 for (const security of SECURITIES) {
   for (const count of [64, 65, 200]) {
-    const name = `${security}: ${count} fds of ours to Go, no message with more than ${GO_ROOM}`;
+    const name = `${security}: ${count} descriptors travel to Go in messages of at most ${GO_ROOM}`;
 
-    test(`${name}: a client's`, { skip: withoutGo }, async () => {
+    test(`${name}, from a client`, { skip: withoutGo }, async () => {
       const tap = await Tap.open((await goServer()).target(security));
       const client = new NodeClient(tap.target, security);
       using fds = grpcfd.callCredentials();
@@ -43,7 +43,7 @@ for (const security of SECURITIES) {
       assertMessages(tap.fromClient, count);
     });
 
-    test(`${name}: a server's`, { skip: withoutGo }, async () => {
+    test(`${name}, from a server`, { skip: withoutGo }, async () => {
       const { target } = await serveUnary(security, (_call, fds) => ({ files: sendFiles(fds, count) }));
       const tap = await Tap.open(target);
       const row = { security, rpc: 'unary', direction: 's2c', kind: 'UNLINKED', fds: count } as const;
@@ -61,7 +61,7 @@ function assertMessages(counts: readonly number[], total: number): void {
 }
 
 for (const security of SECURITIES) {
-  test(`${security}: Go sends one byte for each fd, and we receive them all`, {
+  test(`${security}: all descriptors arrive that Go sends with one byte each`, {
     skip: withoutGo,
   }, async () => {
     const count = 60;
@@ -91,8 +91,8 @@ function openDescriptors(): number {
 }
 
 for (const receives of [true, false]) {
-  const how = receives ? 'receives it' : 'takes no notice';
-  test(`a Go client sends one file with ${CALLS} calls to a server that ${how}`, {
+  const how = receives ? 'receives it' : 'ignores it';
+  test(`Descriptors do not pile up when a Go client sends one file with ${CALLS} calls to a server that ${how}`, {
     skip: withoutGo,
   }, async () => {
     let most = 0;
@@ -110,7 +110,7 @@ for (const receives of [true, false]) {
     assert.ok(most - before <= FEW, `${most - before} descriptors more than before`);
   });
 
-  test(`a Go server sends one file with ${CALLS} replies to a client that ${how}`, {
+  test(`Descriptors do not pile up when a Go server sends one file with ${CALLS} replies to a client that ${how}`, {
     skip: withoutGo,
   }, async () => {
     const client = new NodeClient((await goServer()).target('plaintext'), 'plaintext');
@@ -134,7 +134,7 @@ function accessMode(fd: number): number {
   return Number.parseInt(flags, 8) & (constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR);
 }
 
-test('Go sends a file to be read, then the same to be written: the newest answers', {
+test('The URL of a file that Go sends twice, first for reading and then for writing, gives the newest descriptor', {
   skip: withoutGo,
 }, async () => {
   const modes: number[] = [];

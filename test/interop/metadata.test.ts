@@ -48,7 +48,9 @@ async function call(
 
 for (const security of SECURITIES) {
   for (const rpc of RPCS) {
-    test(`${security}, ${rpc}: Go sees one key more, with fds and without`, { skip: withoutGo }, async () => {
+    test(`${security}, ${rpc}: Go sees one more metadata key, with and without descriptors`, {
+      skip: withoutGo,
+    }, async () => {
       const server = await goServer({ showMetadata: true });
       const client = new NodeClient(server.target(security), security);
       await call(client, rpc, {});

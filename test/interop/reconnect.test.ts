@@ -17,7 +17,9 @@ const SECURITIES: readonly Security[] = ['plaintext', 'tls', 'mtls'];
 const REFRESHES = 3;
 
 for (const security of SECURITIES) {
-  test(`${security}: a Go client, and a server of ours that restarts`, { skip: withoutGo }, async () => {
+  test(`${security}: a Go client sends files again to a server of this package that restarted`, {
+    skip: withoutGo,
+  }, async () => {
     const unary: Unary = async ({ request }, fds) => {
       for (const { url, evidence } of request.files ?? []) {
         await using file = await fds.recvFile(url);
@@ -44,7 +46,9 @@ for (const security of SECURITIES) {
     second.server.forceShutdown();
   });
 
-  test(`${security}: a client of ours, and a Go server that restarts`, { skip: withoutGo }, async () => {
+  test(`${security}: a client of this package sends files again to a Go server that restarted`, {
+    skip: withoutGo,
+  }, async () => {
     const directory = temporaryDirectory();
     const first = await goServer({ directory });
     const client = new NodeClient(first.target(security), security);

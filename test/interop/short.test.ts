@@ -13,7 +13,9 @@ import { useWorkplace, withoutGo, workplace } from './peers.js';
 trackDescriptors();
 useWorkplace();
 
-test('the two packages hand each other files, in every kind of call', { skip: withoutGo }, async () => {
+test('This package and the Go package exchange files in every kind of call', {
+  skip: withoutGo,
+}, async () => {
   const rows = await runMatrix(shortCells(), workplace());
   assert.equal(rows.length, shortCells().length);
   assert.deepEqual(
@@ -36,20 +38,20 @@ function installGo(version?: string): void {
   });
 }
 
-test('where there is no Go, it says so', async () => {
+test('The toolchain check reports that Go is missing', async () => {
   installGo();
   assert.deepEqual(await findGo(), { missing: 'there is no go on the PATH' });
 });
 
 for (const version of ['go1.19.8', 'go1.25.11', 'go1.9']) {
-  test(`${version} is too old`, async () => {
+  test(`The toolchain check refuses ${version} as too old`, async () => {
     installGo(version);
     assert.match(JSON.stringify(await findGo()), new RegExp(`asks for Go 1.26.*, and this is ${version}`));
   });
 }
 
 for (const version of ['go1.26.0', 'go1.26.8', 'go1.27rc1', 'go1.101']) {
-  test(`${version} will do`, async () => {
+  test(`The toolchain check accepts ${version}`, async () => {
     installGo(version);
     assert.deepEqual(await findGo(), { version });
   });

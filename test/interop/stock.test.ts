@@ -40,7 +40,7 @@ for (const security of SECURITIES) {
     assert.equal((await run(calls)).reason, undefined);
   });
 
-  test(`${security}: what a server sends to a stock Go client is lost there, and nowhere else`, {
+  test(`${security}: descriptors that a server sends to a stock Go client are lost at that client only`, {
     skip: withoutGo,
   }, async () => {
     const { target } = await serveUnary(security, (_call, fds) => ({ files: [sendFile(fds).file] }));

@@ -27,7 +27,7 @@ function packageWithoutAddon(): string {
   return root;
 }
 
-test('without an addon, the error says what was tried and how to mend it', async () => {
+test('Without an addon, the error lists the paths that were tried and says how to build it', async () => {
   const root = packageWithoutAddon();
   const broken = join(root, 'native/build/Release/grpcfd.node');
   mkdirSync(dirname(broken), { recursive: true });

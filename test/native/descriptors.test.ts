@@ -22,7 +22,7 @@ function isCloseOnExec(fd: number): boolean {
   return (Number.parseInt(flags, 8) & 0o2000000) !== 0;
 }
 
-test('duplicate: the same open file, close-on-exec, and another number', () => {
+test('duplicate returns another close-on-exec number for the same open file', () => {
   const file = fileWith('shared');
   for (const copy of [duplicate(file), ...native.duplicateAll([file])]) {
     assert.notEqual(copy, file);
@@ -39,7 +39,7 @@ test('duplicate: the same open file, close-on-exec, and another number', () => {
   assert.throws(() => duplicate(file), { code: 'EBADF', errno: -9, syscall: 'fcntl' });
 });
 
-test('close: once, and then EBADF; closeAll takes what it finds', () => {
+test('close throws EBADF the second time, and closeAll ignores numbers that are not open', () => {
   const [a, b] = native.testing.pipe();
   close(a);
   assert.throws(() => close(a), {
@@ -52,7 +52,7 @@ test('close: once, and then EBADF; closeAll takes what it finds', () => {
   closeAll([]);
 });
 
-test('closeAll: consecutive numbers, gaps, repetitions and any order; nothing else is closed', () => {
+test('closeAll closes exactly the given numbers, in any order, with gaps and repetitions', () => {
   const all = Array.from({ length: 40 }, () => duplicate(0));
   const kept = all.filter((_, index) => index % 7 === 3);
   const gone = all.filter((fd) => !kept.includes(fd));
@@ -63,7 +63,7 @@ test('closeAll: consecutive numbers, gaps, repetitions and any order; nothing el
   closeAll(kept);
 });
 
-test('duplicateAll: close-on-exec duplicates of all, or of none', () => {
+test('duplicateAll makes close-on-exec duplicates of all descriptors or of none', () => {
   const [a, b] = native.testing.pipe();
   const copies = native.duplicateAll([a, b, a]);
   assert.deepEqual(identify(copies), identify([a, b, a]));
@@ -76,7 +76,7 @@ test('duplicateAll: close-on-exec duplicates of all, or of none', () => {
   assert.deepEqual(native.duplicateAll([]), []);
 });
 
-test('lists of any length', () => {
+test('Lists of descriptors may have any length', () => {
   const many = Array.from({ length: 1000 }, () => 0);
   const identities = identify(many);
   assert.equal(identities.length, 2000);
@@ -85,7 +85,7 @@ test('lists of any length', () => {
   native.unguardAll(many);
 });
 
-test('open: close-on-exec, with the flags and mode that were asked for', () => {
+test('open returns a close-on-exec descriptor with the given flags and mode', () => {
   const path = join(temporaryDirectory(), 'new');
   const { O_CREAT, O_EXCL, O_RDWR, O_RDONLY, O_NOFOLLOW } = constants;
   const fd = open(path, O_CREAT | O_EXCL | O_RDWR, 0o640);
@@ -99,7 +99,7 @@ test('open: close-on-exec, with the flags and mode that were asked for', () => {
   assert.throws(() => open('a\0b', O_RDONLY), { code: 'ERR_INVALID_ARG_TYPE' });
 });
 
-test('open with O_PATH takes what cannot be opened, and identify tells what it is', () => {
+test('open with O_PATH opens files that cannot be read, and identify tells their kind', () => {
   const fd = open('/proc/self/ns/net', native.O_PATH);
   defer(() => close(fd));
   const { dev, ino } = statSync('/proc/self/ns/net', { bigint: true });
@@ -108,12 +108,12 @@ test('open with O_PATH takes what cannot be opened, and identify tells what it i
   assert.throws(() => readSync(fd, Buffer.alloc(1)), { code: 'EBADF' });
 });
 
-test('identify: all or an error', () => {
+test('identify names all descriptors or throws', () => {
   assert.deepEqual(identify([]), new BigUint64Array());
   assert.throws(() => identify([0, -1]), { code: 'EBADF', syscall: 'fstat' });
 });
 
-test('numbers that are no descriptors are never rounded to one', () => {
+test('Numbers that are not descriptors are refused and never rounded', () => {
   for (const fd of [
     Number.NaN,
     0.5,
@@ -145,7 +145,7 @@ test('numbers that are no descriptors are never rounded to one', () => {
   assert.throws(() => closeAll(0 as unknown as number[]), { code: 'ERR_INVALID_ARG_TYPE' });
 });
 
-test('peerCredentials: of a unix socket only', () => {
+test('peerCredentials works for a unix socket only', () => {
   const [a, b] = native.socketPair();
   assert.deepEqual(native.peerCredentials(a), {
     pid: process.pid,
@@ -158,7 +158,7 @@ test('peerCredentials: of a unix socket only', () => {
   closeSync(file);
 });
 
-test('tryLock: one holder at a time, until it closes', () => {
+test('tryLock gives the lock to one holder at a time, until that holder closes', () => {
   const directory = temporaryDirectory();
   const [first, second] = [openSync(directory, 'r'), openSync(directory, 'r')] as const;
   assert.equal(native.tryLock(first), true);
@@ -169,7 +169,7 @@ test('tryLock: one holder at a time, until it closes', () => {
   assert.throws(() => native.tryLock(second), { code: 'EBADF', syscall: 'flock' });
 });
 
-test('systemError: the form of Node.js, and a name for the errno that libuv does not know', () => {
+test('systemError makes errors like those of Node.js, also for an errno that libuv does not know', () => {
   const error = native.systemError(24, 'recvmsg');
   assert.ok(error instanceof Error);
   assert.deepEqual(

@@ -13,7 +13,7 @@ function memFd(size: number, flags = MFD_ALLOW_SEALING): number {
   return fd;
 }
 
-test('memFd: close-on-exec, with that name and size', () => {
+test('memFd makes a close-on-exec memfd with the given name and size', () => {
   const fd = memFd(12_345);
   assert.equal(fstatSync(fd).size, 12_345);
   assert.equal(readlinkSync(`/proc/self/fd/${fd}`), '/memfd:native (deleted)');
@@ -22,7 +22,7 @@ test('memFd: close-on-exec, with that name and size', () => {
   assert.throws(() => native.memFd('x'.repeat(250), 0, 0), { code: 'EINVAL', syscall: 'memfd_create' });
 });
 
-test('seals: added, told, and final', () => {
+test('Seals can be added and read, and are final', () => {
   const fd = memFd(1);
   assert.equal(native.getSeals(fd), 0);
   native.addSeals(fd, F_SEAL_SHRINK);
@@ -36,14 +36,14 @@ test('seals: added, told, and final', () => {
   assert.throws(() => native.fileSystemType(-1), { code: 'EBADF', syscall: 'fstatfs' });
 });
 
-test('map: what the kernel says of arguments that make no sense', () => {
+test('map throws the error of the kernel for invalid arguments', () => {
   const fd = memFd(4096);
   assert.throws(() => native.map(fd, 0, false), { code: 'EINVAL', syscall: 'mmap' });
   assert.throws(() => native.map(-1, 4096, false), { code: 'EBADF', syscall: 'mmap' });
   assert.throws(() => native.map(fd, 2 ** 50, false), { code: 'ENOMEM', syscall: 'mmap' });
 });
 
-test('arguments of the wrong kind', () => {
+test('The functions for memory refuse arguments of the wrong type', () => {
   const any = (value: unknown) => value as never;
   const fd = memFd(1);
   for (const size of [-1, 0.5, Number.NaN, 2 ** 53, Number.POSITIVE_INFINITY, '1', 1n, undefined]) {

@@ -22,7 +22,7 @@ function handlePair(onReady: (events: number) => void = () => {}): [Handle, Hand
   return handles;
 }
 
-test('a closed handle never touches its number again', () => {
+test('A closed handle never uses its descriptor number again', () => {
   const [a] = handlePair();
   a.close();
   a.close();
@@ -41,7 +41,7 @@ test('a closed handle never touches its number again', () => {
   }
 });
 
-test('arguments of the wrong kind', () => {
+test('A socket handle refuses arguments of the wrong type', () => {
   const [a] = handlePair();
   const any = (value: unknown) => value as never;
   const calls = [
@@ -65,14 +65,14 @@ test('arguments of the wrong kind', () => {
   assert.throws(() => SocketHandle.prototype.close.call(any({})), TypeError);
 });
 
-test('a probe tells whether a descriptor would be sent, and the peer sees nothing of it', () => {
+test('probe() tells whether the kernel would send a descriptor, and the peer receives nothing', () => {
   const [a, b] = handlePair();
   assert.equal(a.probe(0), 0);
   assert.equal(a.probe(-1), -9);
   assert.equal(b.receive(Buffer.alloc(1), 0, arrived), -11);
 });
 
-test('what a message brings is left where it can be found, and the next one overwrites it', () => {
+test('receive() leaves the descriptors of a message in the given array, and the next message overwrites them', () => {
   const [a, b] = handlePair();
   a.send([Buffer.from('x')], 1, Int32Array.of(0, 0, -1), 2);
   assert.equal(b.receive(Buffer.alloc(4), 0, arrived), 1);
@@ -88,7 +88,7 @@ test('what a message brings is left where it can be found, and the next one over
   }
 });
 
-test('without room for all that a message may bring, nothing is read', () => {
+test('receive() reads nothing without room for all descriptors that a message may bring', () => {
   const [a, b] = handlePair();
   a.send([Buffer.from('x')], 1, Int32Array.of(0), 1);
   const short = new Int32Array(ARRIVED.LENGTH - 1);
@@ -98,7 +98,7 @@ test('without room for all that a message may bring, nothing is read', () => {
   close(arrived[ARRIVED.FIRST] ?? -1);
 });
 
-test('never a message without bytes: it would lose its descriptors', () => {
+test('send() refuses a message without bytes, which would lose its descriptors', () => {
   const [a] = handlePair();
   for (const buffers of [[], [Buffer.alloc(0)]]) {
     assert.throws(() => a.send(buffers, 10, Int32Array.of(0), 1), { code: 'EINVAL', syscall: 'sendmsg' });
@@ -106,7 +106,7 @@ test('never a message without bytes: it would lose its descriptors', () => {
   assert.throws(() => a.send([Buffer.alloc(1)], 0, Int32Array.of(0), 1), { code: 'EINVAL' });
 });
 
-test('readiness is level-triggered, and stops when it is not watched', async () => {
+test('Readiness is level-triggered, and is not reported when it is not watched', async () => {
   let calls = 0;
   let resolve = () => {};
   const thrice = new Promise<void>((done) => {
@@ -126,7 +126,7 @@ test('readiness is level-triggered, and stops when it is not watched', async () 
   assert.equal(calls, 3);
 });
 
-test('an error on the socket makes it ready for both, and again as long as it is watched', async () => {
+test('An error on the socket reports it as readable and writable for as long as it is watched', async () => {
   const seen: number[] = [];
   let resolve = () => {};
   const twice = new Promise<void>((done) => {
@@ -162,7 +162,7 @@ test('callbacks run in the asynchronous context in which the handle was made', a
   assert.equal(seen, 'where it was made');
 });
 
-test('sockets of other kinds are refused', async () => {
+test('A socket handle refuses sockets of other kinds', async () => {
   const server: Server = createServer().listen(0);
   await once(server, 'listening');
   const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
@@ -179,7 +179,7 @@ test('sockets of other kinds are refused', async () => {
   await once(datagram, 'close');
 });
 
-test('one descriptor cannot be watched by two handles of a thread', () => {
+test('Two handles of one thread cannot watch the same descriptor', () => {
   const [a, b] = native.socketPair();
   const handle = new SocketHandle(a, () => {});
   handle.watch(READABLE);
@@ -188,7 +188,7 @@ test('one descriptor cannot be watched by two handles of a thread', () => {
   close(b);
 });
 
-test('handles that were closed are collected', async () => {
+test('Closed handles are garbage collected', async () => {
   assert.ok(globalThis.gc, 'run with --expose-gc');
   let collected = 0;
   const registry = new FinalizationRegistry<number>(() => collected++);

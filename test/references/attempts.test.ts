@@ -58,7 +58,7 @@ function ready(client: TestClient): Promise<void> {
 const unavailable = Object.assign(new Error('not this time'), { code: grpc.status.UNAVAILABLE });
 
 for (const security of SECURITIES) {
-  test(`${security}: a connection lost and re-made while a token is awaited: the new one has them, in new places`, async () => {
+  test(`${security}: when a connection is replaced during a slow token, the new connection carries the descriptors with new sequence numbers`, async () => {
     const { address } = await serve(mirroring, { security });
     const connections: Connection[] = [];
     const onConnection = (connection: grpcfd.FdConnection) => void connections.push(connection as Connection);
@@ -84,7 +84,7 @@ for (const security of SECURITIES) {
   });
 }
 
-test('every attempt of a retried call has them, on one connection and on the next', async () => {
+test('Every attempt of a retried call has its descriptors, on the same connection and on the next one', async () => {
   const seen: unknown[] = [];
   const connections: Connection[] = [];
   const { address } = await serve(
@@ -107,7 +107,7 @@ test('every attempt of a retried call has them, on one connection and on the nex
   assert.equal(connections.length, 2);
 });
 
-test('references that were sent on a stream are good in its next attempt, on another connection', async () => {
+test('References that were sent on a stream work in its next attempt on another connection', async () => {
   const seen: unknown[] = [];
   const connections: Connection[] = [];
   const { address } = await serve(
@@ -140,7 +140,7 @@ test('references that were sent on a stream are good in its next attempt, on ano
   await once(call.resume(), 'end');
 });
 
-test('each hedge has them, and the reply of the one that wins names its own', async () => {
+test('Each hedged attempt has the descriptors, and the reply of the winning attempt names its own descriptors', async () => {
   let attempts = 0;
   const all = new Gate();
   const { address } = await serve({
@@ -159,7 +159,7 @@ test('each hedge has them, and the reply of the one that wins names its own', as
   assert.equal(attempts, 3);
 });
 
-test('one credentials object in calls on two channels: both have them, and both replies name their own', async () => {
+test('Calls with the same credentials on two channels both have the descriptors, and each reply names its own', async () => {
   const both = new Gate();
   let calls = 0;
   const waiting: TestHandlers = {
@@ -179,7 +179,7 @@ test('one credentials object in calls on two channels: both have them, and both 
   for (const reply of replies) await assertMirrored(sent, reply, fds);
 });
 
-test('two credentials in one call: the ends of one pipe, attached to one each', async () => {
+test('Two credentials in one call can carry the two ends of one pipe', async () => {
   const { address } = await serve(mirroring);
   const client = await dial(address);
   using first = grpcfd.callCredentials();
@@ -191,7 +191,7 @@ test('two credentials in one call: the ends of one pipe, attached to one each', 
   await assertMirrored(sent, reply, second);
 });
 
-test('credentials that are closed while their call runs: a later attempt says that nothing was sent', async () => {
+test('After credentials are closed during a call, a later attempt reports that the descriptor was not sent', async () => {
   const outcomes: unknown[] = [];
   const { address } = await serve({
     unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {

@@ -70,7 +70,7 @@ async function assertMirrored(
   assert.deepEqual(back, expected);
 }
 
-test('the samples share inodes, and are told apart', () => {
+test('The sample files share inodes, and the tests can tell them apart', () => {
   const files = Object.values(collidingFiles());
   assert.equal(new Set(files.map(openFileOf)).size, files.length);
   // A pipe, what has no inode of its own, and a regular file.
@@ -79,7 +79,7 @@ test('the samples share inodes, and are told apart', () => {
 
 for (const security of SECURITIES) {
   for (const kind of KINDS) {
-    test(`${security}, ${kind}: each arrives as itself, both ways, in one call`, async () => {
+    test(`${security}, ${kind}: files that share an inode arrive as the right files in both directions of one call`, async () => {
       const sent = manyToSend();
       const { address } = await serve(mirror, { security });
       const client = await dial(address, { security });
@@ -92,7 +92,7 @@ for (const security of SECURITIES) {
   }
 }
 
-test('on a stream that runs, each arrives as itself, both ways', async () => {
+test('Files that share an inode arrive as the right files in both directions of a running stream', async () => {
   const sent = manyToSend();
   const { address } = await serve(mirror);
   const client = await dial(address);
@@ -111,7 +111,7 @@ test('on a stream that runs, each arrives as itself, both ways', async () => {
 });
 
 for (const kind of KINDS) {
-  test(`${kind}: received() gives each as itself, in the order of sending`, async () => {
+  test(`${kind}: received() yields files that share an inode as the right files, in the order of sending`, async () => {
     const seen: string[] = [];
     const { address } = await serve(
       receivingInOrder(async (fds) => {
@@ -152,7 +152,7 @@ function receivingInOrder(receive: (fds: grpcfd.FdServerCall) => Promise<void>):
   return { unary, clientStream, serverStream, bidi };
 }
 
-test('refs() and recvFiles(): each field is its own file, both ways', async () => {
+test('With refs() and recvFiles(), each field of a message is the right file in both directions', async () => {
   const files = collidingFiles();
   const names = Object.keys(files) as Name[];
   const { address } = await serve({
@@ -175,7 +175,7 @@ test('refs() and recvFiles(): each field is its own file, both ways', async () =
   fds.close();
 });
 
-test('recvFiles() is all or nothing, and closes what it gave together', async () => {
+test('recvFiles() receives all files or none, and closes them together', async () => {
   const { address } = await serve({
     unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
       const request = call.request as { good: string; bad: string };
@@ -195,7 +195,7 @@ test('recvFiles() is all or nothing, and closes what it gave together', async ()
   fds.close();
 });
 
-test('a reference that a handler only echoes names nothing that the server sent', async () => {
+test('A reference of the client that a handler echoes does not name a descriptor of the server', async () => {
   const { address } = await serve({
     bidi: grpcfd.handler(async (call: grpc.ServerDuplexStream<Message, Message>, fds) => {
       for await (const request of call) {
@@ -219,7 +219,7 @@ test('a reference that a handler only echoes names nothing that the server sent'
   fds.close();
 });
 
-test('the id of a connection, with the letter of its sender, is never the id of credentials', () => {
+test('The id of a connection with the letter of its sender is never the id of credentials', () => {
   const ids = new Set(Array.from({ length: 2000 }, uniqueId));
   assert.equal(ids.size, 2000);
   for (const id of ids) assert.ok(!ids.has(`${id}c`) && !ids.has(`${id}s`), id);

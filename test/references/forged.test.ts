@@ -73,19 +73,19 @@ async function countReceived(fds: grpcfd.FdServerCall): Promise<number> {
 const MALFORMED = {
   'is empty': '',
   'has no connection': ';a.0.1.1/1',
-  'has a connection that is none': 'not good!',
+  'has an invalid connection id': 'not good!',
   'has an empty entry': `${CONNECTION};`,
   'has half an entry': `${CONNECTION};a.0.1`,
-  'has an inode too long': `${CONNECTION};a.0.1.1/1/1`,
+  'has an inode that is too long': `${CONNECTION};a.0.1.1/1/1`,
   'has a negative index': `${CONNECTION};a.-1.1.1/1`,
-  'has a number that is none': `${CONNECTION};a.0.one.1/1`,
-  'has a number of many digits': `${CONNECTION};a.0.${'9'.repeat(40)}.1/1`,
+  'has a sequence number that is not a number': `${CONNECTION};a.0.one.1/1`,
+  'has a sequence number of many digits': `${CONNECTION};a.0.${'9'.repeat(40)}.1/1`,
   'has an inode without its device': `${CONNECTION};a.0.1.1/1.1`,
   'ends in the middle': `${CONNECTION};a.0.1.1/1;b.`,
 };
 
 for (const [what, value] of Object.entries(MALFORMED)) {
-  test(`metadata that ${what} fails only who asks for a descriptor by it`, async () => {
+  test(`Metadata that ${what} fails only receives that depend on it`, async () => {
     const { send, ask, honest } = await forgery();
     await honest();
     send();
@@ -97,7 +97,7 @@ for (const [what, value] of Object.entries(MALFORMED)) {
   });
 }
 
-test('entries that are not true fail each by itself, and the true one among them is good', async () => {
+test('Each false entry fails alone, and a true entry among them works', async () => {
   const { send, ask, honest } = await forgery();
   await honest();
   const one = send('one');
@@ -124,7 +124,7 @@ test('entries that are not true fail each by itself, and the true one among them
   await honest();
 });
 
-test('a file whose inode its file system does not tell, as FUSE to other users, fails only who asks for it', async (t) => {
+test('A file whose file system does not tell its inode, such as FUSE to other users, fails only receives of that file', async (t) => {
   const { client, send, ask, honest } = await forgery();
   await honest();
   const files = [send('one'), send('untold'), send('two')];
@@ -142,7 +142,7 @@ test('a file whose inode its file system does not tell, as FUSE to other users, 
   assert.equal(client.alive, true);
 });
 
-test('a descriptor of a call that runs is not for another call that claims it', async () => {
+test('A call cannot claim a descriptor that belongs to another running call', async () => {
   const { client, gate, send, ask, honest } = await forgery();
   const { sequence, inode } = send('private');
   const metadata = `${CONNECTION};a.0.${sequence}.${inode}`;
@@ -157,7 +157,7 @@ test('a descriptor of a call that runs is not for another call that claims it', 
   assert.equal(client.alive, true);
 });
 
-test('metadata of another connection, as a relay passes it on, names nothing', async () => {
+test('Metadata of another connection, which a relay passed on, names no descriptor', async () => {
   const { send, ask, honest } = await forgery();
   await honest();
   const { sequence, inode } = send();
@@ -168,7 +168,7 @@ test('metadata of another connection, as a relay passes it on, names nothing', a
   await honest();
 });
 
-test("behind a relay's copy, the client's own metadata counts", async () => {
+test('When a relay put a copy before the metadata of the client, the metadata of the client counts', async () => {
   const { send, ask, honest } = await forgery();
   await honest();
   const { sequence, inode } = send();
@@ -177,7 +177,7 @@ test("behind a relay's copy, the client's own metadata counts", async () => {
   await honest();
 });
 
-test('references that were made up name nothing', async () => {
+test('Invented references name no descriptor', async () => {
   const { ask, honest } = await forgery();
   await honest();
   const names = [
@@ -197,7 +197,7 @@ test('references that were made up name nothing', async () => {
   await honest();
 });
 
-test('of more entries than a call may have, those above the limit stay with the connection', async () => {
+test('Entries above maxFdsPerCall are ignored, and their descriptors stay with the connection', async () => {
   const { send, ask, honest } = await forgery({ maxFdsPerCall: 2 });
   const sent = ['a', 'b', 'c', 'd'].map(send);
   const entries = sent.map(({ sequence, inode }, index) => `a.${index}.${sequence}.${inode}`);
@@ -211,7 +211,7 @@ test('of more entries than a call may have, those above the limit stay with the 
   await honest();
 });
 
-test('metadata as large as HTTP/2 lets through costs nothing', async () => {
+test('Metadata of the largest size that HTTP/2 accepts leaves nothing behind', async () => {
   const { ask, honest } = await forgery();
   const entries = Array.from({ length: 2_500 }, (_, index) => `a.${index}.${index + 1}.1/${index}`);
   const run = `a.0.1${'.1/1'.repeat(2_500)}`;
@@ -222,7 +222,7 @@ test('metadata as large as HTTP/2 lets through costs nothing', async () => {
   await honest();
 });
 
-test('metadata larger than that costs its sender the connection, as in HTTP/2 ever, and nobody else', async () => {
+test('Metadata above the largest size that HTTP/2 accepts ends the connection of its sender, and no other', async () => {
   const { address, ask, honest, send } = await forgery();
   const other = await RawClient.connect(address);
   await honest();

@@ -46,7 +46,7 @@ async function relay(security: Security, backendAddress: string): Promise<string
 }
 
 for (const security of SECURITIES) {
-  test(`${security}: a descriptor goes through three servers and back, as itself`, async () => {
+  test(`${security}: a descriptor travels through three servers and back as the same open file`, async () => {
     let { address } = await serve(backend, { security });
     address = await relay(security, await relay(security, address));
     const client = await dial(address, { security });
@@ -67,7 +67,7 @@ for (const security of SECURITIES) {
   });
 }
 
-test('a reference that is passed on without its descriptor names nothing at the next server', async () => {
+test('A reference that is passed on without its descriptor names no descriptor at the next server', async () => {
   const { address: backendAddress } = await serve(backend);
   const toBackend = await dial(backendAddress);
   const { address } = await serve({
@@ -83,7 +83,7 @@ test('a reference that is passed on without its descriptor names nothing at the 
   assert.equal((error as grpc.ServiceError).code, grpc.status.FAILED_PRECONDITION);
 });
 
-test('what cannot be received is not passed on, and the reason stays', async () => {
+test('forward() of a descriptor that cannot be received fails with the reason of the receive', async () => {
   const { address } = await serve({
     unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
       using onward = grpcfd.callCredentials();
@@ -97,7 +97,7 @@ test('what cannot be received is not passed on, and the reason stays', async () 
   assert.equal((error as grpc.ServiceError).code, grpc.status.FAILED_PRECONDITION);
 });
 
-test('passing on with a time limit ends with it', async () => {
+test('forward() with timeoutMs ends after that time', async () => {
   using fds = grpcfd.callCredentials();
   using from = grpcfd.callCredentials();
   const passing = fds.forward(from, 'inode://1/1', { timeoutMs: 1 });

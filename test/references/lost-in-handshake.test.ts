@@ -16,7 +16,7 @@ for (const [reader, read] of [
   ['server', 1],
   ['client', 2],
 ] as const) {
-  test(`a connection whose ${reader} lost descriptors in the TLS handshake is left for a sound one`, async (t) => {
+  test(`A connection whose ${reader} lost descriptors in the TLS handshake is replaced by a sound one`, async (t) => {
     const { receive } = native.SocketHandle.prototype;
     let reads = 0;
     t.mock.method(

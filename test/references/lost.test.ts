@@ -14,7 +14,7 @@ trackDescriptors();
 
 const LOST = 'ERR_GRPCFD_DESCRIPTORS_LOST';
 
-test('a client that lost descriptors is told so, and takes a new connection for its next calls', async () => {
+test('A client that lost descriptors gets an error, and uses a new connection for its next calls', async () => {
   const { address } = await serve({
     unary: grpcfd.handler((call: grpc.ServerUnaryCall<Message, Message>, fds) => ({
       refs: Array.from({ length: Number(call.request['count']) }, (_, index) => {
@@ -41,7 +41,7 @@ test('a client that lost descriptors is told so, and takes a new connection for 
 });
 
 for (const security of SECURITIES) {
-  test(`${security}: a client leaves a connection whose count is broken, without ending the call that runs there`, async () => {
+  test(`${security}: a client that lost descriptors leaves the connection without ending the call that runs on it`, async () => {
     const { address } = await serve(
       {
         unary: grpcfd.handler(() => ({})),

@@ -206,7 +206,7 @@ class Stress {
   }
 }
 
-test('10,000 calls over 4 connections that die: always the right descriptor, none leaked, none hung', async (t) => {
+test('In 10,000 calls over 4 connections that die, every descriptor is the right one, no descriptor leaks and no call hangs', async (t) => {
   const seed = seedOfThisRun();
   t.diagnostic(`GRPCFD_SEED=${seed}`);
   const random = randomFrom(seed);

@@ -60,8 +60,8 @@ function gatedService(then: () => Message | Promise<Message> = () => ({})) {
 }
 
 for (const deadline of [undefined, 200]) {
-  const what = deadline === undefined ? 'its handler replies' : 'its deadline passes';
-  test(`what a call did not take is closed when ${what}`, async () => {
+  const what = deadline === undefined ? 'the handler replies' : 'the deadline of the call passes';
+  test(`A descriptor that the handler did not receive is closed when ${what}`, async () => {
     const { gate, handlers } = gatedService();
     const { address, connections } = await watchedServer(handlers);
     const client = await dial(address);
@@ -84,7 +84,7 @@ for (const deadline of [undefined, 200]) {
   });
 }
 
-test('what a call did not take is closed when its handler fails', async () => {
+test('A descriptor that the handler did not receive is closed when the handler fails', async () => {
   const { address, connections } = await watchedServer({
     unary: grpcfd.handler(() => Promise.reject(new Error('no'))),
   });
@@ -96,7 +96,7 @@ test('what a call did not take is closed when its handler fails', async () => {
   assert.equal(connections[0]?.stats().heldFds, 0);
 });
 
-test('what a call did not take is closed when the client cancels', async () => {
+test('A descriptor that the handler did not receive is closed when the client cancels', async () => {
   const { address, connections } = await watchedServer({
     bidi: (call: grpc.ServerDuplexStream<Message, Message>) => void call.write({}),
   });
@@ -111,7 +111,7 @@ test('what a call did not take is closed when the client cancels', async () => {
   assert.equal(connections[0]?.stats().heldFds, 0);
 });
 
-test('what came for a method that is not there is closed with the call', async () => {
+test('A descriptor that arrived for a method that does not exist is closed when the call ends', async () => {
   const { address, connections } = await watchedServer({});
   const client = await dial(address);
   const fds = grpcfd.callCredentials();
@@ -131,7 +131,7 @@ test('what came for a method that is not there is closed with the call', async (
   assert.equal(connections[0]?.stats().heldFds, 0);
 });
 
-test('what a call did not take is closed when the connection is lost', async () => {
+test('A descriptor that the handler did not receive is closed when the connection is lost', async () => {
   const { gate, handlers } = gatedService();
   const { server, address } = await watchedServer(handlers);
   const client = await dial(address);
@@ -145,7 +145,7 @@ test('what a call did not take is closed when the connection is lost', async () 
   gate.open();
 });
 
-test('what a call did not take is closed when the client is killed', async () => {
+test('A descriptor that the handler did not receive is closed when the client is killed', async () => {
   const { gate, handlers } = gatedService();
   const { address, connections } = await watchedServer(handlers);
   const child = startFixture('./fixtures/holding-client.js', import.meta.url, [address]);
@@ -157,7 +157,7 @@ test('what a call did not take is closed when the client is killed', async () =>
   gate.open();
 });
 
-test('what a handler took outlives its call', async () => {
+test('A descriptor that the handler received stays open after the call', async () => {
   const { promise: taken, resolve } = withResolvers<number>();
   const { address } = await watchedServer({
     unary: grpcfd.handler(async (call, fds) => {
@@ -197,7 +197,7 @@ async function afterReply(options: grpcfd.FdConnectionOptions = {}) {
   return { client, fds, connection: connections[0], outcomes };
 }
 
-test('what came with a reply can be taken after the call, again and again, until close()', async () => {
+test('A descriptor that arrived with a reply can be received any number of times after the call, until close()', async () => {
   const { fds, outcomes } = await afterReply();
   assert.deepEqual(await outcomes(), ['one', 'two', 'three']);
   assert.deepEqual(await outcomes(), ['one', 'two', 'three']);
@@ -205,20 +205,20 @@ test('what came with a reply can be taken after the call, again and again, until
   assert.deepEqual(await outcomes(), Array(3).fill('ERR_GRPCFD_CLOSED'));
 });
 
-test('what came with a reply is held for holdMs', async () => {
+test('A descriptor that arrived with a reply is held for holdMs', async () => {
   const { connection, outcomes } = await afterReply({ holdMs: 20 });
   while (connection?.stats().heldFds !== 0) await new Promise((resolve) => setImmediate(resolve));
   assert.equal(connection.stats().expiredFds, 3);
   assert.deepEqual(await outcomes(), Array(3).fill('ERR_GRPCFD_NOT_FOUND'));
 });
 
-test('what came with a reply is held within maxHeldFds, the newest', async () => {
+test('Of the descriptors that arrived with replies, the newest maxHeldFds are held', async () => {
   const { connection, outcomes } = await afterReply({ maxHeldFds: 2 });
   while (connection?.stats().evictedFds !== 1) await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual(await outcomes(), ['ERR_GRPCFD_NOT_FOUND', 'two', 'three']);
 });
 
-test('what came with a reply goes with the connection', async () => {
+test('A descriptor that arrived with a reply is closed when the connection closes', async () => {
   const { client, connection, outcomes } = await afterReply();
   client.grpc.close();
   await connection?.closed;

@@ -7,23 +7,23 @@ async function passes(name: string, ...args: string[]): Promise<void> {
   assert.deepEqual(result, { code: 0, signal: null, stdout: 'passed\n', stderr: '' });
 }
 
-test('a full descriptor table when descriptors arrive: truncation is reported, no byte is lost, nothing leaks', () =>
+test('When descriptors arrive at a full descriptor table, truncation is reported, no byte is lost and nothing leaks', () =>
   passes('fixtures/table-full.js', 'receive'));
 
-test('a full descriptor table when some are to be sent: EMFILE, and none of them is', () =>
+test('With a full descriptor table, sending several descriptors fails with EMFILE and sends none of them', () =>
   passes('fixtures/table-full.js', 'sendFd'));
 
-test('a full descriptor table when bytes and descriptors leave at once: no number is needed, and else all or nothing goes', () =>
+test('With a full descriptor table, writeWithFds works while the kernel takes the descriptors at once, and otherwise sends all or none', () =>
   passes('fixtures/table-full.js', 'writeWithFds'));
 
-test('a refused descriptor makes room for its placeholder in an otherwise full table', () =>
+test('A refused descriptor leaves room for its placeholder in an otherwise full descriptor table', () =>
   passes('fixtures/table-full.js', 'placeholder'));
 
-test('no room for a placeholder: the connection fails, before the count of descriptors is wrong', () =>
+test('Without room for a placeholder, the connection fails before the count of descriptors becomes wrong', () =>
   passes('fixtures/table-full.js', 'noPlaceholder'));
 
-test('a full descriptor table when a client connects: the listener waits, without spinning, and then accepts', () =>
+test('With a full descriptor table, a listener waits without spinning, and accepts when there is room', () =>
   passes('fixtures/table-full.js', 'accept'));
 
-test('too many descriptors in flight: the write waits until the receiver has taken some', () =>
+test('With too many descriptors in flight, a write waits until the receiver has taken some', () =>
   passes('fixtures/too-many-in-flight.js'));

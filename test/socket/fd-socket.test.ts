@@ -15,7 +15,7 @@ import { contentOf, fileWith } from '../support/temporary.js';
 
 trackDescriptors();
 
-test('a descriptor travels with the bytes that are written next', async () => {
+test('A descriptor travels with the next bytes that are written', async () => {
   const [a, b] = socketPair();
   const fds = descriptorsOf(b);
   const file = fileWith('content');
@@ -36,7 +36,7 @@ test('a descriptor travels with the bytes that are written next', async () => {
   assert.equal(b.stats().descriptorsReceived, 1);
 });
 
-test('descriptors nobody listens for are closed', async () => {
+test('Descriptors are closed when the fds event has no listener', async () => {
   const [a, b] = socketPair();
   const [readEnd, writeEnd] = native.testing.pipe();
   a.sendFd(writeEnd);
@@ -48,7 +48,7 @@ test('descriptors nobody listens for are closed', async () => {
   closeSync(readEnd);
 });
 
-test("received descriptors are the listener's: destroying the socket leaves them open", async () => {
+test('Received descriptors belong to the listener, and stay open when the socket is destroyed', async () => {
   const [a, b] = socketPair();
   a.sendFd(0);
   a.write('x');
@@ -61,7 +61,7 @@ test("received descriptors are the listener's: destroying the socket leaves them
   closeAll(fds);
 });
 
-test('a descriptor that is none is refused at once', () => {
+test('A number that is not an open descriptor is refused at once', () => {
   const [a] = socketPair();
   const closed = native.duplicate(0);
   native.close(closed);
@@ -72,7 +72,7 @@ test('a descriptor that is none is refused at once', () => {
   assert.equal(a.stats().pendingDescriptors, 0);
 });
 
-test('descriptors that no write follows reject when the socket ends, and nothing is left unhandled', async () => {
+test('Sends of descriptors that no write follows are rejected when the socket ends, without an unhandled rejection', async () => {
   const [a, b] = socketPair();
   const sent = a.sendFd(0);
   a.sendFd(0);
@@ -83,7 +83,7 @@ test('descriptors that no write follows reject when the socket ends, and nothing
   await assert.rejects(a.sendFd(0), { code: 'EPIPE' });
 });
 
-test('descriptors that wait reject when the socket is destroyed', async () => {
+test('Sends of waiting descriptors are rejected when the socket is destroyed', async () => {
   const [a] = socketPair();
   const sent = a.sendFd(0);
   a.destroy();
@@ -91,7 +91,7 @@ test('descriptors that wait reject when the socket is destroyed', async () => {
   await assert.rejects(a.sendFd(0), { code: 'ECANCELED' });
 });
 
-test('cork, many writes and uncork are one write', async () => {
+test('All writes between cork() and uncork() leave in one sendmsg', async () => {
   const [a, b] = socketPair();
   const write = mock.method(UnixStream.prototype, 'write');
   defer(() => write.mock.restore());
@@ -103,7 +103,7 @@ test('cork, many writes and uncork are one write', async () => {
   assert.equal(write.mock.callCount(), 1);
 });
 
-test('a writer is held back by a reader that does not read', async () => {
+test('A writer gets backpressure from a reader that does not read', async () => {
   const [a, b] = socketPair({ highWaterMark: 10_000 });
   const chunk = Buffer.alloc(100_000, 'x');
   let written = 0;
@@ -117,7 +117,7 @@ test('a writer is held back by a reader that does not read', async () => {
   await drained;
 });
 
-test('a reader that stops is not sent more than its buffer takes', async () => {
+test('A paused socket reads no more than its buffer takes', async () => {
   const [a, b] = socketPair({ highWaterMark: 10_000 });
   a.write(Buffer.alloc(1_000_000));
   b.once('readable', () => {});
@@ -126,14 +126,14 @@ test('a reader that stops is not sent more than its buffer takes', async () => {
   assert.ok(b.stats().bytesRead <= 10_000 + 65_536, `${b.stats().bytesRead}`);
 });
 
-test('a long stream through pipeline', async () => {
+test('pipeline() copies a long stream', async () => {
   const [a, b] = socketPair();
   const chunks = Array.from({ length: 500 }, (_, index) => Buffer.alloc(index * 37, index));
   const [received] = await Promise.all([buffer(b), pipeline(Readable.from(chunks), a)]);
   assert.deepEqual(received, Buffer.concat(chunks));
 });
 
-test('half-close: one direction ends, the other goes on', async () => {
+test('One direction of a socket can end while the other one goes on', async () => {
   const [a, b] = socketPair();
   a.end('question');
   b.on('data', (chunk) => assert.equal(chunk.toString(), 'question'));
@@ -144,7 +144,7 @@ test('half-close: one direction ends, the other goes on', async () => {
   await Promise.all([a, b].map((socket) => (socket.closed ? undefined : once(socket, 'close'))));
 });
 
-test('allowHalfOpen false: the end of one direction ends the other', async () => {
+test('With allowHalfOpen false, the end of one direction ends the other one', async () => {
   const [a, b] = socketPair({ allowHalfOpen: false });
   a.resume();
   b.resume();
@@ -152,7 +152,7 @@ test('allowHalfOpen false: the end of one direction ends the other', async () =>
   await Promise.all([once(a, 'close'), once(b, 'close')]);
 });
 
-test('a peer that is gone', async () => {
+test('A write to a peer that has gone fails with EPIPE', async () => {
   const [a, b] = socketPair();
   b.destroy();
   await once(b, 'close');
@@ -165,7 +165,7 @@ test('a peer that is gone', async () => {
   assert.ok(a.destroyed);
 });
 
-test('a peer that dies with unread bytes', async () => {
+test('A peer that dies with unread bytes causes ECONNRESET', async () => {
   const [a, b] = socketPair();
   a.write('never read');
   b.destroy();
@@ -175,7 +175,7 @@ test('a peer that dies with unread bytes', async () => {
   assert.equal(error.syscall, 'recvmsg');
 });
 
-test('destroying with a write and descriptors in progress', async () => {
+test('Destroying a socket settles a running write and waiting descriptors', async () => {
   const [a] = socketPair();
   const written = new Promise<Error | null | undefined>((resolve) => {
     a.write(Buffer.alloc(10_000_000), resolve);
@@ -189,7 +189,7 @@ test('destroying with a write and descriptors in progress', async () => {
   assert.equal(a.errored, reason);
 });
 
-test('strings, encodings and empty writes', async () => {
+test('A socket writes strings in any encoding, and empty chunks', async () => {
   const [a, b] = socketPair();
   a.write('');
   a.write('c3a9', 'hex');
@@ -198,19 +198,19 @@ test('strings, encodings and empty writes', async () => {
   assert.deepEqual(await buffer(b), Buffer.from([0xc3, 0xa9, 33, 0xf8]));
 });
 
-test('the peer is known', () => {
+test('A socket knows the credentials of its peer', () => {
   const [a] = socketPair();
   assert.deepEqual(a.peer, { pid: process.pid, uid: process.getuid?.(), gid: process.getgid?.() });
 });
 
-test('what is no unix stream socket is refused, and stays with the caller', () => {
+test('A descriptor that is not a unix stream socket is refused, and the caller keeps it', () => {
   const file = fileWith('');
   assert.throws(() => new FdSocket({ fd: file }), { code: 'ENOTSOCK' });
   writeSync(file, 'still open');
   assert.equal(contentOf(file), 'still open');
 });
 
-test('a listener of the fds event may destroy the socket', async () => {
+test('A listener of the fds event may destroy the socket', async () => {
   const [a, b] = socketPair();
   a.sendFd(0);
   a.end('never seen');
@@ -224,7 +224,7 @@ test('a listener of the fds event may destroy the socket', async () => {
   closeAll(fds);
 });
 
-test('empty chunks, more than the kernel takes pieces, before one that is not', async () => {
+test('A chunk with bytes arrives after more empty chunks than one sendmsg takes', async () => {
   const [a, b] = socketPair();
   a.cork();
   for (let count = 0; count < 1100; count++) a.write(Buffer.alloc(0));

@@ -34,7 +34,7 @@ async function connected(...args: Parameters<typeof connect>): Promise<FdSocket>
 }
 
 for (const kind of ['path', 'abstract name'] as const) {
-  test(`there and back over a ${kind}`, async () => {
+  test(`Bytes and descriptors travel in both directions over a ${kind}`, async () => {
     const path = kind === 'path' ? join(temporaryDirectory(), 's') : `\0grpcfd-echo-${process.pid}`;
     const listener = await echo({ path });
     assert.equal(listener.address, path);
@@ -53,7 +53,7 @@ for (const kind of ['path', 'abstract name'] as const) {
   });
 }
 
-test('the socket file has the mode asked for, and goes with the listener', async () => {
+test('The socket file has the requested mode, and is removed with the listener', async () => {
   const directory = temporaryDirectory();
   const path = join(directory, 's');
   {
@@ -64,7 +64,7 @@ test('the socket file has the mode asked for, and goes with the listener', async
   assert.deepEqual(readdirSync(directory), []);
 });
 
-test('closing tells, leaves connections alone, and can be done twice', async () => {
+test('Closing a listener emits close, leaves its connections open, and may be repeated', async () => {
   const path = join(temporaryDirectory(), 's');
   const listener = await echo({ path });
   const client = await connected(path);
@@ -80,7 +80,7 @@ test('closing tells, leaves connections alone, and can be done twice', async () 
   await assert.rejects(connect(path), { code: 'ENOENT', syscall: 'connect' });
 });
 
-test('a connection that nobody listens for is closed', async () => {
+test('A connection is closed when the listener has no listener for the connection event', async () => {
   const path = join(temporaryDirectory(), 's');
   const listener = await listen({ path });
   defer(() => listener.close());
@@ -88,19 +88,19 @@ test('a connection that nobody listens for is closed', async () => {
   assert.equal(await text(client), '');
 });
 
-test('an address in use rejects', async () => {
+test('listen() rejects for an address in use', async () => {
   const path = join(temporaryDirectory(), 's');
   await echo({ path });
   await assert.rejects(listen({ path }), { code: 'EADDRINUSE' });
 });
 
-test('options of a socket that are out of range reject, and leave nothing open', async () => {
+test('Socket options out of range are rejected, and no descriptor stays open', async () => {
   const path = join(temporaryDirectory(), 's');
   await echo({ path });
   await assert.rejects(connect(path, { highWaterMark: -1 }), { code: 'ERR_INVALID_ARG_VALUE' });
 });
 
-test('a failed connect says what and where', async () => {
+test('The error of a failed connect() names the system call and the address', async () => {
   const path = join(temporaryDirectory(), 's');
   await assert.rejects(connect(path), {
     code: 'ENOENT',
@@ -135,7 +135,7 @@ function fullListener(path: string): { accept: () => void } {
   }
 }
 
-test('a full backlog is waited for', async () => {
+test('connect() waits while the backlog of the listener is full', async () => {
   const path = join(temporaryDirectory(), 's');
   const { accept } = fullListener(path);
   let done = false;
@@ -149,7 +149,7 @@ test('a full backlog is waited for', async () => {
   await connecting;
 });
 
-test('waiting for a full backlog ends when the signal aborts', async () => {
+test('connect() stops waiting for a full backlog when its signal aborts', async () => {
   const path = join(temporaryDirectory(), 's');
   fullListener(path);
   const controller = new AbortController();
@@ -159,7 +159,7 @@ test('waiting for a full backlog ends when the signal aborts', async () => {
   await assert.rejects(connect(path, { signal: AbortSignal.abort() }), { name: 'AbortError' });
 });
 
-test('plain sockets of node:net at the other end, either way', async () => {
+test('Listeners and sockets work with node:net at the other end', async () => {
   const directory = temporaryDirectory();
   const path = join(directory, 's');
   await echo({ path });
@@ -177,7 +177,7 @@ test('plain sockets of node:net at the other end, either way', async () => {
   await sent;
 });
 
-test('100 connections at a time', async () => {
+test('A listener accepts 100 connections at a time', async () => {
   const path = join(temporaryDirectory(), 's');
   await echo({ path });
   await Promise.all(
@@ -189,7 +189,7 @@ test('100 connections at a time', async () => {
   );
 });
 
-test('a program that is started gets none of our descriptors', async () => {
+test('A child process inherits no socket of this package', async () => {
   const path = join(temporaryDirectory(), 's');
   await echo({ path });
   const client = await connected(path);

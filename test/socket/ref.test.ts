@@ -35,10 +35,11 @@ const cases: [expected: boolean, ...args: string[]][] = [
 ];
 
 for (const [expected, ...args] of cases) {
-  test(`${args.join(' ')}: the process ${expected ? 'exits' : 'stays'}`, () => assertExits(expected, args));
+  test(`A process ${expected ? 'exits' : 'stays'} after these steps: ${args.join(', ')}`, () =>
+    assertExits(expected, args));
 }
 
-test('a write in progress on an unreferenced socket is finished before the process exits', async () => {
+test('A running write on an unreferenced socket is finished before the process exits', async () => {
   const { code, stderr } = await runFixture('fixtures/ref.js', import.meta.url, [
     'socket',
     'unref',

@@ -17,7 +17,7 @@ function ioUring(): number | undefined {
   }
 }
 
-test('refused descriptors are replaced by placeholders, so that those behind them keep their places', async () => {
+test('Refused descriptors are replaced by placeholders, so that later descriptors keep their sequence numbers', async () => {
   const [a, b] = streamPair();
   const files = [fileWith('first'), fileWith('third'), fileWith('fifth')] as const;
   const bad = [native.duplicate(0), native.duplicate(0)] as const;
@@ -46,7 +46,7 @@ test('refused descriptors are replaced by placeholders, so that those behind the
   }
 });
 
-test('a refused descriptor among 200, before a single byte, costs no byte', async () => {
+test('No byte is lost when one of 200 descriptors before a single byte is refused', async () => {
   const [a, b] = streamPair();
   const bad = native.duplicate(0);
   const sent = Array.from({ length: 63 }, () => a.queue(0));
@@ -61,7 +61,7 @@ test('a refused descriptor among 200, before a single byte, costs no byte', asyn
   assert.deepEqual(b.batches, [64, 64, 64, 8]);
 });
 
-test('each placeholder has an inode to itself: no receiver takes it for another file', async () => {
+test('Each placeholder has its own inode, so that no receiver takes it for another file', async () => {
   const [a, b] = streamPair();
   const bad = [native.duplicate(0), native.duplicate(0)];
   for (const fd of bad) a.queueOwned(fd);
@@ -72,7 +72,7 @@ test('each placeholder has an inode to itself: no receiver takes it for another 
   assert.notEqual(first, second);
 });
 
-test('an io_uring, which the kernel does not send, is refused, and the rest goes', async (t) => {
+test('An io_uring, which the kernel does not send, is refused, and the other descriptors are sent', async (t) => {
   const ring = ioUring();
   if (ring === undefined) return t.skip('no io_uring here');
   const [a, b] = streamPair();
@@ -87,7 +87,7 @@ test('an io_uring, which the kernel does not send, is refused, and the rest goes
   return undefined;
 });
 
-test('settling may close the stream, even when the descriptor was refused', async () => {
+test('The stream may be closed when a refused descriptor settles', async () => {
   const [a] = streamPair();
   const bad = native.duplicate(0);
   a.stream.queueDescriptor({ fd: bad, settled: () => a.close() });

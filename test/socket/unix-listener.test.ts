@@ -62,7 +62,7 @@ function leaveDeadSocket(path: string): void {
   close(native.bindUnix(Buffer.from(path)));
 }
 
-test('listens from when it returns, and hands over connected descriptors', async () => {
+test('A listener accepts connections as soon as it is constructed, and hands over connected descriptors', async () => {
   const path = join(temporaryDirectory(), 's');
   const { listener, connection } = listen({ path });
   assert.equal(listener.address, path);
@@ -73,7 +73,7 @@ test('listens from when it returns, and hands over connected descriptors', async
   close(server);
 });
 
-test('only the socket file is left beside it, and it goes on close', () => {
+test('A listener leaves only the socket file in its directory, and removes the file on close', () => {
   const directory = temporaryDirectory();
   const path = join(directory, 's');
   const { listener } = listen({ path });
@@ -85,7 +85,7 @@ test('only the socket file is left beside it, and it goes on close', () => {
   assert.throws(() => native.connectUnix(Buffer.from(path)), { code: 'ENOENT', syscall: 'connect' });
 });
 
-test('the mode is what was asked for, whatever the umask', () => {
+test('The socket file has the requested mode, whatever the umask', () => {
   const directory = temporaryDirectory();
   for (const mode of [0o600, 0o660, 0o777]) {
     const path = join(directory, mode.toString(8));
@@ -97,7 +97,7 @@ test('the mode is what was asked for, whatever the umask', () => {
   assert.equal(statSync(path).mode & 0o777, 0o777 & ~process.umask());
 });
 
-test('the owner is what was asked for', (t) => {
+test('The socket file has the requested owner', (t) => {
   if (process.getuid?.() !== 0) return t.skip('takes root');
   const path = join(temporaryDirectory(), 's');
   listen({ path, uid: 1234, gid: 5678, mode: 0o640 });
@@ -106,7 +106,7 @@ test('the owner is what was asked for', (t) => {
   return undefined;
 });
 
-test('a socket file that nobody listens on is replaced', async () => {
+test('A socket file on which no process listens is replaced', async () => {
   const directory = temporaryDirectory();
   const path = join(directory, 's');
   leaveDeadSocket(path);
@@ -116,7 +116,7 @@ test('a socket file that nobody listens on is replaced', async () => {
   assert.deepEqual(readdirSync(directory), ['s']);
 });
 
-test('a path with a live listener is in use, and is left alone', async () => {
+test('A path on which another listener listens is in use, and stays unchanged', async () => {
   const directory = temporaryDirectory();
   const path = join(directory, 's');
   const { connection } = listen({ path });
@@ -137,7 +137,7 @@ test('a path with a live listener is in use, and is left alone', async () => {
   assert.deepEqual(readdirSync(directory), ['s']);
 });
 
-test('what is no socket is never replaced', () => {
+test('A file that is not a socket is never replaced', () => {
   const directory = temporaryDirectory();
   const file = join(directory, 'file');
   writeFileSync(file, 'precious');
@@ -151,7 +151,7 @@ test('what is no socket is never replaced', () => {
   assert.deepEqual(readdirSync(directory).sort(), ['file', 'link']);
 });
 
-test("close leaves a socket file alone that has become somebody else's", () => {
+test('close() does not remove a socket file that another listener has created', () => {
   const path = join(temporaryDirectory(), 's');
   const { listener: first } = listen({ path });
   unlinkSync(path);
@@ -161,7 +161,7 @@ test("close leaves a socket file alone that has become somebody else's", () => {
   connectTo(path);
 });
 
-test('close of a socket file that may not be removed any more closes the socket, and says so', (t) => {
+test('close() closes the socket and reports an error when the socket file cannot be removed', (t) => {
   const path = join(temporaryDirectory(), 's');
   const errors: Error[] = [];
   const listener = UnixListener.listen(
@@ -184,7 +184,7 @@ test('close of a socket file that may not be removed any more closes the socket,
   assert.equal(existsSync(path), false);
 });
 
-test('of processes that find the same dead socket at the same time, exactly one gets the path', async () => {
+test('Exactly one of several processes that find the same dead socket at the same time gets the path', async () => {
   const directory = temporaryDirectory();
   const path = join(directory, 's');
   const program = fileURLToPath(new URL('fixtures/contender.js', import.meta.url));
@@ -219,7 +219,7 @@ test('of processes that find the same dead socket at the same time, exactly one 
   }
 });
 
-test('an abstract name is exactly its bytes: no padding, and no other length finds it', async () => {
+test('An abstract name consists of exactly the given bytes, without padding', async () => {
   const name = `grpcfd-test-${process.pid}`;
   const { listener, connection } = listen({ path: `\0${name}` });
   assert.ok(
@@ -237,7 +237,7 @@ test('an abstract name is exactly its bytes: no padding, and no other length fin
   assert.throws(() => native.connectUnix(Buffer.from(`\0${name}`)), { code: 'ECONNREFUSED' });
 });
 
-test('an abstract name may hold NULs, and be as long as there is room', () => {
+test('An abstract name may contain NULs and fill the whole address', () => {
   const names = [`\0a\0b${process.pid}`, `\0${'x'.repeat(100)}${process.pid}`.slice(0, 108)];
   for (const name of names) {
     listen({ path: name });
@@ -246,7 +246,7 @@ test('an abstract name may hold NULs, and be as long as there is room', () => {
   assert.throws(() => listen({ path: `\0${'x'.repeat(108)}` }), { code: 'ENAMETOOLONG' });
 });
 
-test('a path of 108 bytes is the longest', () => {
+test('The longest path has 108 bytes', () => {
   const directory = temporaryDirectory();
   const longest = join(directory, 'x'.repeat(107 - directory.length));
   assert.equal(longest.length, 108);
@@ -259,13 +259,13 @@ test('a path of 108 bytes is the longest', () => {
   assert.throws(() => listen({ path: join(shortName, 'a') }), { code: 'ENOENT' });
 });
 
-test('an address that the kernel would take for another one is refused', () => {
+test('An address that the kernel would read as another address is refused', () => {
   for (const path of ['', '\0', 'a\0b']) {
     assert.throws(() => listen({ path }), { code: 'ERR_INVALID_ARG_VALUE' });
   }
 });
 
-test('a directory that is not there, or may not be written to', (t) => {
+test('Listening fails in a directory that does not exist or is not writable', (t) => {
   const directory = temporaryDirectory();
   const path = join(directory, 'missing', 's');
   assert.throws(() => listen({ path }), {
@@ -279,13 +279,13 @@ test('a directory that is not there, or may not be written to', (t) => {
   return undefined;
 });
 
-test('a failure after the bind leaves nothing behind', () => {
+test('A failure after the bind leaves no file and no descriptor', () => {
   const directory = temporaryDirectory();
   assert.throws(() => listen({ path: join(directory, 's'), uid: -2 }));
   assert.deepEqual(readdirSync(directory), []);
 });
 
-test('the path still goes when the working directory has changed', () => {
+test('close() removes the file of a relative path after the working directory has changed', () => {
   const directory = temporaryDirectory();
   const home = process.cwd();
   defer(() => process.chdir(home));
@@ -296,7 +296,7 @@ test('the path still goes when the working directory has changed', () => {
   assert.deepEqual(readdirSync(directory), []);
 });
 
-test('connections that nobody accepted are reset on close', async () => {
+test('close() resets connections that were not accepted', async () => {
   const path = join(temporaryDirectory(), 's');
   const listener = UnixListener.listen({ path }, { onConnection: close, onError: () => {} });
   const client = plainConnect(path);
@@ -305,7 +305,7 @@ test('connections that nobody accepted are reset on close', async () => {
   assert.equal(error.code, 'ECONNRESET');
 });
 
-test('closing in onConnection is the last that is heard', async () => {
+test('After close() in onConnection, no listener is called any more', async () => {
   const path = join(temporaryDirectory(), 's');
   let heard = 0;
   const done = new Promise<void>((resolve) => {

@@ -7,7 +7,7 @@ import { Endpoint, streamPair } from '../support/stream-pair.js';
 
 trackDescriptors();
 
-test('closing settles everything that is in progress, and gives the peer its end of file', async () => {
+test('close() settles all running operations, and the peer reads the end of file', async () => {
   const [a, b] = native.socketPair();
   native.testing.setSendBuffer(a, 1);
   const sender = new Endpoint(a);
@@ -26,7 +26,7 @@ test('closing settles everything that is in progress, and gives the peer its end
   await receiver.until(() => receiver.ended);
 });
 
-test('a closed stream refuses everything, quietly', async () => {
+test('A closed stream rejects writes and descriptors, and ignores all other calls', async () => {
   const [a] = streamPair();
   a.close();
   a.close();
@@ -40,7 +40,7 @@ test('a closed stream refuses everything, quietly', async () => {
 });
 
 for (const moment of ['onDescriptors', 'onData', 'onEnd'] as const) {
-  test(`closing in ${moment} is the last that is heard`, async () => {
+  test(`After close() in ${moment}, no listener is called any more`, async () => {
     const [a, b] = native.socketPair();
     const peer = new Endpoint(a);
     for (let index = 0; index < 3; index++) {
@@ -73,7 +73,7 @@ for (const moment of ['onDescriptors', 'onData', 'onEnd'] as const) {
   });
 }
 
-test('closing when a descriptor settles, in the middle of a write', async () => {
+test('A stream can be closed when a descriptor settles in the middle of a write', async () => {
   const [a] = streamPair();
   for (let index = 0; index < 100; index++) a.queue(0);
   const fd = native.duplicate(0);
@@ -89,7 +89,7 @@ test('closing when a descriptor settles, in the middle of a write', async () => 
   assert.equal(a.stream.closed, true);
 });
 
-test('closing in the callback of a write, and in that of a shutdown', async () => {
+test('A stream can be closed in the callback of a write and in the callback of a shutdown', async () => {
   const [a, b] = streamPair();
   await a.write('x');
   await a.shutdown();
@@ -98,7 +98,7 @@ test('closing in the callback of a write, and in that of a shutdown', async () =
   b.close();
 });
 
-test('a listener that throws is an uncaught exception, and the stream goes on', async () => {
+test('A listener that throws causes an uncaught exception, and the stream goes on', async () => {
   const [a, b] = native.socketPair();
   const sender = new Endpoint(a);
   defer(() => sender.close());
@@ -128,7 +128,7 @@ test('a listener that throws is an uncaught exception, and the stream goes on', 
   assert.deepEqual(heard, ['one', 'two']);
 });
 
-test('a stream that nothing refers to any more stays open, as an open socket does', async () => {
+test('A stream that no variable refers to stays open, as an open socket does', async () => {
   const [a, b] = native.socketPair();
   const received = new Promise<string>((resolve) => {
     const stream = new UnixStream(b, {

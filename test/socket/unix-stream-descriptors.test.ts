@@ -25,7 +25,7 @@ const cases = [
 ];
 
 for (const { count, bytes, batches } of cases) {
-  test(`${count} descriptors before ${bytes} bytes: ${batches.join(' + ')}, the rest with the next write`, async () => {
+  test(`Of ${count} descriptors before ${bytes} bytes, messages carry ${batches.join(' + ')}, and the next write carries the rest`, async () => {
     const [a, b] = streamPair();
     const files = Array.from({ length: count }, (_, index) => fileWith(`file ${index}`));
     const sent = files.map((fd) => a.queue(fd));
@@ -51,7 +51,7 @@ for (const { count, bytes, batches } of cases) {
   });
 }
 
-test('descriptors are announced before the bytes they came with', async () => {
+test('Descriptors are announced before the bytes that they arrived with', async () => {
   const [a, b] = streamPair();
   a.queue(0);
   await a.write('x');
@@ -59,7 +59,7 @@ test('descriptors are announced before the bytes they came with', async () => {
   assert.deepEqual(b.log, ['fds 1', 'data 1']);
 });
 
-test('a write of no bytes sends nothing, and the descriptors wait', async () => {
+test('A write without bytes sends nothing, and the descriptors wait', async () => {
   const [a, b] = streamPair();
   const sent = a.queue(0);
   await a.write();
@@ -70,7 +70,7 @@ test('a write of no bytes sends nothing, and the descriptors wait', async () => 
   await b.until(() => b.fds.length === 1);
 });
 
-test('the caller may close its descriptor, and its number may be reused, right after queueing', async () => {
+test('The caller may close its descriptor right after queueing, even if its number is reused', async () => {
   const [a, b] = streamPair();
   const original = fileWith('the right one');
   a.queue(original);
@@ -114,7 +114,7 @@ test('every kind of descriptor arrives as the same open file', async () => {
   closeAll(kinds);
 });
 
-test('253 descriptors in one message are received, as another program may send them', async () => {
+test('A message of another program with 253 descriptors is received whole', async () => {
   const [a, b] = native.socketPair();
   const receiver = endpoint(b);
   const sender = new SocketHandle(a, () => {});
@@ -130,7 +130,7 @@ test('253 descriptors in one message are received, as another program may send t
   assert.equal(sender.send([Buffer.from('x')], 1, fds, 254), -22);
 });
 
-test('a reader that does not know about descriptors gets the bytes', async () => {
+test('A reader that ignores descriptors gets all bytes', async () => {
   const [a, b] = native.socketPair();
   const sender = endpoint(a);
   const plain = new Socket({ fd: b });
@@ -145,7 +145,7 @@ test('a reader that does not know about descriptors gets the bytes', async () =>
 // Options of the receiving socket that add control messages of their own, from asm-generic/socket.h.
 const options = { SO_PASSCRED: 16, SO_PASSSEC: 34, SO_PASSPIDFD: 76 };
 
-test('other control messages take nothing away from the descriptors, and leave none behind', async () => {
+test('Other control messages neither displace descriptors nor leak any', async () => {
   const [a, b] = native.socketPair();
   for (const option of Object.values(options)) {
     try {

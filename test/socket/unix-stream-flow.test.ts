@@ -44,7 +44,7 @@ function fill(writer: Handle): number {
   return total;
 }
 
-test('after EAGAIN no descriptor has gone, and all go when there is room', async () => {
+test('After EAGAIN no descriptor has been sent, and all are sent when there is room', async () => {
   const [a, b] = native.socketPair();
   const filler = new SocketHandle(native.duplicate(a), () => {});
   defer(() => filler.close());
@@ -67,7 +67,7 @@ test('after EAGAIN no descriptor has gone, and all go when there is room', async
   assert.deepEqual(after.fds.map(contentOf), ['kept']);
 });
 
-test('after a partial write the descriptors have gone, and the bytes go on where they stopped', async () => {
+test('After a partial write the descriptors have been sent, and the remaining bytes follow', async () => {
   const [sender, reader] = tightPair();
   const payload = Buffer.from(Array.from({ length: 300_000 }, (_, index) => index % 251));
   const sent = sender.queueOwned(fileWith('gone with the first byte'));
@@ -95,7 +95,7 @@ test('after a partial write the descriptors have gone, and the bytes go on where
   assert.deepEqual(rest.fds, []);
 });
 
-test('descriptors queued while a write is blocked ride on what is left of it', async () => {
+test('Descriptors that are queued during a blocked write travel with the rest of that write', async () => {
   const [sender, reader] = tightPair();
   const written = sender.write(Buffer.alloc(100_000));
   const sent = sender.queueOwned(fileWith('late'));
@@ -113,7 +113,7 @@ test('descriptors queued while a write is blocked ride on what is left of it', a
   assert.deepEqual(fds.map(contentOf), ['late']);
 });
 
-test('more pieces than one sendmsg takes, empty ones among them', async () => {
+test('A write may have more chunks than one sendmsg takes, empty ones among them', async () => {
   const [a, b] = streamPair();
   const pieces = Array.from({ length: 5_000 }, (_, index) => (index % 7 === 0 ? '' : `${index},`));
   await a.write(...pieces);
@@ -122,7 +122,7 @@ test('more pieces than one sendmsg takes, empty ones among them', async () => {
   assert.equal(b.bytes.toString(), expected);
 });
 
-test('100 MiB with descriptors sprinkled in', async () => {
+test('100 MiB with descriptors at many places arrive complete and in order', async () => {
   const [a, b] = native.socketPair();
   native.testing.setSendBuffer(a, 50_000);
   const sender = endpoint(a);
@@ -170,7 +170,7 @@ test('100 MiB with descriptors sprinkled in', async () => {
   assert.equal(receiver.stream.bytesRead, total);
 });
 
-test('chunks that are handed out are not written over by later reads', async () => {
+test('Later reads do not overwrite chunks that were handed out', async () => {
   const [a, b] = streamPair();
   for (let index = 0; index < 100; index++) {
     await a.write(Buffer.alloc(3_000, index));
@@ -182,7 +182,7 @@ test('chunks that are handed out are not written over by later reads', async () 
   }
 });
 
-test('nothing is read before readStart, nor after readStop', async () => {
+test('Nothing is read before readStart or after readStop', async () => {
   const [a, b] = native.socketPair();
   const sender = endpoint(a);
   const receiver = new Endpoint(b);
@@ -240,7 +240,7 @@ test('one busy socket does not starve another', async () => {
   await load;
 });
 
-test('half-close: each direction ends by itself', async () => {
+test('Each direction of a stream ends by itself', async () => {
   const [a, b] = streamPair();
   await a.write('last words');
   await a.shutdown();
@@ -255,7 +255,7 @@ test('half-close: each direction ends by itself', async () => {
   assert.equal(a.fds.length, 1);
 });
 
-test('shutdown waits for the write in progress', async () => {
+test('shutdown() waits for the running write', async () => {
   const [sender, reader] = tightPair();
   const written = sender.write(Buffer.alloc(100_000));
   const shut = sender.shutdown();
@@ -274,7 +274,7 @@ test('shutdown waits for the write in progress', async () => {
   assert.equal(reader.receive(Buffer.alloc(1), 0, arrivals.memory), 0);
 });
 
-test('descriptors that no byte follows settle with an error at shutdown, as do later ones and writes', async () => {
+test('shutdown() rejects descriptors that no byte follows, and later descriptors and writes', async () => {
   const [a, b] = streamPair();
   const late = a.queue(0);
   await a.shutdown();
@@ -284,7 +284,7 @@ test('descriptors that no byte follows settle with an error at shutdown, as do l
   await b.until(() => b.ended);
 });
 
-test('a peer that is gone fails the write, and what it had sent is still read', async () => {
+test('When the peer has gone, a write fails, and the bytes that the peer had sent are still read', async () => {
   const [a, b] = native.socketPair();
   const receiver = new Endpoint(b);
   defer(() => receiver.close());
@@ -299,7 +299,7 @@ test('a peer that is gone fails the write, and what it had sent is still read', 
   assert.equal(receiver.bytes.toString(), 'farewell');
 });
 
-test('a peer that dies with unread bytes is a reset, after what it had sent', async () => {
+test('When the peer dies with unread bytes, its own bytes are read before the reset is reported', async () => {
   const [a, b] = native.socketPair();
   const receiver = new Endpoint(b);
   defer(() => receiver.close());
@@ -312,7 +312,7 @@ test('a peer that dies with unread bytes is a reset, after what it had sent', as
   assert.deepEqual(receiver.log, ['data 8', 'error ECONNRESET']);
 });
 
-test('a peer that dies while a write is blocked fails it', async () => {
+test('A blocked write fails when the peer dies', async () => {
   const [sender, reader] = tightPair();
   const written = sender.write(Buffer.alloc(1_000_000));
   reader.close();
@@ -322,7 +322,7 @@ test('a peer that dies while a write is blocked fails it', async () => {
   );
 });
 
-test('a second write while one is blocked is refused by an assertion', async () => {
+test('A second write during a blocked write fails an assertion', async () => {
   const [sender] = tightPair();
   const written = sender.write(Buffer.alloc(100_000));
   await assert.rejects(sender.write('x'), { code: 'ERR_ASSERTION' });
@@ -330,7 +330,7 @@ test('a second write while one is blocked is refused by an assertion', async () 
   await assert.rejects(written, { code: 'ECANCELED' });
 });
 
-test('what is no unix stream socket is refused, and stays with the caller', () => {
+test('A descriptor that is not a unix stream socket is refused, and the caller keeps it', () => {
   const file = fileWith('');
   assert.throws(() => new Endpoint(file), { code: 'ENOTSOCK', syscall: 'getsockopt' });
   assert.throws(() => new Endpoint(-1), { code: 'EBADF' });

@@ -21,14 +21,14 @@ for (const scenario of [
   'bridged',
   'bridgedBlocked',
 ]) {
-  test(`terminating a worker closes all that it had: ${scenario}`, async () => {
+  test(`Terminating a worker closes all its descriptors in the scenario ${scenario}`, async () => {
     const worker = start(scenario);
     assert.deepEqual(await once(worker, 'message'), ['ready']);
     await worker.terminate();
   });
 }
 
-test('terminating a worker in the middle of anything', async () => {
+test('Terminating busy workers at any moment closes all their descriptors', async () => {
   for (let round = 0; round < 10; round++) {
     const workers = ['busy', 'bridged'].map(start);
     await Promise.all(workers.map((worker) => once(worker, 'message')));
@@ -36,12 +36,12 @@ test('terminating a worker in the middle of anything', async () => {
   }
 });
 
-test('a worker that exits in a listener', async () => {
+test('A worker that exits in a listener leaves no descriptor open', async () => {
   const worker = start('exitInListener');
   await once(worker, 'exit');
 });
 
-test('a worker that throws in a listener', async () => {
+test('A worker that throws in a listener reports the error and leaves no descriptor open', async () => {
   const worker = start('throwInListener');
   const [error] = (await once(worker, 'error')) as [Error];
   assert.equal(error.message, 'from a listener in a worker');

@@ -30,7 +30,7 @@ function closed(): number {
   return fd;
 }
 
-test('sendFds: all travel together, and stay the caller’s to close', async () => {
+test('sendFds sends all descriptors together, and leaves them to the caller to close', async () => {
   const [a, b] = socketPair();
   const received = descriptorsOf(b);
   const files = ['one', 'two', 'three'].map(fileWith);
@@ -44,12 +44,12 @@ test('sendFds: all travel together, and stay the caller’s to close', async () 
   assert.equal(a.stats().descriptorsSent, 3);
 });
 
-test('sendFds of none resolves', async () => {
+test('sendFds without descriptors resolves', async () => {
   const [a] = socketPair();
   await a.sendFds([]);
 });
 
-test('a callback that is none is refused before anything is sent', () => {
+test('A callback that is not a function is refused before anything is sent', () => {
   const [a] = socketPair();
   assert.throws(() => a.writeWithFds('no', [0], 'callback' as unknown as () => void), {
     code: 'ERR_INVALID_ARG_TYPE',
@@ -58,7 +58,7 @@ test('a callback that is none is refused before anything is sent', () => {
   assert.deepEqual([bytesWritten, descriptorsSent, pendingDescriptors], [0, 0, 0]);
 });
 
-test('one bad descriptor among good ones: none is sent, and no byte is written', async () => {
+test('One invalid descriptor in a list prevents all descriptors and all bytes from being sent', async () => {
   const [a, b] = socketPair();
   const received = descriptorsOf(b);
   const fds = [0, closed(), 0];
@@ -78,7 +78,7 @@ test('one bad descriptor among good ones: none is sent, and no byte is written',
   assert.equal(received.length, 0);
 });
 
-test('sendFds that is never carried rejects, and what went of it counts', async () => {
+test('sendFds rejects when its descriptors are never carried, and counts those that were sent', async () => {
   const [a, b] = socketPair();
   const received = descriptorsOf(b);
   const sent = a.sendFds(Array.from({ length: 70 }, () => 0));
@@ -89,7 +89,7 @@ test('sendFds that is never carried rejects, and what went of it counts', async 
   assert.equal(a.stats().descriptorsSent, 64);
 });
 
-test('writeWithFds: both go at once, and no other write is made of it', async () => {
+test('writeWithFds sends bytes and descriptors at once, without a further write', async () => {
   const [a, b] = socketPair();
   const received = descriptorsOf(b);
   const write = mock.method(UnixStream.prototype, 'write');
@@ -114,14 +114,14 @@ test('writeWithFds: both go at once, and no other write is made of it', async ()
   assert.equal(write.mock.callCount(), 0);
 });
 
-test('writeWithFds without descriptors is a write', async () => {
+test('writeWithFds without descriptors is a plain write', async () => {
   const [a, b] = socketPair();
   a.writeWithFds(new Uint8Array([104, 105]), []);
   a.end();
   assert.equal(await text(b), 'hi');
 });
 
-test('a full send buffer: what waits is duplicated, and keeps its place', async () => {
+test('With a full send buffer, writeWithFds duplicates the descriptors and keeps their place in the order', async () => {
   const [a, b] = tightPair();
   const received = descriptorsOf(b);
   const names = Array.from({ length: 300 }, (_, index) => `${index}`);
@@ -143,7 +143,7 @@ test('a full send buffer: what waits is duplicated, and keeps its place', async 
   assert.deepEqual(done, names);
 });
 
-test('a chunk that is taken in part has its descriptors with the first part', async () => {
+test('The descriptors of a chunk that the kernel takes in part travel with the first part', async () => {
   const [a, b] = tightPair();
   const received = descriptorsOf(b);
   const file = fileWith('content');
@@ -160,7 +160,7 @@ test('a chunk that is taken in part has its descriptors with the first part', as
   assert.deepEqual(contents(received), ['content']);
 });
 
-test('more than 64 take several messages, or wait for more bytes', async () => {
+test('More than 64 descriptors take several messages, or wait for more bytes', async () => {
   const [a, b] = socketPair();
   const batches: number[] = [];
   b.on('fds', (fds) => {
@@ -183,7 +183,7 @@ test('more than 64 take several messages, or wait for more bytes', async () => {
   assert.deepEqual(batches, [64, 64, 24]);
 });
 
-test('nothing overtakes what was corked or queued before it', async () => {
+test('writeWithFds does not overtake bytes that were corked or queued before', async () => {
   const [a, b] = socketPair();
   const received = descriptorsOf(b);
   const [first, second, third] = ['first', 'second', 'third'].map(fileWith);
@@ -199,7 +199,7 @@ test('nothing overtakes what was corked or queued before it', async () => {
   assert.deepEqual(contents(received), ['first', 'second', 'third']);
 });
 
-test('an empty chunk has no byte to carry descriptors: they travel with the next', async () => {
+test('Descriptors of an empty chunk travel with the next chunk', async () => {
   const [a, b] = socketPair();
   const received = descriptorsOf(b);
   const order: string[] = [];
@@ -211,7 +211,7 @@ test('an empty chunk has no byte to carry descriptors: they travel with the next
   assert.deepEqual(order, ['empty']);
 });
 
-test('after end() no descriptor goes, and the stream says what is wrong', async () => {
+test('After end(), writeWithFds sends no descriptor and reports an error', async () => {
   const [a, b] = tightPair();
   const received = descriptorsOf(b);
   a.write(Buffer.alloc(100_000));
@@ -227,14 +227,14 @@ test('after end() no descriptor goes, and the stream says what is wrong', async 
   assert.equal(received.length, 0);
 });
 
-test('on a destroyed socket', async () => {
+test('On a destroyed socket, writeWithFds sends nothing and reports an error', async () => {
   const [a] = socketPair();
   a.destroy();
   const error = await new Promise<unknown>((resolve) => a.writeWithFds('late', [0], resolve));
   assert.equal((error as NodeJS.ErrnoException).code, 'ERR_STREAM_DESTROYED');
 });
 
-test('a peer that is gone: the callback and the stream learn of it', async () => {
+test('When the peer has gone, the callback of writeWithFds and the stream get the error', async () => {
   const [a, b] = socketPair();
   b.destroy();
   await once(b, 'close');
@@ -244,7 +244,7 @@ test('a peer that is gone: the callback and the stream learn of it', async () =>
   assert.equal(await told, error);
 });
 
-test('destroying while descriptors wait: the callback is told, and the duplicates are closed', async () => {
+test('Destroying the socket while descriptors wait calls the callback with an error and closes the duplicates', async () => {
   const [a] = tightPair();
   a.write(Buffer.alloc(100_000));
   const told = new Promise<unknown>((resolve) => a.writeWithFds('x', [0, 0], resolve));
@@ -254,7 +254,7 @@ test('destroying while descriptors wait: the callback is told, and the duplicate
   assert.equal(a.stats().pendingDescriptors, 0);
 });
 
-test('a descriptor that the kernel refuses is told to the callback; bytes and the others arrive', async (t) => {
+test('The callback reports a descriptor that the kernel refuses, and the bytes and the other descriptors arrive', async (t) => {
   let ring: number;
   try {
     ring = native.testing.ioUring();
@@ -274,7 +274,7 @@ test('a descriptor that the kernel refuses is told to the callback; bytes and th
   return undefined;
 });
 
-test('any mix of writes: every byte, every descriptor, in order, none behind its bytes', async (t) => {
+test('In any mix of writes, all bytes and descriptors arrive in order, and no descriptor arrives after its bytes', async (t) => {
   const firstSeed = seedOfThisRun();
   t.diagnostic(`seed ${firstSeed}`);
   for (let seed = firstSeed; seed < firstSeed + 20; seed++) {

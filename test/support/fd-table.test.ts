@@ -19,25 +19,25 @@ function runWithHook(body: string): { status: number | null; stdout: string } {
   });
 }
 
-test('a test that leaks a descriptor fails, and says what leaked', () => {
+test('A test that leaks a descriptor fails with a message that names the leak', () => {
   const { status, stdout } = runWithHook("openSync('/dev/zero', 'r')");
   assert.equal(status, 1);
   assert.match(stdout, /leaked: \d+ -> \/dev\/zero/);
 });
 
-test('a test that closes what it opened passes', () => {
+test('A test that closes its descriptors passes', () => {
   const { status, stdout } = runWithHook("closeSync(openSync('/dev/zero', 'r'))");
   assert.equal(status, 0, stdout);
 });
 
-test('a descriptor that a test closes and does not own is noticed', async () => {
+test('A test that closes a descriptor of others fails', async () => {
   const fd = openSync('/dev/zero', 'r');
   const before = descriptorTable();
   closeSync(fd);
   await assert.rejects(assertSameDescriptors(before, 0), /not the test's to close: \d+ -> \/dev\/zero/);
 });
 
-test('a descriptor that takes a while to close is waited for', async () => {
+test('The check waits for descriptors that are closed a moment later', async () => {
   const before = descriptorTable();
   const fd = openSync('/dev/zero', 'r');
   setImmediate(closeSync, fd);
