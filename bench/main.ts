@@ -7,7 +7,7 @@ import { overhead } from './cases/overhead.js';
 import { payload } from './cases/payload.js';
 import { scale } from './cases/scale.js';
 import { start } from './cases/start.js';
-import { describeMachine } from './lib/machine.js';
+import { describeMachine, loadOfLastMinute } from './lib/machine.js';
 import { Progress } from './lib/progress.js';
 import { Suite } from './lib/suite.js';
 import { formatTable } from './lib/table.js';
@@ -27,9 +27,9 @@ const USAGE = `npm run bench [-- OPTIONS]
   --json FILE    writes the results there, too`;
 
 const { only, rounds, json } = readArguments();
-// Not to find out in the end that it cannot be written.
+// A path that cannot be written fails now, not after the benchmark.
 if (json !== undefined) await writeFile(json, '');
-const machine = describeMachine();
+const before = describeMachine();
 const progress = new Progress();
 const suite = new Suite(progress, rounds);
 for (const [name, bench] of Object.entries(BENCHES)) {
@@ -38,6 +38,7 @@ for (const [name, bench] of Object.entries(BENCHES)) {
   await bench(suite);
 }
 progress.end();
+const machine = { ...before, loadAfter: loadOfLastMinute() };
 const { results, notes } = suite;
 console.log(
   Object.entries(machine)

@@ -11,7 +11,9 @@ export interface Machine {
   readonly node: string;
   readonly grpcJs: string;
   readonly grpcfd: string;
-  /** Of one minute, before the first run: what else the machine was busy with. */
+  /** The day of the run, as YYYY-MM-DD. */
+  readonly date: string;
+  /** The load average of the last minute before the first run: how busy the machine was with other work. */
   readonly load: number;
 }
 
@@ -27,6 +29,11 @@ export function describeMachine(): Machine {
     node: process.version,
     grpcJs: versionOf(require.resolve('@grpc/grpc-js/package.json')),
     grpcfd: versionOf(require.resolve('grpcfd/package.json')),
-    load: loadavg()[0] ?? 0,
+    date: new Date().toISOString().slice(0, 10),
+    load: loadOfLastMinute(),
   };
+}
+
+export function loadOfLastMinute(): number {
+  return loadavg()[0] ?? 0;
 }
