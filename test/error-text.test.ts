@@ -22,7 +22,7 @@ const VALUES: readonly [value: unknown, quoted: string][] = [
   ['\ud800 \udc00', '"\\ud800 \\udc00"'],
   ['x'.repeat(MAX_QUOTED_LENGTH), `"${'x'.repeat(MAX_QUOTED_LENGTH)}"`],
   [`${'h'.repeat(1000)}${'t'.repeat(1000)}`, `"${'h'.repeat(120)}…${'t'.repeat(60)}" (2000 characters)`],
-  // A pair of surrogates at either cut stays whole.
+  // A surrogate pair at either cut is not split.
   [
     `${'h'.repeat(119)}😀${'m'.repeat(99)}😀${'t'.repeat(59)}`,
     `"${'h'.repeat(119)}…😀${'t'.repeat(59)}" (281 characters)`,

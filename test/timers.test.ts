@@ -20,7 +20,7 @@ for (const [fake, order] of [
   test(`Calls, receives and shutdowns work with fake timers (${fake}) that are installed ${order} the import`, async () => {
     const args = [fake, order, temporaryDirectory()];
     const child = startFixture('grpc/fixtures/fake-timers.js', import.meta.url, args);
-    // Done in half a second, or never.
+    // The fixture ends within half a second, or hangs.
     const patience = setTimeout(() => child.kill('SIGKILL'), 20_000);
     const [[code, signal], stdout, stderr] = await Promise.all([
       once(child, 'close'),
@@ -32,7 +32,7 @@ for (const [fake, order] of [
   });
 }
 
-/** Called as a global, or as what was imported. */
+/** A call of a timer, of the global object or of a module. */
 const CALL = /(?<![.#\w]|function )((?:set|clear)(?:Timeout|Interval|Immediate)|queueMicrotask)\(/g;
 const ELSEWHERE =
   /process\.(nextTick|hrtime)|performance\.now|\bDate\b|globalThis\.|'node:(timers|perf_hooks)/;

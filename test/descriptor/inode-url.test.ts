@@ -11,10 +11,10 @@ describe('urlToDevIno', () => {
   const accepted: [url: string | URL, dev: bigint, ino: bigint][] = [
     ['inode://4/42', 4n, 42n],
     ['inode://0/0', 0n, 0n],
-    // Above what a double holds exactly.
+    // Larger than the integers that a double represents exactly.
     ['inode://64769/9007199254740993', 64769n, 9007199254740993n],
     ['inode://18446744073709551615/18446744073709551615', 2n ** 64n - 1n, 2n ** 64n - 1n],
-    // makedev(259, 70000): the low byte of a minor number and its rest are apart.
+    // makedev(259, 70000): a device number stores the low byte of the minor number apart from its other bits.
     ['inode://286327664/7', 286327664n, 7n],
     ['inode://007/0042', 7n, 42n],
     [`inode://${'0'.repeat(100)}7/1`, 7n, 1n],

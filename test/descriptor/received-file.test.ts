@@ -28,7 +28,7 @@ import { trackDescriptors } from '../support/fd-table.js';
 
 const { O_RDONLY, O_RDWR, O_NOFOLLOW } = constants;
 
-/** What an open descriptor refers to, or undefined. */
+/** The target of a descriptor in /proc, or undefined if it is not open. */
 function target(fd: number): string | undefined {
   try {
     return readlinkSync(`/proc/self/fd/${fd}`);
@@ -393,7 +393,7 @@ function openEnd([kept, other]: [number, number]): number {
   return kept;
 }
 
-/** Reopened, because the flags of the pipe for tests are not to be changed, and it does not block. */
+/** Reopens the pipe, which does not block, because a test must not change the flags of the open file that others share. */
 function blockingPipe(): [readEnd: number, writeEnd: number] {
   const [readEnd, writeEnd] = native.testing.pipe();
   const blocking = openFile(`/proc/self/fd/${readEnd}`, O_RDONLY);
@@ -401,7 +401,7 @@ function blockingPipe(): [readEnd: number, writeEnd: number] {
   return [blocking, writeEnd];
 }
 
-/** The event loop of this process has an epoll descriptor. */
+/** The epoll descriptor of the event loop of this process: a descriptor without an inode of its own. */
 function anonymousInode(): number {
   for (let fd = 3; fd < 100; fd++) {
     if (target(fd) === 'anon_inode:[eventpoll]') return fd;

@@ -25,7 +25,7 @@ function make(size: number, name = 'test'): SharedMemory {
   return memory;
 }
 
-/** As it arrives at a receiver. */
+/** The memory as a receiver gets it. */
 function receive({ fd }: { readonly fd: number }): ReceivedFile {
   return take(duplicate(fd));
 }
@@ -213,7 +213,7 @@ test('Closing a mapping while a read still fills its view is safe', async () => 
   const memory = make(PAGE);
   const mapped = receive(memory).map({ writable: true });
   const [readEnd, writeEnd] = native.testing.pipe();
-  // Blocks a thread, unlike the pipe for tests.
+  // A read from this pipe blocks its thread; a read from `testing.pipe()` would not.
   const blocking = openFile(`/proc/self/fd/${readEnd}`, constants.O_RDONLY);
   defer(() => closeAll([readEnd, writeEnd, blocking]));
   const reading = promisify(read)(blocking, mapped.bytes, 0, 5, null);

@@ -22,7 +22,7 @@ trackDescriptors();
 
 const MESSAGE_BYTES = 64 * 1024;
 const MESSAGES = 1600;
-/** One message in so many names a file. A prime, so that they fall on all kinds of places in frames and records. */
+/** Every seventh message names a file. Seven is a prime, so that files fall on all places in HTTP/2 frames and TLS records. */
 const FILE_EVERY = 7;
 
 const same = (bytes: Buffer) => bytes;
@@ -38,7 +38,7 @@ const bulkService = {
   },
 } satisfies grpc.ServiceDefinition;
 
-/** Bytes that differ at every place, without the cost of random ones. */
+/** Bytes that differ at every position and are cheaper than random ones. */
 const noise = Buffer.from(
   Uint32Array.from({ length: MESSAGE_BYTES / 2 }, (_, index) => Math.imul(index + 1, 2654435761)).buffer,
 );
@@ -72,7 +72,7 @@ async function sendAll(to: Writable, fds: grpcfd.FdTransceiver): Promise<string>
 async function receiveAll(from: Readable, fds: grpcfd.FdTransceiver, pauseMs: number): Promise<string> {
   const hash = createHash('sha256');
   let number = 0;
-  // A call is a Duplex: it must outlive what is read of it.
+  // A call is a Duplex: it must stay open for writing after all has been read from it.
   for await (const chunk of from.iterator({ destroyOnReturn: false })) {
     const message = chunk as Buffer;
     hash.update(message);

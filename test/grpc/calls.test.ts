@@ -10,7 +10,7 @@ import { contentOf, fileWith } from '../support/temporary.js';
 
 trackDescriptors();
 
-/** Sends a file with that content; nothing is left to close. */
+/** Sends a file with that content, and closes its own descriptor. */
 function sendNew(fds: grpcfd.FdTransceiver, content: string): grpcfd.SentFd {
   const fd = fileWith(content);
   try {

@@ -26,7 +26,7 @@ trackDescriptors();
 
 const NEVER_COMES = 'inode://1/1';
 
-/** A client with a finished call behind it, whose credentials know the connection. */
+/** A client that has finished a call, so that the credentials know its connection. */
 async function afterCall(options?: grpcfd.FdConnectionOptions) {
   const { server, address } = await serve({ unary: grpcfd.handler(() => ({})) });
   const client = await dial(address, { ...(options && { options }) });
@@ -210,6 +210,6 @@ test('Rejected promises that the user does not read do not end the process', asy
   fds.close();
   void fds.recvFd(NEVER_COMES);
   void fds.recvFile(NEVER_COMES);
-  // The runner fails this test for a rejection that has no handler in the turns after it.
+  // The test runner fails this test if a rejection still has no handler a few turns later.
   await new Promise((resolve) => setTimeout(resolve, 5));
 });

@@ -16,7 +16,7 @@ trackDescriptors();
 const require = createRequire(import.meta.url);
 const packageRoot = fileURLToPath(new URL('.', import.meta.resolve('grpcfd/package.json')));
 
-/** A second copy of this package, beside the same grpc-js. */
+/** A second copy of this package that uses the same grpc-js. */
 async function secondCopy(): Promise<typeof grpcfd> {
   const directory = temporaryDirectory();
   for (const part of ['package.json', 'dist', 'native/build/Release/grpcfd.node']) {
@@ -28,7 +28,7 @@ async function secondCopy(): Promise<typeof grpcfd> {
 
 test('Two copies of the package recognise the errors of each other, and clients of one work with servers of the other', async () => {
   const copy = await secondCopy();
-  // Both have made credentials before the first call of the process, whoever is first: each must find its own calls.
+  // Both copies make credentials before the first call of the process. Each copy must find its own calls, in either order.
   const mine = grpcfd.callCredentials();
   const theirs = copy.callCredentials();
   assert.notEqual(copy.GrpcFdError, grpcfd.GrpcFdError);

@@ -17,7 +17,7 @@ function filesWith(prefix: string, count: number): number[] {
   return fds;
 }
 
-/** Proves that each of `files` is the one of its place. */
+/** Checks that the files arrived in the order of sending. */
 async function assertInOrder(
   fds: grpcfd.FdTransceiver,
   files: readonly string[],
@@ -28,7 +28,7 @@ async function assertInOrder(
   }
 }
 
-/** Checks the files of a request, and answers with others, and with padding of the length that is asked for. */
+/** Checks the files of a request, and replies with other files and as much padding as the request has. */
 function checking(answers: readonly number[]): TestHandlers {
   return {
     unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
@@ -110,7 +110,7 @@ function inodeOf(fd: number): bigint {
   }
 }
 
-/** Sends the file back by another descriptor, having checked which it is. */
+/** Checks which file arrived, and sends it back by another descriptor. */
 const echoing: TestHandlers = {
   unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
     const fd = await fds.recvFd(String(call.request['file']));

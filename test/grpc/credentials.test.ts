@@ -24,7 +24,7 @@ import { contentOf, fileWith, temporaryDirectory } from '../support/temporary.js
 
 trackDescriptors();
 
-/** A server that reads the file of each call, and tells the call's tokens. */
+/** A server that replies with the content of the file and with the tokens of each call. */
 async function serveWith(credentials: grpc.ServerCredentials, at = freshAddress()) {
   const server = new grpcfd.Server();
   server.addService(testService, {
@@ -55,7 +55,7 @@ function token(value: string): grpc.CallCredentials {
   });
 }
 
-/** Certificates of a server and a client in files, as a provider watches them. */
+/** Certificates of a server and a client in files, which certificate providers watch. */
 async function providers() {
   const { server, client } = await certificates();
   const directory = temporaryDirectory();
@@ -100,7 +100,7 @@ test('Credentials work with certificate providers inside, also before the certif
   const { address } = await serveWith(
     grpcfd.serverCredentials(experimental.createCertificateProviderServerCredentials(server, server, true)),
   );
-  // The server drops connections until it has read its files: the channel tries again.
+  // The server drops connections until it has read its certificate files, so the channel connects again.
   const channel = experimental.createCertificateProviderChannelCredentials(client, client);
   const subject = new TestClient(address, grpcfd.channelCredentials(channel), {
     'grpc.initial_reconnect_backoff_ms': 20,
@@ -151,7 +151,7 @@ test('Channels with equal credentials share connections, channels with different
   );
   for (const [index, name] of names.entries()) {
     for (let channel = 0; channel < 3; channel++) {
-      // The second and third are made anew, of the same parts.
+      // The second and the third credentials are new objects made of the same parts.
       const each = channel === 0 || name === 'other ssl' ? credentials[name] : make[name]?.();
       assert.ok(each);
       await new TestClient(address, each).unary({});

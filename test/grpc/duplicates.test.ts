@@ -10,7 +10,7 @@ import { contentOf, fileWith } from '../support/temporary.js';
 
 trackDescriptors();
 
-/** Closes `fd` and puts another file behind its number. */
+/** Closes `fd`, and opens another file under the same number. */
 function reuse(fd: number): void {
   closeSync(fd);
   const taken = openSync('/dev/zero', 'r');
@@ -61,7 +61,7 @@ test('Closing a received descriptor affects neither the sender nor a second rece
   fds.close();
 });
 
-/** What a child of this process that was started without any descriptors has open, but for what it opened itself. */
+/** The descriptors that a child process has inherited, without those that it opened itself. */
 function inheritedByChild(): string[] {
   const script = `
     const { readdirSync, readlinkSync } = require('node:fs');
@@ -105,9 +105,9 @@ test('A child process that is spawned while both ends have pending and held desc
   await client.unary({ file: fds.sendFd(held).ref }, fds.options());
   fds.close();
   const { here, child } = await listed.promise;
-  // One that the test has, one of the call, one that the connection holds, and one that the handler received.
+  // The descriptor of the test, the duplicate of the call, the one that the connection holds, and the one that the handler received.
   assert.equal(here.filter((target) => target === names[0]).length, 4);
-  // One that the test has, and one in each of the two queues.
+  // The descriptor of the test, and a duplicate in each of the two queues.
   assert.equal(here.filter((target) => target === names[1]).length, 3);
   assert.deepEqual(
     child.filter((target) => names.includes(target)),

@@ -55,7 +55,7 @@ for (const security of ['plaintext', 'TLS'] as Security[]) {
       const child = startFixture('./fixtures/exit-client.js', import.meta.url, args);
       const exited = once(child, 'close');
       await gate.reached;
-      // A process that does not stay is gone after a few turns of its event loop; an idle one takes about 35 ms.
+      // A process that nothing keeps alive exits after a few turns of its event loop, in about 35 ms.
       await new Promise((resolve) => setTimeout(resolve, 200));
       assert.equal(child.exitCode, null);
       gate.open();

@@ -1,4 +1,4 @@
-/** What a client says of the descriptors of a call, and how a server reads it. */
+/** The metadata in which a client names the descriptors of a call, and how a server parses it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type FdsEntry, formatFdsMetadata, NOT_SENT, parseFdsMetadata } from '#src/grpc/fds-metadata.js';

@@ -15,7 +15,7 @@ function newFile(content: string): number {
   return fd;
 }
 
-/** Options whose onConnection sends these files, and the connection that it was given. */
+/** Options whose onConnection sends these files, and the connection that onConnection received. */
 function sendingFirst(fds: readonly number[]) {
   const { promise, resolve } = withResolvers<{ connection: grpcfd.FdConnection; sent: grpcfd.SentFd[] }>();
   const onConnection = (connection: grpcfd.FdConnection) => {
@@ -41,7 +41,7 @@ for (const security of SECURITIES) {
       const { address } = await serve(receiving, { security, options: server.options });
       const stub = await dial(address, { security, options: client.options });
       const fds = grpcfd.callCredentials();
-      // The files are known by their names when the call is made: the connection is there as soon as a call has run.
+      // The call needs the names of the files, which the connection gives: it exists as soon as a call has run.
       await stub.unary({ files: [] }, fds.options());
       const { connection: clientConnection, sent: fromClient } = await client.made;
       const { connection: serverConnection, sent: fromServer } = await server.made;
@@ -88,7 +88,7 @@ for (const security of SECURITIES) {
   });
 }
 
-/** Throws for the first connection, having sent a file and begun to receive one. */
+/** An onConnection that sends a file, begins to receive one, and throws, for the first connection only. */
 function throwingOnce() {
   const pending = withResolvers<{ received: Promise<number>; sent: Promise<void>; closed: Promise<void> }>();
   let thrown = false;

@@ -1,4 +1,4 @@
-// What is checked here is that this file compiles: `call` and the reply have types without annotations.
+// The check is that this file compiles: `call` and the reply have types without annotations.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
@@ -13,7 +13,7 @@ interface Answer {
   length: number;
 }
 
-/** As code generators write it. */
+/** A service type as code generators write it. */
 interface TypedService extends grpc.UntypedServiceImplementation {
   unary: grpc.handleUnaryCall<Question, Answer>;
   clientStream: grpc.handleClientStreamingCall<Question, Answer>;
@@ -46,12 +46,12 @@ const annotated: TypedService = {
 };
 
 const wrong: TypedService = {
-  // @ts-expect-error: the reply is no Answer
+  // @ts-expect-error: the reply is not an Answer
   unary: handler(async () => ({ length: 'long' })),
   // @ts-expect-error: the reply is missing
   clientStream: handler(async () => {}),
   serverStream: handler(async (call) => {
-    // @ts-expect-error: the message is no Answer
+    // @ts-expect-error: the message is not an Answer
     call.write({ length: 'long' });
   }),
   bidi: handler((call) => {

@@ -23,7 +23,7 @@ trackDescriptors();
 
 const NEVER_COMES = 'inode://1/1';
 
-/** A server whose bidi handler waits for what never comes, and what ended that wait. */
+/** A server whose bidi handler receives a descriptor that never arrives, and the error that ends that receive. */
 async function waitingServer(
   meanwhile: (call: grpc.ServerDuplexStream<Message, Message>) => Promise<void> | void,
   receiveOptions?: grpcfd.ReceiveOptions,
@@ -42,7 +42,7 @@ async function waitingServer(
 const untilCancelled = (call: grpc.ServerDuplexStream<Message, Message>) =>
   new Promise<void>((resolve) => call.once('cancelled', () => resolve()));
 
-/** A call to it that has reached its handler. */
+/** A call to that server that has reached its handler. */
 async function waitingCall(address: string, options?: grpc.CallOptions) {
   const client = await dial(address);
   const call = client.bidi(options);

@@ -27,7 +27,7 @@ trackDescriptors();
 type Kind = keyof typeof testService;
 const KINDS = Object.keys(testService) as Kind[];
 
-/** The same handler for all kinds of methods: `fn` is called when the requests of the call are there. */
+/** The same handler for all kinds of methods: `fn` is called when all requests of the call have arrived. */
 function everyKind(
   fn: (call: { getPeer(): string; metadata: grpc.Metadata }, fds: grpcfd.FdTransceiver) => unknown,
 ) {
@@ -46,7 +46,7 @@ function everyKind(
   };
 }
 
-/** A call of any kind with one message each way; rejects with its status if that is not OK. */
+/** Makes a call of any kind with one request and one reply. Rejects with the status if that is not OK. */
 async function callOf(kind: Kind, client: TestClient, options: grpc.CallOptions = {}): Promise<Message> {
   if (kind === 'unary') return client.unary({}, options);
   if (kind === 'clientStream') {
@@ -113,7 +113,7 @@ for (const kind of KINDS) {
         if (!asynchronously) throw thrown();
         return Promise.reject(thrown());
       };
-      // Without the async function around it that everyKind() has.
+      // everyKind() would wrap it in an async function.
       const { address } = await serve({
         unary: grpcfd.handler(fail),
         clientStream: grpcfd.handler(fail),
@@ -165,7 +165,7 @@ for (const kind of KINDS) {
       const inner = withInterceptor(await stockServerCredentials(security), [interceptor('inside')]);
       for (const [credentials, expected] of [
         [grpcfd.serverCredentials(inner), ['inside', 'server']],
-        // The interceptors of what createServerCredentialsWithInterceptors wraps are lost in grpc-js itself.
+        // grpc-js itself drops the interceptors of credentials inside createServerCredentialsWithInterceptors.
         [withInterceptor(grpcfd.serverCredentials(inner), [interceptor('outside')]), ['outside', 'server']],
       ] as const) {
         const server = new grpcfd.Server({ interceptors: [interceptor('server')] });

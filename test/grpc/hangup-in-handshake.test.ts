@@ -20,7 +20,7 @@ test('A client that hangs up with the last bytes of its TLS handshake leaves no 
     write(chunk: Buffer, _encoding, callback) {
       flights++;
       if (flights === 1) raw.write(chunk, callback);
-      // Its end lies behind these bytes before the server reads them.
+      // The end of the stream follows these bytes before the server reads them.
       else raw.end(chunk, () => raw.destroy());
     },
   });

@@ -8,7 +8,7 @@ import { contentOf, fileWith } from '../support/temporary.js';
 
 trackDescriptors();
 
-/** A connection over which a handler gives away one file with each call. */
+/** A client and a server whose handler sends one file with each reply. */
 async function setUp() {
   const file = fileWith('from the server');
   defer(() => closeSync(file));

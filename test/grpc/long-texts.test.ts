@@ -15,7 +15,7 @@ trackDescriptors();
 
 const LONG = 'x'.repeat(100_000);
 
-/** Answered in milliseconds, or not at all. */
+/** A call ends within milliseconds, or it hangs. */
 const soon = () => ({ deadline: Date.now() + 10_000 });
 
 function assertFits({ code, details }: grpc.ServiceError, expected: grpc.status, what: string): void {
@@ -23,7 +23,7 @@ function assertFits({ code, details }: grpc.ServiceError, expected: grpc.status,
   assert.ok(encodeURI(details).length <= MAX_STATUS_BYTES, `${what}: ${details.length}`);
 }
 
-/** Each takes a text of its peer. */
+/** The functions that quote a text of the peer. */
 const OPERATIONS: Record<string, (fds: grpcfd.FdServerCall, text: string) => unknown> = {
   recvFd: (fds, text) => fds.recvFd(text),
   recvFile: (fds, text) => fds.recvFile(text),
@@ -66,13 +66,13 @@ test('An error that quotes a text of the peer reaches the peer, whatever the len
     await OPERATIONS[String(operation)]?.(grpcfd.fromCall(call), String(text));
   };
   const { address } = await serve({
-    // Not handler(), which cuts the text of any error.
+    // A plain handler, because handler() cuts the text of any error.
     unary: (call, callback) => {
       operate(call).then(
         () => callback(null, {}),
         (error: grpcfd.GrpcFdError) => {
           assert.ok(error instanceof grpcfd.GrpcFdError, String(error).slice(0, 1000));
-          // Cut where it is quoted, not by the last resort of the error's own class.
+          // The text is cut where it is quoted, not by GrpcFdError as the last resort.
           assert.ok(error.details.length < 1_000, error.details);
           callback(error);
         },
@@ -85,7 +85,7 @@ test('An error that quotes a text of the peer reaches the peer, whatever the len
       const answer = await client
         .unary({ operation, text }, soon())
         .catch((error: grpc.ServiceError) => error);
-      // Some of these are names that can be had.
+      // Some of these texts are valid file names.
       if (!(answer instanceof Error)) continue;
       const what = `${operation} ${text.slice(0, 10)}`;
       assertFits(answer, answer.code, what);
@@ -140,7 +140,7 @@ for (const kind of KINDS) {
       unary: grpcfd.handler(fail),
       clientStream: grpcfd.handler(fail),
       serverStream: grpcfd.handler((call: grpc.ServerWritableStream<Message, Message>) => {
-        // Behind a message the status is in trailers; without one, in the headers of the response.
+        // After a message, the status is in the trailers; without a message, it is in the response headers.
         call.write({});
         fail();
       }),

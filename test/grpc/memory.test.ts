@@ -37,11 +37,11 @@ function copiesOf(fd: number): number {
   return [...descriptorTable().values()].filter((target) => target === name).length;
 }
 
-/** Collects garbage until the condition holds; the time-out of the test ends it. */
+/** Collects garbage until the condition holds; the timeout of the test ends it. */
 async function collectUntil(condition: () => boolean): Promise<void> {
   assert.ok(globalThis.gc, 'run with --expose-gc');
   while (!condition()) {
-    // In this order: what a WeakRef was asked for is kept until the turn ends.
+    // The turn ends first, because an object that a WeakRef returned is kept until then.
     await delay(1);
     globalThis.gc();
   }
@@ -55,7 +55,7 @@ function alive(type: new (...args: never[]) => object): number {
   return queryObjects(type, { format: 'count' });
 }
 
-/** A call with a file each way, and with credentials of its own, which are never closed. */
+/** A call that sends a file and receives one, with its own credentials, which are never closed. */
 async function callOnce(client: TestClient, file: number): Promise<WeakRef<object>> {
   const fds = grpcfd.callCredentials();
   const reply = await client.unary({ file: fds.sendFd(file).ref }, fds.options());

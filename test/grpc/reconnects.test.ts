@@ -51,7 +51,7 @@ function waitingForReady(): grpc.Metadata {
 
 const QUICK_RECONNECT = { 'grpc.initial_reconnect_backoff_ms': 100, 'grpc.max_reconnect_backoff_ms': 200 };
 
-/** A client, and the connections it made. */
+/** A client, and the connections that it made. */
 async function watchedClient(address: string, security: Security = 'plaintext', options = {}) {
   const connections: Connection[] = [];
   const onConnection = (connection: grpcfd.FdConnection) => {

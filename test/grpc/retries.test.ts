@@ -18,7 +18,7 @@ function attemptsOf(metadata: grpc.Metadata): number {
   return Number(metadata.get('grpc-previous-rpc-attempts')[0] ?? 0) + 1;
 }
 
-/** A file that the test keeps, sent. */
+/** Sends a new file whose descriptor stays open until the end of the test. */
 function sendNew(fds: grpcfd.FdTransceiver, content: string): grpcfd.SentFd {
   const fd = fileWith(content);
   defer(() => closeSync(fd));

@@ -1,4 +1,4 @@
-/** How a client learns whether its server is this package, and so what it may let go of. */
+/** The metadata by which a client learns that its server is this package, and so which descriptors it may close. */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { test } from 'node:test';
@@ -11,7 +11,7 @@ import { contentOf, fileWith } from '../support/temporary.js';
 
 trackDescriptors();
 
-/** A server whose replies all come with the same file, and name it exactly. */
+/** A server that sends the same file with every reply, and names it by reference. */
 function sameFile(fd: number) {
   return {
     unary: grpcfd.handler((_call: grpc.ServerUnaryCall<Message, Message>, fds) => ({
@@ -54,7 +54,7 @@ test('A file that a server sends in several calls at a time can be received by e
   closeSync(fd);
 });
 
-/** The keys of the metadata that a client sees, of response and status. */
+/** The metadata keys of the response and of the status that a client sees. */
 function seenBy(
   client: TestClient,
   options: grpc.CallOptions,

@@ -1,4 +1,4 @@
-// Each scenario runs on a stock server and client and on ours, and must end the same way.
+// Each scenario runs with a stock server and client and with those of this package, and must have the same outcome.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
@@ -23,13 +23,13 @@ import {
 
 trackDescriptors();
 
-/** A server and all that is needed to dial it, stock or ours. */
+/** A server and what is needed to dial it, stock or of this package. */
 class Subject {
   readonly server: grpc.Server;
   readonly address = freshAddress();
   readonly #ours: boolean;
   readonly #security: Security;
-  /** One for each call of the bidi method, which lives as long as the client writes. */
+  /** A promise for each call of the bidi method, which runs as long as the client writes. */
   readonly cancelled: Promise<unknown>[] = [];
 
   constructor(ours: boolean, security: Security, options?: grpc.ServerOptions) {
@@ -52,7 +52,7 @@ class Subject {
     await bind(this.server, this.address, this.#ours ? grpcfd.serverCredentials(credentials) : credentials);
   }
 
-  /** Each on a connection of its own. */
+  /** Each client has its own connection. */
   async dial(): Promise<TestClient> {
     const credentials = await stockChannelCredentials(this.#security);
     return new TestClient(this.address, this.#ours ? grpcfd.channelCredentials(credentials) : credentials, {
@@ -90,7 +90,7 @@ async function codeOf(call: Promise<unknown>): Promise<grpc.status> {
   return ((await failure(call)) as grpc.ServiceError).code;
 }
 
-/** Whether a promise is settled now, or after the turns that anything quick takes. */
+/** Whether a promise is settled now, or within a few turns of the event loop. */
 async function settlesSoon(promise: Promise<unknown>): Promise<boolean> {
   let settled = false;
   void promise.then(() => {

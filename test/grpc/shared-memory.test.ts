@@ -8,7 +8,7 @@ import { dial, freshAddress, type TestClient } from '../support/service.js';
 
 trackDescriptors();
 
-/** A client of another process that hands out memory. */
+/** A client of another process that sends memory. */
 async function dialMemoryServer(): Promise<{ client: TestClient; kill: () => Promise<unknown> }> {
   const address = freshAddress();
   const server = startFixture('./fixtures/memory-server.js', import.meta.url, [address]);

@@ -10,7 +10,7 @@ import { temporaryDirectory } from '../support/temporary.js';
 
 trackDescriptors();
 
-/** A server's end of a new HTTP/2 connection. */
+/** The server end of a new HTTP/2 connection. */
 async function newSession(): Promise<http2.ServerHttp2Session> {
   const server = http2.createServer();
   const path = join(temporaryDirectory(), 'http2.sock');

@@ -23,7 +23,7 @@ trackDescriptors();
 
 const BIG = 'x'.repeat(1_000_000);
 
-/** Plain handlers of all kinds that send back what they get, or fail when they are told to. */
+/** Plain handlers of all kinds that send their request back, or fail when the request says so. */
 const handlers: grpc.UntypedServiceImplementation = {
   unary(call: grpc.ServerUnaryCall<Message, Message>, callback: grpc.sendUnaryData<Message>) {
     const { code, details } = call.request as { code?: grpc.status; details?: string };
@@ -83,7 +83,7 @@ for (const security of SECURITIES) {
 
     test(`${security}: ${who} exchanges big messages, and many at a time`, async () => {
       const client = await pair(ours, security);
-      // grpc-js 1.13.0 refuses more than 10 MB at a time on Node 22 and later, also with stock at both ends.
+      // grpc-js 1.13.0 refuses more than 10 MB at a time on Node 22 and later, also with stock peers at both ends.
       const replies = await Promise.all(Array.from({ length: 8 }, (_, id) => client.unary({ id, BIG })));
       for (const [id, reply] of replies.entries()) assert.deepEqual(reply, { id, BIG });
     });
@@ -116,7 +116,7 @@ test('A handler gets an error when it receives a descriptor from a stock client'
         'DEADLINE_EXCEEDED',
       );
       await assertFails(fds.recvFd('fd:nobody:1'), 'ERR_GRPCFD_WRONG_CONNECTION', 'FAILED_PRECONDITION');
-      // It rides on the reply, and the kernel drops it at the other end, which reads without room for it.
+      // The descriptor travels with the reply, and the kernel drops it at the client, which reads without room for descriptors.
       sent = fds.sendFd(0).sent;
       return {};
     }),

@@ -7,12 +7,12 @@ import type { Arrival, ClaimEntry, InodeName, SequenceName } from '#src/inbox/na
 import type { Waiter } from '#src/inbox/waits.js';
 
 /**
- * A table of open files in plain numbers. No number is given out twice, so that a second close can not hide.
+ * A table of open files in plain numbers. No number is used twice, so that a second close is noticed.
  */
 export class FakeTable implements DescriptorOperations {
-  /** What each open number refers to. */
+  /** The file behind each open number. */
   readonly files = new Map<number, string>();
-  /** Throws in the next calls of `duplicate`. */
+  /** Makes the next calls of `duplicate` throw. */
   failures = 0;
   #last = 100;
 
@@ -22,7 +22,7 @@ export class FakeTable implements DescriptorOperations {
     return this.#last;
   }
 
-  /** An open file of an inode, as it comes from the socket. */
+  /** A newly received descriptor of an inode. */
   arrival(file: string, ino: number): Arrival {
     return { fd: this.open(file), inode: `7/${ino}` };
   }
@@ -45,13 +45,13 @@ export class FakeTable implements DescriptorOperations {
     for (const fd of fds) this.close(fd);
   }
 
-  /** What is open, in the order of its numbers. */
+  /** The open files, in the order of their numbers. */
   get openFiles(): string[] {
     return [...this.files.values()];
   }
 }
 
-/** Time that moves when it is told to. */
+/** A clock that only the test moves. */
 export class FakeClock implements Clock {
   #now = 0;
   readonly #timers = new Set<{ run: () => void; at: number }>();
@@ -84,7 +84,7 @@ export class FakeClock implements Clock {
   }
 }
 
-/** Remembers what it was told. */
+/** Records the calls that it gets. */
 export class RecordingWaiter implements Waiter {
   readonly fds: number[] = [];
   readonly errors: GrpcFdError[] = [];
@@ -119,7 +119,7 @@ export function sequence(number: number, ino: number): SequenceName & ClaimEntry
   return { kind: 'sequence', sequence: number, inode: `7/${ino}` };
 }
 
-/** An error of this package; the tests look for the same object, not at what it says. */
+/** An error of this package. The tests compare the object, not its text. */
 export function someError(): GrpcFdError {
   try {
     resolveLimits({ holdMs: -1 });

@@ -8,7 +8,7 @@ import { type Random, randomFrom, seedOfThisRun } from '../support/random.js';
 import { FakeClock, FakeTable, inode, RecordingWaiter, sequence, someError } from './fakes.js';
 
 /**
- * Random interleavings of everything an inbox can be asked, against a model that is slow and plain.
+ * Random interleavings of all operations of an inbox, compared with a slow and plain model.
  * GRPCFD_SEED repeats a run that failed.
  */
 
@@ -16,7 +16,7 @@ const ROUNDS = 150;
 const STEPS = 300;
 const INODES = 6;
 const LIMITS: InboxLimits = { maxHeldFds: 2, maxFdsPerCall: 4, holdMs: 50, maxPendingReceives: 5 };
-/** What eviction spares of what has just come: and with this hold time nothing gets older than that. */
+/** How many new descriptors eviction spares. With this hold time, every held descriptor counts as new. */
 const BURST = LIMITS.maxHeldFds * 8;
 
 interface ModelFd {
@@ -40,7 +40,7 @@ interface ModelWait {
   readonly withdraw: () => void;
 }
 
-/** One inbox and the model of it. A file is named after its sequence number, so that a wrong one shows. */
+/** One inbox and the model of it. A file is named after its sequence number, so that a wrong file is noticed. */
 class Run {
   readonly table = new FakeTable();
   readonly clock = new FakeClock();
@@ -199,7 +199,7 @@ class Run {
     const call = this.pick(this.calls);
     if (call === undefined) return;
     const entries = Array.from({ length: this.random(4) }, () =>
-      // Mostly right, sometimes not.
+      // The inode is usually right, and sometimes wrong.
       this.random(4) === 0
         ? sequence(this.random(this.received + 2), this.random(INODES))
         : ((fd) => sequence(fd?.sequence ?? 0, fd?.ino ?? 0))(this.pick(this.held)),
@@ -226,7 +226,7 @@ class Run {
     if (call === undefined) return;
     call.scope.end();
     call.ended = true;
-    // An ended call stays in the list for a while: it may be asked again.
+    // An ended call stays in the list for a while, so that operations on it are tried too.
     if (this.random(3) === 0) this.calls = this.calls.filter((each) => each !== call);
     for (const fd of call.claimed) this.drop(fd);
     call.claimed = [];
@@ -279,7 +279,7 @@ class Run {
     this.waits = this.waits.filter((wait) => !which(wait));
   }
 
-  /** The caller's own duplicate of the right file; being given counts as use. */
+  /** Checks that the caller got a duplicate of the right file. A take counts as use. */
   accept(fd: number | undefined, from: ModelFd): void {
     assert.ok(fd !== undefined);
     assert.equal(this.table.files.get(fd), `${from.sequence}`);
@@ -295,7 +295,7 @@ class Run {
     assert.deepEqual(open, expected);
     const idle = this.idle().length;
     assert.ok(idle <= BURST);
-    // That of the hold times may outlive what it was set for.
+    // The timer of holdMs may remain after its descriptor has gone.
     const eviction = idle > LIMITS.maxHeldFds ? 1 : 0;
     const holding = this.clock.timers - eviction;
     assert.ok(holding === 1 || (holding === 0 && idle === 0));

@@ -1,4 +1,4 @@
-/** The programs of examples/, but for those of the README and the demo. */
+/** The programs of examples/, without those of the README and the demo. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -19,7 +19,7 @@ useWorkplace();
 
 const KINDS: readonly Kind[] = ['REGULAR', 'UNLINKED', 'MEMFD', 'SOCKET', 'DIRECTORY', 'PROC_FD', 'NETNS'];
 
-/** Of Go, on a new connection: the answer to SETTINGS has so many bytes, and more fds than bytes are a panic. */
+/** On a new connection, Go answers SETTINGS with this many bytes, and panics with more descriptors than bytes. */
 const MOST_FDS = 9;
 const LIMIT_MS = 60_000;
 
@@ -31,7 +31,7 @@ function start(name: string, ...args: string[]) {
   });
 }
 
-/** The lines that it prints. */
+/** The lines that the program prints. */
 async function run(name: string, ...args: string[]): Promise<string[]> {
   const child = start(name, ...args);
   const [output, [code]] = await Promise.all([text(child.stdout), once(child, 'close')]);
@@ -85,7 +85,7 @@ async function stop(child: ChildProcess): Promise<void> {
   await closed;
 }
 
-/** A relay to `backend`: its address, and what it prints. */
+/** Starts a relay to `backend`. Returns its address and its output. */
 async function startRelay(backend: string): Promise<{ target: string; lines: AsyncIterator<string> }> {
   const target = `unix:${join(temporaryDirectory(), 'relay.sock')}`;
   const relay = start('relay', target, backend);

@@ -1,4 +1,4 @@
-/** Faults that the Go package has, kept from becoming ours. */
+/** Faults of the Go package that must not harm this package. */
 import assert from 'node:assert/strict';
 import { closeSync, constants, readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -15,10 +15,10 @@ useWorkplace();
 
 const SECURITIES: readonly Security[] = ['plaintext', 'tls', 'mtls'];
 const RECEIVE_MS = 20_000;
-/** What the Go package has room for; of more in one message it loses the rest in silence. */
+/** The Go package has room for this many descriptors in a message, and drops the others without an error. */
 const GO_ROOM = 64;
 
-/** Sends new files that have no name, each with its number in it. */
+/** Sends new unlinked files, each with its number as content. */
 function sendFiles(fds: grpcfd.FdTransceiver, count: number): File[] {
   return Array.from({ length: count }, (_, i) => {
     const fd = fileWith(`file ${i}`);
@@ -83,7 +83,7 @@ for (const security of SECURITIES) {
 }
 
 const CALLS = 1000;
-/** What may be held beside the newest: what came with it, and what is being received. */
+/** Descriptors that may be open beside the newest one: some arrived with it, and some are being received. */
 const FEW = 8;
 
 function openDescriptors(): number {

@@ -1,4 +1,4 @@
-/** What a Go peer sees of exact references: one metadata key more, which it ignores. */
+/** A Go peer sees one additional metadata key of exact references, and ignores it. */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { test } from 'node:test';
@@ -17,7 +17,7 @@ const SECURITIES: readonly Security[] = ['plaintext', 'tls', 'mtls'];
 const RPCS = ['unary', 'clientStream', 'serverStream', 'bidi'] as const;
 const EMPTY = { receiveMs: 1 };
 
-/** One call without any request that needs an answer. */
+/** Makes a call of that kind whose request asks for nothing. */
 async function call(
   client: NodeClient,
   rpc: (typeof RPCS)[number],

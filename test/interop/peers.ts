@@ -1,4 +1,4 @@
-/** What the tests with Go peers share: the Go processes, and this process as the peer of one. */
+/** Helpers of the tests with Go peers: the Go processes, and this process as their peer. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
@@ -22,15 +22,15 @@ import { temporaryDirectory } from '../support/temporary.js';
 
 const go = await findGo();
 
-/** For the `skip` of a test: why it cannot run; false where it can. */
+/** For the `skip` of a test: the reason why it cannot run, or false. */
 export const withoutGo: string | false = 'missing' in go ? `this needs Go, and ${go.missing}` : false;
 
-/** After this a Go client is taken to hang. */
+/** A Go client that takes longer than this is considered to hang. */
 const HANG_MS = 60_000;
 
 let current: Workplace | undefined;
 
-/** Call this at the top of a test file. It builds the Go programs, which takes long only where none of them was built yet. */
+/** Call this at the top of a test file. It builds the Go programs, which takes long the first time only. */
 export function useWorkplace(): void {
   before(async () => {
     if (withoutGo === false) current = await prepare();
@@ -50,7 +50,7 @@ export async function goServer(options?: PeerOptions): Promise<ServerPeer> {
   return server;
 }
 
-/** A Go client, as the function that runs a row. The test fails if it dies. */
+/** Starts a Go client, and returns a function that runs a row in it. The test fails if the client dies. */
 export function goClient(options?: PeerOptions): (row: Omit<Row, 'id'>) => Promise<RowResult> {
   const client = new ClientPeer('go', workplace(), options);
   defer(async () => assert.equal(await client.stop(), undefined));
@@ -62,7 +62,7 @@ export type Unary = (
   fds: grpcfd.FdServerCall,
 ) => Promise<Reply> | Reply;
 
-/** A server in this process, whose unary calls are answered by `unary`, and health checks too. */
+/** A server in this process that handles unary calls with `unary`, and health checks. */
 export async function serveUnary(
   security: Security,
   unary: Unary,
@@ -93,7 +93,7 @@ export class NodeClient {
     this.stub = clientOf<ExchangeClient>(exchangeService, channel);
   }
 
-  /** What each call needs: in TLS, the token. With mutual TLS the channel has it. */
+  /** The call credentials of each call: with TLS a token. With mutual TLS, the channel has the token. */
   get metadata(): grpc.Metadata {
     // A server may be restarting.
     const metadata = new grpc.Metadata({ waitForReady: true });

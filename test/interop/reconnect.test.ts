@@ -1,4 +1,4 @@
-/** A file that is sent again with every refresh of a call, to a server that restarts in between. */
+/** Clients that send a file again with every refresh, to a server that restarts in between. */
 import assert from 'node:assert/strict';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -24,7 +24,7 @@ test('This package and the Go package exchange files in every kind of call', {
   );
 });
 
-/** Has the PATH consist of one directory, with a `go` of that version in it. */
+/** Sets PATH to one directory with a `go` of that version in it. */
 function installGo(version?: string): void {
   const directory = temporaryDirectory();
   if (version !== undefined) {

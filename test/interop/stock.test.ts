@@ -1,4 +1,4 @@
-/** Stock grpc-go, without the package, at the other end: calls work, and what it does not carry fails clearly at our side. */
+/** A stock grpc-go peer: calls work, and receives from it and sends to it fail with a clear error at this end. */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { test } from 'node:test';
@@ -35,7 +35,7 @@ for (const security of SECURITIES) {
       return { outcome: { received: 1, failures: [] } };
     });
     const run = goClient(PLAIN);
-    // Twice on one connection, which lives on.
+    // Twice on one connection, which stays open.
     const calls = { ...row, target, direction: 'c2s', times: 2, receiveMs: 10_000 } as const;
     assert.equal((await run(calls)).reason, undefined);
   });
@@ -73,7 +73,7 @@ for (const security of SECURITIES) {
   });
 }
 
-test('a server waits for the file of a stock Go client until the call ends', {
+test('A server waits for the file of a stock Go client until the call ends', {
   skip: withoutGo,
 }, async () => {
   const failures: Promise<unknown>[] = [];

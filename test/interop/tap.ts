@@ -1,4 +1,4 @@
-/** Between a client and a server: hands on bytes and descriptors, and counts the descriptors that came with each message. */
+/** Passes bytes and descriptors on between a client and a server, and counts the descriptors of each message. */
 import { join } from 'node:path';
 import { connect, type FdSocket, listen } from 'grpcfd/socket';
 import { native } from '#src/native/binding.js';
@@ -8,7 +8,7 @@ import { temporaryDirectory } from '../support/temporary.js';
 export class Tap {
   /** The address for the client. */
   readonly target: string;
-  /** How many descriptors each message had that had any. */
+  /** The number of descriptors of each message that had some. */
   readonly fromClient: number[] = [];
   readonly fromServer: number[] = [];
   truncated = false;

@@ -9,7 +9,7 @@ import { temporaryDirectory } from '../support/temporary.js';
 
 trackDescriptors();
 
-/** A copy of the package with nothing in it but the loader. */
+/** A copy of the package that contains the loader only. */
 function packageWithoutAddon(): string {
   const root = temporaryDirectory();
   const built = dirname(dirname(fileURLToPath(import.meta.resolve('grpcfd/socket'))));

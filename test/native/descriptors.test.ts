@@ -28,7 +28,7 @@ test('duplicate returns another close-on-exec number for the same open file', ()
     assert.notEqual(copy, file);
     assert.ok(isCloseOnExec(copy));
     assert.deepEqual(identify([copy]), identify([file]));
-    // At the offset where the last write ended: it belongs to the open file, which all of them share.
+    // The write starts where the last one ended: the offset belongs to the open file, which all duplicates share.
     writeSync(copy, '!');
     close(copy);
   }

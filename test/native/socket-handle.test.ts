@@ -136,7 +136,7 @@ test('An error on the socket reports it as readable and writable for as long as 
     seen.push(events);
     if (seen.length === 2) resolve();
   });
-  // A peer that closes with bytes unread.
+  // The peer closes with unread bytes.
   a.send([Buffer.from('x')], 1, NO_FDS, 0);
   b.close();
   a.watch(READABLE);

@@ -21,7 +21,7 @@ import {
 
 trackDescriptors();
 
-/** Both ends of a pipe: one inode, two files. They go with the test. */
+/** Both ends of a pipe: two open files with one inode. The end of the test closes them. */
 function pipe(): { out: number; into: number } {
   const [out, into] = native.testing.pipe();
   defer(() => [out, into].forEach(closeSync));
@@ -33,7 +33,7 @@ const ENDS = ['out', 'into'] as const;
 
 const identify = ({ out, into }: Ends) => ({ out: openFileOf(out), into: openFileOf(into) });
 
-/** What a request names, sent back with its identity. */
+/** Sends the descriptors of a request back, and their identities. */
 async function mirror(request: unknown, fds: grpcfd.FdTransceiver) {
   await using ends = await fds.recvFiles(request as Record<'out' | 'into', string>, ENDS);
   return { was: identify({ out: ends.out.fd, into: ends.into.fd }), ...fds.refs(ends) };
@@ -74,7 +74,7 @@ for (const security of SECURITIES) {
     const reply = client.unary(fds.refs(sent), fds.options());
     await gate.reached;
     connections[0]?.socket.destroy();
-    // On the second connection their places are taken by files of the same inode, the wrong way round.
+    // On the second connection, other files of the same inode have their sequence numbers, in reverse order.
     using others = grpcfd.callCredentials();
     const { out, into } = others.refs({ into: sent.into, out: sent.out });
     await client.unary({ out, into }, others.options(), new grpc.Metadata({ waitForReady: true }));
@@ -129,7 +129,7 @@ test('References that were sent on a stream work in its next attempt on another 
   const [first, second] = [pipe(), pipe()];
   const call = client.bidi(fds.options());
   const early = fds.refs(first);
-  // The stream has started when the token, here none, has been awaited.
+  // The stream starts when the credentials have been awaited, also without a token.
   await new Promise((resolve) => setImmediate(resolve));
   call.write(early);
   call.write(fds.refs(second));

@@ -14,7 +14,7 @@ import { temporaryDirectory } from '../support/temporary.js';
 
 trackDescriptors();
 
-/** Open files of which many share an inode. They go with the test. */
+/** Open files, many of which share an inode. The end of the test closes them. */
 function collidingFiles() {
   const path = join(temporaryDirectory(), 'file');
   writeFileSync(path, 'the content of a file');
@@ -41,13 +41,13 @@ function collidingFiles() {
 
 type Name = keyof ReturnType<typeof collidingFiles>;
 
-/** All of them, and one of them ten times more. */
+/** All colliding files, and one of them ten times more. */
 function manyToSend(): number[] {
   const files = collidingFiles();
   return [...Object.values(files), ...Array<number>(10).fill(files.readWrite)];
 }
 
-/** Says what came with each request, and sends it back. */
+/** Names the open file of each request, and sends the file back. */
 const mirror = conversation(async (request, fds) =>
   closing(await fds.recvFd(String(request['file'])), (fd) => ({
     was: openFileOf(fd),
@@ -73,7 +73,7 @@ async function assertMirrored(
 test('The sample files share inodes, and the tests can tell them apart', () => {
   const files = Object.values(collidingFiles());
   assert.equal(new Set(files.map(openFileOf)).size, files.length);
-  // A pipe, what has no inode of its own, and a regular file.
+  // The inodes of a pipe, of files without their own inode, and of a regular file.
   assert.equal(new Set(files.map(grpcfd.fdToUrl)).size, 3);
 });
 
@@ -133,7 +133,7 @@ for (const kind of KINDS) {
   });
 }
 
-/** Handlers of all four kinds that do nothing but `receive`. */
+/** Handlers of all four kinds that only call `receive`. */
 function receivingInOrder(receive: (fds: grpcfd.FdServerCall) => Promise<void>): TestHandlers {
   const unary = grpcfd.handler(async (_call: grpc.ServerUnaryCall<Message, Message>, fds) => {
     await receive(fds);

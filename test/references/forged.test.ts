@@ -16,7 +16,7 @@ trackDescriptors();
 const CONNECTION = 'connection';
 const OK = 'content';
 
-/** A server that tells how each receive of a call ended, and a client that says of its descriptors what it likes. */
+/** A server that replies with the outcome of each receive, and a client that can send any metadata about its descriptors. */
 async function forgery(options?: grpcfd.FdServerOptions) {
   const gate = new Gate();
   const { address } = await serve(
@@ -36,7 +36,7 @@ async function forgery(options?: grpcfd.FdServerOptions) {
   );
   const client = await RawClient.connect(address);
   let sequence = 0;
-  /** Sends a new file, and gives the truth about it. */
+  /** Sends a new file, and returns its true sequence number and inode. */
   const send = (content = OK) => {
     const fd = fileWith(content);
     const inode = grpcfd.fdToUrl(fd).slice('inode://'.length);
@@ -205,7 +205,7 @@ test('Entries above maxFdsPerCall are ignored, and their descriptors stay with t
   const metadata = [CONNECTION, ...entries].join(';');
   assert.deepEqual((await ask(metadata, names)).outcomes, ['a', 'b', 'c', 'd']);
   const gone = 'ERR_GRPCFD_NOT_FOUND';
-  // The first call took two along; of the others, the next one claims two.
+  // The first call claimed two descriptors, which were closed with it. The next call claims the other two.
   assert.deepEqual((await ask(metadata, names)).outcomes, [gone, gone, 'c', 'd']);
   assert.deepEqual((await ask(metadata, names)).outcomes, [gone, gone, gone, gone]);
   await honest();

@@ -20,7 +20,7 @@ import { temporaryDirectory } from '../support/temporary.js';
 
 trackDescriptors();
 
-/** Says what it got, and sends it back. */
+/** Names the open file that it received, and sends the file back. */
 const backend: TestHandlers = {
   unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
     await using file = await fds.recvFile(String(call.request['file']));
@@ -28,7 +28,7 @@ const backend: TestHandlers = {
   }),
 };
 
-/** A server that passes what it is sent on to another server, and the answer back. */
+/** A server that forwards the file of a request to another server, and the file of the reply back. */
 async function relay(security: Security, backendAddress: string): Promise<string> {
   const client = await dial(backendAddress, { security });
   const { address } = await serve(

@@ -11,7 +11,7 @@ import { contentOf, fileWith } from '../support/temporary.js';
 
 trackDescriptors();
 
-// The first bytes of a TLS connection are its client's, the second are its server's.
+// The client sends the first bytes of a TLS connection, the server the second.
 for (const [reader, read] of [
   ['server', 1],
   ['client', 2],
@@ -42,7 +42,7 @@ for (const [reader, read] of [
     const client = await dial(address, { security: 'TLS' });
     const fd = fileWith('request');
     const outcomes: unknown[] = [];
-    // The first call may still find the connection that is on its way out.
+    // The first call may still use the connection that is closing.
     for (let tries = 0; tries < 2; tries++) {
       using fds = grpcfd.callCredentials();
       const { ref } = fds.sendFd(fd);

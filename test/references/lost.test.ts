@@ -57,7 +57,7 @@ for (const security of SECURITIES) {
     const running = client.bidi();
     running.write({ n: 1 });
     await once(running, 'data');
-    // As when the kernel dropped descriptors, which the test above makes it do.
+    // This simulates that the kernel dropped descriptors, as it really does in the test above.
     connections[0]?.onDescriptorsLost?.();
     while (connections.length < 2) await client.unary({});
     assert.equal(connections[0]?.isOpen, true);

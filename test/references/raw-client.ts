@@ -1,4 +1,4 @@
-/** A gRPC client that sends whatever metadata it is told to, over a socket that carries descriptors. */
+/** A gRPC client that can send any metadata, over a socket that carries descriptors. */
 import { once } from 'node:events';
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
 import { connect, type FdSocket } from 'grpcfd/socket';
@@ -15,7 +15,7 @@ export class RawClient {
     defer(() => this.#session.destroy());
   }
 
-  /** It goes with the test. */
+  /** The end of the test destroys the socket. */
   static async connect(address: string): Promise<RawClient> {
     return new RawClient(await connect(address.replace(/^unix:/, '')));
   }
@@ -46,7 +46,7 @@ export class RawClient {
   }
 }
 
-/** A message of gRPC: not compressed, its length, itself. */
+/** A gRPC message: the flag "not compressed", the length, and the bytes. */
 function frame(message: Buffer): Buffer {
   const head = Buffer.alloc(5);
   head.writeUInt32BE(message.length, 1);

@@ -15,8 +15,8 @@ import { dial, type Message, serve, type TestClient } from '../support/service.j
 import { temporaryDirectory } from '../support/temporary.js';
 
 /**
- * Thousands of calls at a time whose connections, attempts and ends are left to chance. Each handler proves each descriptor that
- * it got. GRPCFD_SEED makes the same choices again, not the same timing.
+ * Thousands of concurrent calls with random connections, attempts and outcomes. Each handler checks each descriptor that
+ * it received. GRPCFD_SEED repeats the choices of a run, but not its timing.
  */
 
 trackDescriptors();
@@ -26,19 +26,19 @@ const AT_A_TIME = 500;
 const CONNECTIONS = 4;
 const FILES = 30;
 
-/** What a call is going to do, chosen before it starts. */
+/** The course of a call, chosen before it starts. */
 interface Plan {
   readonly id: number;
   readonly client: number;
   readonly streaming: boolean;
-  /** Places in the pool of files. */
+  /** Indexes in the pool of files. */
   readonly files: readonly number[];
   readonly pipes: number;
-  /** Attempts that its handler fails. */
+  /** The number of attempts that the handler fails. */
   readonly failures: number;
   readonly cancelAfterMs: number | undefined;
   readonly deadlineMs: number | undefined;
-  /** One of the server's connections dies when it starts. */
+  /** One of the connections of the server dies when the call starts. */
   readonly kills: number | undefined;
 }
 
@@ -58,7 +58,7 @@ function planOf(id: number, random: Random): Plan {
   };
 }
 
-/** Two open files of each of many inodes, which differ in access mode or in offset. They go with the test. */
+/** Two open files of each of many inodes, which differ in access mode or in offset. The end of the test closes them. */
 function poolOfFiles(): number[] {
   const directory = temporaryDirectory();
   const pool = Array.from({ length: FILES }, (_, index) => {
@@ -84,7 +84,7 @@ class Stress {
   readonly identities: readonly string[];
   readonly clients: TestClient[] = [];
   readonly serverConnections = new Set<Connection>();
-  /** What must never happen. */
+  /** Descriptions of everything that went wrong. */
   readonly wrong: string[] = [];
   readonly tally = new Map<string, number>();
   readonly #attempts = new Map<number, number>();
@@ -97,7 +97,7 @@ class Stress {
     this.tally.set(what, (this.tally.get(what) ?? 0) + 1);
   }
 
-  /** The handler's part: `{ call, failures }`, then `{ file, index }` and `{ pipe }`. */
+  /** The handler receives `{ call, failures }`, then `{ file, index }` and `{ pipe }`. */
   async answer(request: Message, fds: grpcfd.FdTransceiver): Promise<Message> {
     const { call, failures, file, index, pipe } = request;
     try {
@@ -127,7 +127,7 @@ class Stress {
     return {};
   }
 
-  /** The client's part. */
+  /** The client side of a call. */
   async run(plan: Plan): Promise<void> {
     if (plan.kills !== undefined) [...this.serverConnections][plan.kills]?.socket.destroy();
     const fds = grpcfd.callCredentials();

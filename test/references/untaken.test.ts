@@ -21,7 +21,7 @@ import { contentOf, fileWith } from '../support/temporary.js';
 
 trackDescriptors();
 
-/** Sends one end of a pipe, and resolves when the last descriptor of that end has been closed: the other end tells. */
+/** Sends one end of a pipe. `closed()` resolves when all descriptors of that end are closed, which the other end shows. */
 function sendPipe(fds: grpcfd.FdTransceiver): { ref: string; closed: () => Promise<void> } {
   const [out, into] = native.testing.pipe();
   defer(() => closeSync(out));
@@ -49,7 +49,7 @@ async function watchedServer(handlers: TestHandlers, address = freshAddress()) {
   return { server, address, connections };
 }
 
-/** A handler that waits until it is told to go on, and then does `then`. */
+/** A handler that waits for the gate, and then calls `then`. */
 function gatedService(then: () => Message | Promise<Message> = () => ({})) {
   const gate = new Gate();
   const unary = grpcfd.handler(async () => {
@@ -175,7 +175,7 @@ test('A descriptor that the handler received stays open after the call', async (
   assert.equal(contentOf(await taken), 'still there');
 });
 
-/** A reply with three files, and the client's side after it. */
+/** A client that has received a reply with three files. */
 async function afterReply(options: grpcfd.FdConnectionOptions = {}) {
   const { address } = await watchedServer({
     unary: grpcfd.handler((_call, fds) => {

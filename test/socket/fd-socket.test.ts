@@ -43,7 +43,7 @@ test('Descriptors are closed when the fds event has no listener', async () => {
   closeSync(writeEnd);
   a.end('x');
   await text(b);
-  // The last write end has gone, or this would be EAGAIN.
+  // The last write end is closed; otherwise this would be EAGAIN.
   assert.equal(readSync(readEnd, Buffer.alloc(1)), 0);
   closeSync(readEnd);
 });

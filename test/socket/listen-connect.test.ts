@@ -13,7 +13,7 @@ import { contentOf, fileWith, temporaryDirectory } from '../support/temporary.js
 
 trackDescriptors();
 
-/** A listener that sends back what it gets, descriptors too. */
+/** A listener that sends back the bytes and descriptors that it receives. */
 async function echo(options: ListenOptions): Promise<FdListener> {
   const listener = await listen(options, (socket) => {
     defer(() => socket.destroy());
@@ -116,7 +116,7 @@ test('The error of a failed connect() names the system call and the address', as
   }
 });
 
-/** A socket that listens, with its backlog full; `accept` makes room. */
+/** A listening socket with a full backlog; `accept` makes room. */
 function fullListener(path: string): { accept: () => void } {
   const handle = new native.SocketHandle(native.bindUnix(Buffer.from(path)), () => {});
   handle.listen(0);

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { runFixture, startFixture } from '../support/child.js';
 
-/** An idle process that has not exited after this time is not going to. */
+/** An idle process that has not exited after this time stays. */
 const OBSERVED_MS = 300;
 
 async function assertExits(expected: boolean, args: string[]): Promise<void> {

@@ -57,7 +57,7 @@ function connectTo(address: string): number {
   return fd;
 }
 
-/** Leaves a socket file that nobody listens on. */
+/** Leaves a socket file on which no process listens. */
 function leaveDeadSocket(path: string): void {
   close(native.bindUnix(Buffer.from(path)));
 }
@@ -130,7 +130,7 @@ test('A path on which another listener listens is in use, and stays unchanged', 
       return true;
     },
   );
-  // The second one knocked to find out.
+  // The second listener connected to find out whether the first one listens.
   close(await connection());
   connectTo(path);
   close(await connection());
@@ -169,7 +169,7 @@ test('close() closes the socket and reports an error when the socket file cannot
     { onConnection: () => {}, onError: (error) => void errors.push(error) },
   );
   const denied = new Error('EACCES');
-  // As for a process that has changed its user since it bound.
+  // This simulates a process that changed its user after it bound the socket.
   t.mock.method(fs, 'unlinkSync', () => {
     throw denied;
   });

@@ -10,7 +10,7 @@ import { contentOf, fileWith } from '../support/temporary.js';
 
 trackDescriptors();
 
-/** n bytes carry at most 64 n descriptors; as few messages as that takes. */
+/** n bytes carry at most 64 n descriptors, in as few messages as possible. */
 const cases = [
   { count: 1, bytes: 1, batches: [1] },
   { count: 9, bytes: 1, batches: [9] },
@@ -142,7 +142,7 @@ test('A reader that ignores descriptors gets all bytes', async () => {
   assert.equal(chunk.toString(), 'hello');
 });
 
-// Options of the receiving socket that add control messages of their own, from asm-generic/socket.h.
+// Options from asm-generic/socket.h that add other control messages at the receiving socket.
 const options = { SO_PASSCRED: 16, SO_PASSSEC: 34, SO_PASSPIDFD: 76 };
 
 test('Other control messages neither displace descriptors nor leak any', async () => {

@@ -11,7 +11,7 @@ import { contentOf, fileWith } from '../support/temporary.js';
 
 trackDescriptors();
 
-/** A sender with the smallest possible send buffer, and the other end to be read by hand. */
+/** A sender with the smallest possible send buffer, and the other end, which the test reads itself. */
 function tightPair(): [Endpoint, Handle] {
   const [a, b] = native.socketPair();
   native.testing.setSendBuffer(a, 1);
@@ -20,7 +20,7 @@ function tightPair(): [Endpoint, Handle] {
   return [endpoint(a), reader];
 }
 
-/** Reads by hand until the socket is empty. */
+/** Reads from the descriptor until the socket is empty. */
 function drain(reader: Handle, size = 65_536): { bytes: Buffer; fds: number[] } {
   const chunks: Buffer[] = [];
   const fds: number[] = [];
@@ -33,7 +33,7 @@ function drain(reader: Handle, size = 65_536): { bytes: Buffer; fds: number[] } 
   }
 }
 
-/** Fills the socket by hand until not one byte more goes in. Returns how many went. */
+/** Fills the socket until it takes no further byte. Returns the number of bytes. */
 function fill(writer: Handle): number {
   let total = 0;
   for (let size = 4096; size >= 1; ) {

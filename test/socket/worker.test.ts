@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { trackDescriptors } from '../support/fd-table.js';
 
-// Workers share the descriptor table with this thread, so the hook sees what they leave behind.
+// Workers share the descriptor table with this thread, so the hook notices descriptors that they leave open.
 trackDescriptors();
 
 function start(scenario: string): Worker {

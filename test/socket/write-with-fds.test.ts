@@ -175,7 +175,7 @@ test('More than 64 descriptors take several messages, or wait for more bytes', a
     );
   });
   assert.equal(a.stats().pendingDescriptors, 150 - 128);
-  // Behind those that wait: not at once, or they would overtake.
+  // Not at once: these descriptors must not overtake those that wait.
   a.writeWithFds('3', [0, 0]);
   a.end();
   assert.equal((await waiting) ?? null, null);
@@ -282,7 +282,7 @@ test('In any mix of writes, all bytes and descriptors arrive in order, and no de
     const [a, b] = seed % 2 === 0 ? socketPair() : tightPair();
     const files = Array.from({ length: 8 }, () => fileWith(''));
     const expected: number[] = [];
-    /** After so many bytes, so many descriptors must have come. */
+    /** For each number of bytes, the number of descriptors that must have arrived by then. */
     const due: { bytes: number; fds: number }[] = [];
     let bytes = 0;
     const pick = () => {
@@ -311,7 +311,7 @@ test('In any mix of writes, all bytes and descriptors arrive in order, and no de
         if (kind === 4) a.write(chunk);
         else a.writeWithFds(chunk, pick());
         bytes += chunk.length;
-        // 20 bytes carry 1,280: all that was queued until now.
+        // 20 bytes carry 1,280 descriptors: all that were queued until now.
         due.push({ bytes, fds: expected.length });
       }
     }

@@ -14,7 +14,7 @@ export interface Certificates {
   readonly client: KeyPair;
 }
 
-/** The environment variable that names a file with those of the parent process. */
+/** The environment variable that names a file with the certificates of the parent process. */
 const SHARED = 'GRPCFD_TEST_CERTIFICATES';
 
 let made: Promise<Certificates> | undefined;
@@ -25,7 +25,7 @@ export function certificates(): Promise<Certificates> {
   return made;
 }
 
-/** For the environment of a fixture that speaks TLS with this process. */
+/** Environment variables for a fixture that uses TLS with this process. */
 export async function sharedCertificates(): Promise<NodeJS.ProcessEnv> {
   const path = join(temporaryDirectory(), 'certificates.json');
   writeFileSync(path, JSON.stringify(await certificates()));

@@ -1,4 +1,4 @@
-/** A full descriptor table, in a process of its own. */
+/** Helpers that fill the descriptor table of a separate process. */
 import { native } from '#src/native/binding.js';
 import { descriptorTable } from './fd-table.js';
 

@@ -29,7 +29,7 @@ ssize_t sendmsg(int fd, const struct msghdr* message, int flags) {
 }
 `;
 
-/** What LD_PRELOAD has to be. The library goes with the test. undefined without a C compiler. */
+/** What LD_PRELOAD has to be. The end of the test removes the library. undefined without a C compiler. */
 export function failingSendmsg(): string | undefined {
   const directory = temporaryDirectory();
   const source = join(directory, 'failing-sendmsg.c');

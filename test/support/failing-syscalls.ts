@@ -8,12 +8,12 @@ import { temporaryDirectory } from './temporary.js';
 const SOURCE = fileURLToPath(new URL('../../../test/support/failing-syscalls.c', import.meta.url));
 const COMPILER = process.env['CC'] ?? 'cc';
 
-/** Why a test that needs such a process is to be skipped. */
+/** The reason to skip a test that needs such a process, or false. */
 export function whyNoFaults(): string | false {
   return spawnSync(COMPILER, ['--version']).error !== undefined && `there is no C compiler "${COMPILER}"`;
 }
 
-/** The library, for LD_PRELOAD. It goes with the test. */
+/** The library, for LD_PRELOAD. The end of the test removes it. */
 export function failingSyscalls(): string {
   const library = join(temporaryDirectory(), 'failing-syscalls.so');
   const args = ['-shared', '-fPIC', '-o', library, SOURCE, '-ldl'];

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { status } from '@grpc/grpc-js';
 import { GrpcFdError, type GrpcFdErrorReason } from 'grpcfd';
 
-/** What a promise that must not resolve rejects with. */
+/** The rejection of a promise that must not resolve. */
 export function failure(promise: Promise<unknown>): Promise<unknown> {
   return promise.then(
     (value) => assert.fail(`resolved to ${String(value)}`),
@@ -10,7 +10,7 @@ export function failure(promise: Promise<unknown>): Promise<unknown> {
   );
 }
 
-/** Checks reason and status, and gives the error for more. */
+/** Checks the reason and the status of an error, and returns the error for further checks. */
 export function assertFailure(
   error: unknown,
   reason: GrpcFdErrorReason,

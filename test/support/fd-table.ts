@@ -1,10 +1,10 @@
-/** A hook that fails every test of a file after which this process holds other descriptors than before. */
+/** A hook that fails a test after which this process has other open descriptors than before. */
 import assert from 'node:assert/strict';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { afterEach, beforeEach } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Descriptor number to what it refers to, as in `/proc/self/fd`. */
+/** The target of each descriptor number, as in `/proc/self/fd`. */
 export type DescriptorTable = ReadonlyMap<number, string>;
 
 export function descriptorTable(): DescriptorTable {
@@ -13,7 +13,7 @@ export function descriptorTable(): DescriptorTable {
     try {
       table.set(Number(name), readlinkSync(`/proc/self/fd/${name}`));
     } catch {
-      // The descriptor that listed the directory.
+      // The descriptor that read the directory.
     }
   }
   return table;
@@ -34,7 +34,7 @@ export async function assertSameDescriptors(before: DescriptorTable, patienceMs 
   }
 }
 
-/** Call this at the top of a test file, or in a suite. What a test has to tidy up goes to {@link defer}. */
+/** Call this at the top of a test file, or in a suite. Tests tidy up with {@link defer}. */
 export function trackDescriptors(): void {
   let before: DescriptorTable;
   beforeEach(() => {
@@ -48,7 +48,7 @@ export function trackDescriptors(): void {
 
 const deferred: (() => unknown)[] = [];
 
-/** Runs at the end of the test, last one first, and before the comparison: `t.after` would run after it. */
+/** Runs `cleanUp` at the end of the test, the last one first, before the comparison. `t.after` would run after the comparison. */
 export function defer(cleanUp: () => unknown): void {
   deferred.push(cleanUp);
 }

@@ -1,11 +1,11 @@
 import { withResolvers } from './service.js';
 
-/** Lets a test wait for a point in other code, and keep it there until it may go on. */
+/** Stops other code at a point until the test lets it go on. The test can wait for the code to reach that point. */
 export class Gate {
   readonly #reached = withResolvers<void>();
   readonly #opened = withResolvers<void>();
 
-  /** Resolves when somebody waits. */
+  /** Resolves when the other code has reached the gate. */
   get reached(): Promise<void> {
     return this.#reached.promise;
   }

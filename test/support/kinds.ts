@@ -59,7 +59,7 @@ export async function collect(stream: AsyncIterable<unknown>): Promise<Message[]
   return messages;
 }
 
-/** Handlers that say what is in the `file` of each request, and answer with a file of their own that says it too, in capitals. */
+/** Handlers that reply with the content of the `file` of each request, and with a new file of the same content in capitals. */
 export function readingService(name: 'url' | 'ref'): TestHandlers {
   return conversation(async (request, fds) => {
     await using file = await fds.recvFile(String(request['file']));

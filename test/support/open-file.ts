@@ -1,4 +1,4 @@
-/** What tells one open file from another, also where they share an inode. */
+/** Identifies open files, also where they share an inode. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { closeSync, readFileSync, readSync, writeSync } from 'node:fs';
@@ -6,8 +6,8 @@ import { closeSync, readFileSync, readSync, writeSync } from 'node:fs';
 const O_CLOEXEC = 0o2000000;
 
 /**
- * What the kernel tells of an open file: access mode and status flags, offset, inode, the id of an eventfd, what an epoll
- * watches. The same for all descriptors of one open file; close-on-exec is of a descriptor.
+ * The properties of an open file: access mode and status flags, offset, inode, the id of an eventfd, the descriptors that an epoll
+ * watches. They are the same for all descriptors of one open file. Close-on-exec is left out: it belongs to the descriptor.
  */
 export function openFileOf(fd: number): string {
   const info = readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8');
@@ -16,7 +16,7 @@ export function openFileOf(fd: number): string {
   });
 }
 
-/** Writes to one descriptor of a pipe or a socket and reads it from another: they are ends of the same. Both are left open. */
+/** Checks that two descriptors are ends of the same pipe or socket: writes to one and reads from the other. Both stay open. */
 export function assertConnected(writeEnd: number, readEnd: number): void {
   const word = randomUUID();
   writeSync(writeEnd, word);
@@ -24,7 +24,7 @@ export function assertConnected(writeEnd: number, readEnd: number): void {
   assert.equal(buffer.toString('utf8', 0, readSync(readEnd, buffer)), word);
 }
 
-/** Runs `use` with a descriptor that is closed after it. */
+/** Runs `use` with a descriptor, and closes the descriptor. */
 export function closing<T>(fd: number, use: (fd: number) => T): T {
   try {
     return use(fd);

@@ -1,4 +1,4 @@
-/** Random numbers that can be had again: GRPCFD_SEED repeats a run that failed. */
+/** Repeatable random numbers: GRPCFD_SEED repeats a run that failed. */
 
 /** Picks a whole number from 0 to `below`, exclusive. */
 export type Random = (below: number) => number;
@@ -14,7 +14,7 @@ export function randomFrom(seed: number): Random {
   };
 }
 
-/** To be printed by the test. */
+/** The seed, which the test prints. */
 export function seedOfThisRun(): number {
   const { GRPCFD_SEED } = process.env;
   return Number(GRPCFD_SEED ?? Date.now() % 2 ** 31);

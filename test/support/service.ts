@@ -41,7 +41,7 @@ export interface TestHandlers {
 export type Security = 'plaintext' | 'TLS' | 'mutual TLS';
 export const SECURITIES: readonly Security[] = ['plaintext', 'TLS', 'mutual TLS'];
 
-/** Stock credentials, to be wrapped or not. */
+/** Stock credentials, which tests use alone or inside those of this package. */
 export async function stockServerCredentials(security: Security): Promise<grpc.ServerCredentials> {
   if (security === 'plaintext') return grpc.ServerCredentials.createInsecure();
   const { server, client } = await certificates();
@@ -67,7 +67,7 @@ export function bind(
   });
 }
 
-/** Resolves when every connection has gone: a leak is a failure of the test's time-out. */
+/** Resolves when all connections have closed. With a leak, the test fails by its timeout. */
 export function shutDown(server: grpc.Server): Promise<void> {
   return new Promise((resolve, reject) => server.tryShutdown((error) => (error ? reject(error) : resolve())));
 }

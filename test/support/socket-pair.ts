@@ -2,7 +2,7 @@ import { FdSocket, type FdSocketOptions } from 'grpcfd/socket';
 import { closeAll, native } from '#src/native/binding.js';
 import { defer } from './fd-table.js';
 
-/** Two connected sockets that go with the test. */
+/** Two connected sockets, which the end of the test destroys. */
 export function socketPair(options: Omit<FdSocketOptions, 'fd'> = {}): [FdSocket, FdSocket] {
   const [a, b] = native.socketPair();
   return [socketOver(a, options), socketOver(b, options)];
@@ -14,7 +14,7 @@ export function socketOver(fd: number, options: Omit<FdSocketOptions, 'fd'> = {}
   return socket;
 }
 
-/** Collects what the 'fds' events of a socket bring. */
+/** Collects the descriptors of the 'fds' events of a socket. */
 export function descriptorsOf(socket: FdSocket): number[] {
   const all: number[] = [];
   socket.on('fds', (fds) => all.push(...fds));

@@ -2,11 +2,11 @@ import { closeAll, native } from '#src/native/binding.js';
 import { UnixStream } from '#src/socket/unix-stream.js';
 import { defer } from './fd-table.js';
 
-/** One end of a connection that keeps what arrives. What is not taken out of `fds` is closed with it. */
+/** One end of a connection that keeps arriving bytes and descriptors. Descriptors that stay in `fds` are closed with it. */
 export class Endpoint {
   readonly stream: UnixStream;
   fds: number[] = [];
-  /** How many descriptors came with each message that had any. */
+  /** The number of descriptors of each message that had some. */
   readonly batches: number[] = [];
   readonly chunks: Buffer[] = [];
   readonly log: string[] = [];
@@ -47,7 +47,7 @@ export class Endpoint {
     while (!condition()) await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Queues a duplicate. The promise is that of its settling. */
+  /** Queues a duplicate. The promise settles when the duplicate has been sent or has failed. */
   queue(fd: number): Promise<void> {
     return this.queueOwned(native.duplicate(fd));
   }
@@ -97,13 +97,13 @@ export class Endpoint {
   }
 }
 
-/** Two connected ends that read, and go with the test. */
+/** Two connected ends that read. The end of the test closes them. */
 export function streamPair(): [Endpoint, Endpoint] {
   const [a, b] = native.socketPair();
   return [endpoint(a), endpoint(b)];
 }
 
-/** An end that reads, over one descriptor. */
+/** An end that reads from one descriptor. */
 export function endpoint(fd: number): Endpoint {
   const end = new Endpoint(fd);
   defer(() => end.close());

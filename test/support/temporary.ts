@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { defer } from './fd-table.js';
 
-/** A fresh directory that goes with the test. */
+/** A new directory, which the end of the test removes. */
 export function temporaryDirectory(): string {
   const path = mkdtempSync(join(tmpdir(), 'grpcfd-'));
   defer(() => rmSync(path, { recursive: true, force: true }));
@@ -24,7 +24,7 @@ export function fileWith(content: string): number {
   }
 }
 
-/** What is in the file behind a descriptor, which is closed. */
+/** Reads the file behind a descriptor, and closes the descriptor. */
 export function contentOf(fd: number): string {
   const buffer = Buffer.alloc(4096);
   try {
