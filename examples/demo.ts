@@ -27,7 +27,7 @@ function start(role: 'server' | 'client', ...args: string[]): ChildProcess {
   return fork(fileURLToPath(new URL(`./demo/${role}.js`, import.meta.url)), args);
 }
 
-/** The next message of a child, or a failure if it ends instead. */
+/** The next message of a child. Rejects if the child exits instead. */
 async function message<T>(child: ChildProcess): Promise<T> {
   const ended = new AbortController();
   const next = once(child, 'message', { signal: ended.signal });
@@ -41,7 +41,7 @@ async function ask<T>(child: ChildProcess, question: string): Promise<T> {
   return message<T>(child);
 }
 
-/** The server's count once the connection of the client has gone, which takes the server a moment to see. */
+/** The descriptor count of the server after the connection of the client has closed, which the server notices a moment later. */
 async function settledCount(server: ChildProcess, expected: number): Promise<number> {
   for (let attempt = 0; ; attempt++) {
     const { descriptors } = await ask<{ descriptors: number }>(server, 'count');

@@ -1,5 +1,5 @@
-// A socket file is sent by name, and its receiver dials it: also where the path means nothing, as in another mount
-// namespace, or when it is gone.
+// A socket file is sent by name, and its receiver dials it. This also works where the path is not valid, as in another mount
+// namespace, or when the file has been removed.
 import { once } from 'node:events';
 import { unlinkSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';

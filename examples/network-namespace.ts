@@ -1,5 +1,5 @@
-// Hands over the network namespace of a process, its own without an argument: `node network-namespace.js [PID]`. Whoever
-// has it can enter it with setns(2), or keep it alive when its processes are gone.
+// Hands over the network namespace of a process, its own without an argument: `node network-namespace.js [PID]`. The receiver
+// can enter the namespace with setns(2), or keep it alive after its processes have exited.
 import { readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import * as grpcfd from 'grpcfd';

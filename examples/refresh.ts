@@ -1,5 +1,5 @@
 // A registration that is refreshed again and again. Each refresh sends its file anew, so that a server which was restarted in
-// between has it too, and neither end holds more of it in the long run.
+// between has it too, and the number of held descriptors does not grow at either end.
 import { readdirSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -46,7 +46,7 @@ async function refresh(times: number): Promise<void> {
   }
 }
 
-/** Give or take one: a server lets go of what came for a call a moment after its reply. */
+/** One more or less is fine: a server closes the descriptors of a call a moment after its reply. */
 const openDescriptors = () => readdirSync('/proc/self/fd').length;
 
 const stopFirst = await startServer('the first server');

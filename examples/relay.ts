@@ -1,12 +1,12 @@
-// A process between two others: `node relay.js LISTEN BACKEND`, two unix addresses. What comes with a call goes on to the backend,
-// what comes with its reply goes back. It speaks the service of interop/, so that both others can be Go.
+// A process between two others: `node relay.js LISTEN BACKEND`, two unix addresses. It forwards the files of a call to the backend
+// and the files of the reply to the caller. It uses the service of interop/, so that both others can be Go programs.
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import * as grpc from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import * as grpcfd from 'grpcfd';
 
-/** Requests and replies alike: the files that came with them. The rest is passed on as it is. */
+/** The files of a request or a reply. All other fields are passed on unchanged. */
 interface Message {
   files: { url: string }[];
 }
@@ -30,7 +30,7 @@ const server = new grpcfd.Server();
 server.addService(service, {
   Unary: grpcfd.handler<Message, Message>(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
     using onward = grpcfd.callCredentials();
-    // A file keeps its inode wherever it goes, so the URLs in the messages stay right.
+    // A file keeps its inode in every process, so the URLs in the messages stay valid.
     for (const { url } of call.request.files) await onward.forward(fds, url);
     const reply = await ask(call.request, onward.options({ deadline: call.getDeadline() }));
     for (const { url } of reply.files) await fds.forward(onward, url);

@@ -20,7 +20,7 @@ server.addService(handoverService, {
   Give: grpcfd.handler<Gift, Thanks>(async (call, fds) => {
     await using file = await fds.recvFile(call.request.file);
     using memory = file.map();
-    // Without this, the sender could still change what is checked here before it is used.
+    // Without this seal, the sender could still change the bytes between the check and their use.
     if (!memory.immutable) return { text: 'the memory is not sealed' };
     await memory.populate();
     return { text: `read ${memory.bytes.length} bytes in place, sha256 ${sha256(memory.bytes)}` };
@@ -32,7 +32,7 @@ const client = new HandoverClient(address, grpcfd.channelCredentials());
 using fds = grpcfd.callCredentials();
 using memory = grpcfd.createSharedMemory(64 * 1024 * 1024, { name: 'payload' });
 memory.bytes.set(new TextEncoder().encode('shared '));
-memory.seal(); // final from here on, for this process, too
+memory.seal(); // from now on nobody can change it, not even this process
 
 const thanks = await client.give({ file: fds.sendFile(memory).ref }, fds.options());
 console.log(thanks.text);

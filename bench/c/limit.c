@@ -1,4 +1,4 @@
-// What the kernel allows: fds over a unix stream socket between two processes that do nothing but sendmsg, recvmsg, fstat and
+// The speed that the kernel allows: fds over a unix stream socket between two processes that only call sendmsg, recvmsg, fstat and
 // close. A line "MESSAGES FDS BYTES WINDOW" on standard input runs once, and the seconds are printed. The first line printed
 // is the process id of the receiver.
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/** Calls that carry descriptors: against our own calls that carry none, and against the Go package. */
+/** Calls that carry descriptors, against calls of this package without descriptors and against the Go package. */
 import { GoRig } from '../lib/go.js';
 import type { Side } from '../lib/pairs.js';
 import { Rig } from '../lib/rig.js';
@@ -10,7 +10,7 @@ const DIRECTIONS = [
   { command: 'give', to: 'client' },
 ] as const;
 
-/** So many calls to a run that both sides run compiled code from the first round on: the two runs before it warm them up. */
+/** Enough calls for the two warm-up runs to have all code compiled before the first round. */
 const COUNTS = [
   { fds: 1, name: '1 fd', calls: 1000 },
   { fds: 8, name: '8 fds', calls: 600 },
@@ -25,7 +25,7 @@ export async function handoff(suite: Suite): Promise<void> {
       await suite.compare({
         name: `${name} to the ${to}, against no fd`,
         ours: ours.side((client) => client.ask(command, calls, fds)),
-        // The same method, so that all that differs is the descriptors.
+        // The same method, so that only the descriptors differ.
         theirs: ours.side((client) => client.ask('none', calls, command)),
         metric: { unit: 'calls/s', count: calls, as: 'rate' },
         rounds: 9,

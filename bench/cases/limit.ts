@@ -1,4 +1,4 @@
-/** The raw layer's public functions, without gRPC, against a C program that does nothing but the syscalls. */
+/** The public functions of the raw layer, without gRPC, against a C program that only makes the system calls. */
 import { execFile } from 'node:child_process';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import type { Suite } from '../lib/suite.js';
 import type { Handling, ReceiverCommands } from '../peers/raw-receiver.js';
 import type { SenderCommands } from '../peers/raw-sender.js';
 
-/** Bytes to a message: about what a small call has. */
+/** Bytes of a message, about as many as a small call has. */
 const BYTES = 64;
 /** Descriptors between two acknowledgements. */
 const FDS_TO_WINDOW = 256;

@@ -1,4 +1,4 @@
-/** Calls without descriptors: this package against grpc-js as it comes, on the same kind of socket. */
+/** Calls without descriptors: this package against stock grpc-js, on the same kind of socket. */
 import { rm } from 'node:fs/promises';
 import type { Peer } from '../lib/control.js';
 import { Rig, temporaryDirectory, writeCertificate } from '../lib/rig.js';

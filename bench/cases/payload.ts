@@ -1,5 +1,5 @@
 /**
- * Handing over the memory that bytes are in, to be read in place, against streaming the bytes through grpc-js as it comes, with a
+ * Handing over the memory that bytes are in, to be read in place, against streaming the bytes through stock grpc-js, with a
  * 4 MiB window, the better one for it.
  */
 import type { Peer } from '../lib/control.js';
@@ -11,7 +11,7 @@ import type { ClientCommands } from '../peers/client.js';
 const MIB = 2 ** 20;
 
 const WARM_UPS = 300;
-/** Handovers in a row: what a single one takes is mostly how long the processes take to wake up. */
+/** Handovers in a row. The time of a single one is mostly the time that the processes take to wake up. */
 const TIMES = 20;
 
 const SIZES = [
@@ -52,7 +52,7 @@ export async function payload(suite: Suite): Promise<void> {
     await compare('every byte', (client) => client.ask('payloadInPlace', 'everyByte'));
     await ours.client.ask('mapPayload');
     await compare('every page, mapped before', (client) => client.ask('readMappedPayload'));
-    // With a descriptor any byte can be read at once; a stream has to have come whole.
+    // With a descriptor, any byte can be read at once. A stream has to arrive whole.
     await compare('any byte', async (client) => (await client.ask('payloadByte', TIMES)) / TIMES);
     await suite.compare({
       name: `${name}, first byte`,

@@ -1,4 +1,4 @@
-/** Many connections, held descriptors and waits: what each costs, and what one more call costs as they grow. */
+/** The cost of connections, held descriptors and waiting receives, and the time of a call as their number grows. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { descriptorCount, descriptorLimit, residentBytes, usageOf } from '../lib/proc.js';
 import { Rig } from '../lib/rig.js';
@@ -9,12 +9,12 @@ const CONNECTIONS = [100, 1000, 2000];
 const HELD = [1000, 10_000];
 const WAITS = [1000, 100_000];
 const AT_A_TIME = 32;
-/** In each process: held descriptors, a connection each, and what Node.js itself has open. */
+/** Descriptors of one process: the held ones, those of the connections, and those that Node.js itself opens. */
 const DESCRIPTORS_NEEDED = 13_000;
-/** Sent between two calls, so that the sender's own duplicates stay few. */
+/** Descriptors sent between two calls. It is small, so that the sender has few duplicates at a time. */
 const HOLD_BATCH = 500;
 const IDLE_SECONDS = 7;
-/** Less CPU time than this, for a second of two idle processes, is not told from nothing. */
+/** CPU time of two idle processes in a second that cannot be distinguished from none. */
 const LEAST_CPU_MS = 1;
 
 const CALLS = 200;
@@ -86,7 +86,7 @@ async function connect(suite: Suite, ours: Rig, stock: Rig, before: number, coun
     );
 }
 
-/** With nothing to do, for a while. Both at the same time: neither should do anything. */
+/** Measures both sides at the same time while they are idle for some seconds. */
 async function compareIdle(suite: Suite, ours: Rig, stock: Rig): Promise<void> {
   suite.say('1,000 idle connections');
   const cpuSeconds = ({ processes }: Rig) =>
@@ -97,14 +97,14 @@ async function compareIdle(suite: Suite, ours: Rig, stock: Rig): Promise<void> {
     await delay(1000);
     seconds.push({ own: cpuSeconds(ours) - before.own, theirs: cpuSeconds(stock) - before.theirs });
   }
-  // The median: V8 collects at some moment what the burst of new connections left.
+  // The median, because at some moment V8 collects the garbage of the new connections.
   const used = (side: 'own' | 'theirs') =>
     Math.max(median(seconds.map((each) => each[side])) * 1e3, LEAST_CPU_MS);
   const unit = `CPU ms/s, ${LEAST_CPU_MS} at least`;
   suite.count('1,000 idle connections', unit, used('own'), used('theirs'));
 }
 
-/** The side that grows, beside one that stays small: one connection, nothing held, nothing waiting. */
+/** The side that grows. The other side stays small: one connection, no held descriptor, no waiting receive. */
 class Grown {
   readonly #suite: Suite;
   readonly #small: Rig;
@@ -118,7 +118,7 @@ class Grown {
 
   async compareCalls(where: string): Promise<void> {
     const metric = { unit: 'µs', count: CALLS, as: 'each' } as const;
-    // A full collection throws compiled code away, too: it has to fall on both.
+    // A full collection also drops compiled code, so both sides have one.
     await this.#small.heap();
     await this.#rig.heap();
     await this.#suite.compare({

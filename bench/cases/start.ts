@@ -1,4 +1,4 @@
-/** What a connection and an import cost before anything else happens. */
+/** The time until the first reply of a new connection, and the time of an import. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
@@ -33,7 +33,7 @@ async function firstReply(suite: Suite): Promise<void> {
   });
 }
 
-/** In a process of its own each time: a module is loaded only once. */
+/** Each run has a new process, because a process loads a module only once. */
 function importing(modules: readonly string[]): Side {
   const script = fileURLToPath(new URL('../peers/import.js', import.meta.url));
   return {

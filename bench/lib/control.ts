@@ -1,13 +1,13 @@
-/** How the bench tells its processes what to do. */
+/** The commands that the benchmark sends to its processes. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-/** What a process can be asked for; arguments and results are JSON. */
+/** The commands of a process. Arguments and results are JSON. */
 export type Commands = Readonly<Record<string, (...args: never[]) => unknown>>;
 
 type Answer = { readonly id: number; readonly value?: unknown; readonly error?: string };
 
-/** In the child: carries out what the parent asks for, until the parent has gone. */
+/** Called in the child: carries out commands of the parent until the parent has gone. */
 export function obey(commands: Commands): void {
   process.on('message', ({ id, name, args }: { id: number; name: string; args: never[] }) => {
     const command = async () => commands[name]?.(...args);
@@ -20,21 +20,21 @@ export function obey(commands: Commands): void {
   process.send?.({ id: 0 } satisfies Answer);
 }
 
-/** A process of the bench. `C` is the type of what it gave to {@link obey}. */
+/** A process of the benchmark. `C` is the type of the commands that it passed to {@link obey}. */
 export class Peer<C extends Commands> {
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, (answer: Answer) => void>();
   readonly #exited: Promise<void>;
   #nextId = 1;
 
-  /** @param module of the bench, relative to its root; it must call {@link obey} */
+  /** @param module the module to run, relative to the root of the benchmark; it must call {@link obey} */
   static async start<C extends Commands>(
     module: string,
     args: readonly string[] = [],
     execArgv: readonly string[] = [],
   ): Promise<Peer<C>> {
     const path = fileURLToPath(new URL(`../${module}`, import.meta.url));
-    // With those of the bench: `node --cpu-prof build/bench/main.js` profiles every process.
+    // With the options of this process, so that `node --cpu-prof build/bench/main.js` profiles every process.
     const peer = new Peer<C>(fork(path, args, { execArgv: [...process.execArgv, ...execArgv] }));
     await peer.#answerTo(0);
     return peer;

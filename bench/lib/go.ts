@@ -15,7 +15,7 @@ export class GoRig implements AsyncDisposable {
   readonly #server: LineProcess;
   readonly #directory: string;
 
-  /** Undefined without a Go that can build it; `why` is told then. */
+  /** Returns undefined without a Go that can build the program, and passes the reason to `why`. */
   static async start(why: (reason: string) => void): Promise<GoRig | undefined> {
     const program = fileURLToPath(new URL('build/bench/bin/go-peer', root));
     const cwd = fileURLToPath(new URL('interop/go', root));

@@ -1,4 +1,4 @@
-/** Processes that are not Node's: a line in, a line out. */
+/** Processes other than Node.js, which answer each line of input with a line of output. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -18,7 +18,7 @@ export class LineProcess {
     this.#child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(0, STDERR_KEPT);
     });
-    // Writing to one that has ended: `line` tells.
+    // Writing to a process that has ended fails; `line` reports the end.
     this.#child.stdin.on('error', () => {});
   }
 
@@ -39,7 +39,7 @@ export class LineProcess {
     throw new Error(`${this.#child.spawnfile} ended: ${this.#stderr}`);
   }
 
-  /** These processes end when their input does. */
+  /** These processes exit when their input ends. */
   async stop(): Promise<void> {
     this.#child.stdin.end();
     await this.#exited;

@@ -1,16 +1,16 @@
-/** Two sides that do the same work in turn, so that whatever else the machine does falls on both. */
+/** Two sides that do the same work in turn, so that other work of the machine falls on both. */
 import { type Processes, usageOf } from './proc.js';
 import { median, quantile } from './statistics.js';
 
 /** One of the two sides. */
 export interface Side {
-  /** Does the work once; the seconds that it took. */
+  /** Does the work once, and returns the seconds that it took. */
   run(): Promise<number>;
-  /** Absent where a run is a process of its own: CPU time is not known then. */
+  /** Absent when each run is a new process, whose CPU time is not known. */
   readonly processes?: Processes;
 }
 
-/** For one run; but for the seconds, 0 where the processes are not known. */
+/** The cost of one run. All but the seconds are 0 when the processes are not known. */
 export interface Cost {
   readonly seconds: number;
   readonly clientCpuSeconds: number;
@@ -20,10 +20,10 @@ export interface Cost {
 }
 
 export interface Pairs {
-  /** Medians, each value by itself. */
+  /** The median of each value by itself. */
   readonly ours: Cost;
   readonly theirs: Cost;
-  /** The median of the ratios of each round, and its quartiles: larger is better for us. */
+  /** The median of the ratios of each round, and its quartiles: larger is better for this package. */
   readonly ratio: number;
   readonly low: number;
   readonly high: number;
@@ -33,7 +33,7 @@ export interface PairOptions {
   readonly ours: Side;
   readonly theirs: Side;
   readonly rounds: number;
-  /** Runs of each side before the first round, for the compiler's sake. */
+  /** Runs of each side before the first round, so that the code is compiled. */
   readonly warmUps?: number;
   readonly onRound?: (round: number) => void;
 }

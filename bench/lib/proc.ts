@@ -1,4 +1,4 @@
-/** What /proc tells of a process, seen from outside: so that Node, Go and C are measured alike. */
+/** Reads the usage of a process from /proc, so that Node, Go and C are measured alike. */
 import { readdirSync, readFileSync } from 'node:fs';
 
 /** A client process and a server process. */
@@ -7,7 +7,7 @@ export interface Processes {
   readonly server: number;
 }
 
-/** What a process has used since it began. Threads that have ended are not counted. */
+/** The usage of a process since it started. Threads that have ended are not counted. */
 export interface Usage {
   readonly cpuSeconds: number;
   readonly contextSwitches: number;
@@ -19,7 +19,7 @@ export function usageOf(pid: number): Usage {
   for (const thread of readdirSync(`/proc/${pid}/task`)) {
     const directory = `/proc/${pid}/task/${thread}`;
     try {
-      // In nanoseconds, where /proc/PID/stat counts hundredths of a second.
+      // schedstat counts nanoseconds; /proc/PID/stat only counts hundredths of a second.
       cpuSeconds += Number.parseInt(readFileSync(`${directory}/schedstat`, 'utf8'), 10) / 1e9;
       const status = readFileSync(`${directory}/status`, 'utf8');
       for (const match of status.matchAll(/voluntary_ctxt_switches:\s*(\d+)/g))

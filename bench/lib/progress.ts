@@ -1,4 +1,4 @@
-/** One line that is written over on a terminal, and a line now and then elsewhere. */
+/** Shows progress: one line that is overwritten on a terminal, and a line for each case elsewhere. */
 export class Progress {
   readonly #stream: NodeJS.WriteStream;
   #last = '';
@@ -12,7 +12,7 @@ export class Progress {
       this.#stream.write(`\r\x1b[K${text}`);
       return;
     }
-    // A log needs no rounds.
+    // A log does not show the rounds.
     const shown = text.replace(/, round \d+ of \d+$/, '');
     if (shown !== this.#last) this.#stream.write(`${shown}\n`);
     this.#last = shown;

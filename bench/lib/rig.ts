@@ -34,7 +34,7 @@ export class Rig implements AsyncDisposable {
     return { client: this.client.pid, server: this.server.pid };
   }
 
-  /** The side whose run is that command of the client. */
+  /** A side whose run is that command of the client. */
   side(run: (client: Peer<ClientCommands>) => Promise<number>): Side {
     return { processes: this.processes, run: () => run(this.client) };
   }
@@ -55,7 +55,7 @@ export function temporaryDirectory(): Promise<string> {
   return mkdtemp(join(tmpdir(), 'grpcfd-bench-'));
 }
 
-/** Key and certificate for both ends, in that directory. */
+/** Writes a key and a certificate for both ends to that directory. */
 export async function writeCertificate(directory: string): Promise<NonNullable<Link['tls']>> {
   const { private: key, cert } = await generate([{ name: 'commonName', value: 'localhost' }], {
     keyType: 'ec',

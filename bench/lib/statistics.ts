@@ -1,4 +1,4 @@
-/** Between the values next to it, as most tools do; `fraction` 0.5 is the median. */
+/** A quantile, interpolated between the two nearest values; `fraction` 0.5 is the median. */
 export function quantile(values: readonly number[], fraction: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   const position = (sorted.length - 1) * fraction;

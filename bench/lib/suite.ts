@@ -18,24 +18,24 @@ export interface Result {
   readonly ours: number;
   /** null: there is nothing to compare with. */
   readonly theirs: number | null;
-  /** Such that larger is better: the median of the rounds' own ratios. */
+  /** The median of the ratios of the rounds. Larger is better. */
   readonly ratio: number | null;
   /** The quartiles of the ratio. */
   readonly low: number | null;
   readonly high: number | null;
   readonly target: number | null;
   readonly met: boolean | null;
-  /** Beside the wall time of a run, where it was measured. */
+  /** The times of one run, where they were measured. */
   readonly wallMs?: { readonly ours: number; readonly theirs: number };
   readonly cpuMs?: { readonly ours: CpuTime; readonly theirs: CpuTime };
 }
 
-/** How the seconds of a run become what is shown. */
+/** How the seconds of a run are converted to the value that is shown. */
 export interface Metric {
   readonly unit: string;
-  /** How many of them a run is. */
+  /** How many units of work a run is. */
   readonly count: number;
-  /** `rate`: count by second; `each`: milliseconds or, with `µs` in the unit, microseconds for one of them. */
+  /** `rate`: units of work per second; `each`: milliseconds, or with `µs` in the unit microseconds, for one of them. */
   readonly as: 'rate' | 'each';
 }
 
@@ -48,7 +48,7 @@ export interface Comparison {
   readonly warmUps?: number;
 }
 
-/** What a bench reports to. */
+/** Collects the results of the benchmarks. */
 export class Suite {
   readonly results: Result[] = [];
   readonly notes: string[] = [];
@@ -56,7 +56,7 @@ export class Suite {
   readonly #progress: Progress;
   readonly #rounds: number | undefined;
 
-  /** @param rounds of every case, instead of what the case deems enough */
+  /** @param rounds the number of rounds of every case, instead of the default of the case */
   constructor(progress: Progress, rounds: number | undefined) {
     this.#progress = progress;
     this.#rounds = rounds;
@@ -74,7 +74,7 @@ export class Suite {
     this.#progress.show(`${this.#bench}: ${text}`);
   }
 
-  /** For what was not measured, or not as one would think. */
+  /** Adds a note about a case that was left out or is measured in an unexpected way. */
   note(text: string): void {
     this.notes.push(`${this.#bench}: ${text}`);
   }
@@ -101,7 +101,7 @@ export class Suite {
     return pairs;
   }
 
-  /** For what is counted and not timed. Less is better. */
+  /** Adds a value that is counted, not timed. Less is better. */
   count(name: string, unit: string, ours: number, theirs: number | null = null): void {
     const ratio = theirs === null ? null : theirs / ours;
     this.#add(name, unit, ours, theirs, { ratio, low: ratio, high: ratio });

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
-/** How many of them the work took; undefined when strace cannot be used. */
+/** How many system calls of that name the work made; undefined when strace cannot be used. */
 export async function countSyscalls(
   pids: readonly number[],
   name: string,
@@ -18,7 +18,7 @@ export async function countSyscalls(
   let count = 0;
   const ready = new Promise<true>((resolve) => {
     createInterface({ input: child.stderr }).on('line', (line) => {
-      // Later ones are about threads that begin.
+      // Later lines like this are about new threads.
       if (line.includes(' attached') && ++attached === pids.length) resolve(true);
       count += callsIn(line, name);
     });
@@ -30,7 +30,7 @@ export async function countSyscalls(
   return count;
 }
 
-/** Of a line of the summary: `% time, seconds, usecs/call, calls, errors?, syscall`. */
+/** The number of calls in a line of the summary: `% time, seconds, usecs/call, calls, errors?, syscall`. */
 function callsIn(line: string, name: string): number {
   const match = /^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$/.exec(line);
   return match?.[2] === name ? Number(match[1]) : 0;

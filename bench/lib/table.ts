@@ -15,7 +15,7 @@ const HEADINGS = [
   'theirs',
 ] as const;
 
-/** A Markdown table that can be read as it is. */
+/** A Markdown table with aligned columns. */
 export function formatTable(results: readonly Result[]): string {
   const rows = [HEADINGS, ...results.map(cells)];
   const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
@@ -48,7 +48,7 @@ function formatCpu(cpu: CpuTime | undefined): string {
   return cpu === undefined ? '' : `${formatNumber(cpu.client)} + ${formatNumber(cpu.server)}`;
 }
 
-/** Three digits that count, or the whole number. */
+/** Three significant digits, or the whole number. */
 export function formatNumber(value: number | null): string {
   if (value === null) return '';
   if (Math.abs(value) >= 100) return Math.round(value).toLocaleString('en-US');

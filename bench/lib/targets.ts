@@ -1,5 +1,5 @@
 /**
- * What must be reached, as ratios of which larger is better. Keys are `bench: case`; a case without a key is reported for
+ * The targets, as ratios; larger is better. Keys are `bench: case`; a case without a key is reported for
  * information only.
  */
 const TARGETS: Readonly<Record<string, number>> = {
@@ -14,7 +14,7 @@ const TARGETS: Readonly<Record<string, number>> = {
   'payload: 1 GiB, every page': 20,
   'payload: 1 GiB, any byte': 1000,
   'scale: a call at 2,000 connections and 10,000 held fds': 0.9,
-  // No CPU time at all: the two are then equal, at the least that counts.
+  // Without any CPU time, both sides count as the smallest time that is measured, so the ratio is 1.
   'scale: 1,000 idle connections': 1,
 };
 

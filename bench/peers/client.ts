@@ -30,7 +30,7 @@ function credentials(): grpc.ChannelCredentials {
   return grpcfd.channelCredentials(inner, { onConnection: (connection) => connections.push(connection) });
 }
 
-/** Where everything happens that is about one connection. */
+/** The client that all commands about a single connection use. */
 function firstClient(): BenchClient {
   const [client] = clients;
   if (client === undefined) throw new Error('there is no client');
@@ -108,14 +108,14 @@ const commands = {
         }),
     );
   },
-  /** Calls one after another of the method that is to hand over descriptors, and none goes with them. */
+  /** Successive calls of a method that carries descriptors, without any descriptor. */
   none(calls: number, method: 'take' | 'give'): Promise<number> {
     const request = Buffer.from(method === 'take' ? '' : '0');
     return timed(async () => {
       for (let call = 0; call < calls; call++) await firstClient().call(method, request);
     });
   },
-  /** Calls one after another, each of which hands over descriptors to the server. */
+  /** Successive calls that each send descriptors to the server. */
   take(calls: number, count: number): Promise<number> {
     const files = pool.take(count);
     return timed(async () => {
@@ -126,7 +126,7 @@ const commands = {
       }
     });
   },
-  /** Calls one after another, from each of which the client receives descriptors. */
+  /** Successive calls whose replies bring descriptors to the client. */
   give(calls: number, count: number): Promise<number> {
     const request = Buffer.from(String(count));
     return timed(async () => {
@@ -137,7 +137,7 @@ const commands = {
       }
     });
   },
-  /** Handovers one after another, and one byte read from each. */
+  /** Successive handovers, with one byte read from each. */
   payloadByte(times: number): Promise<number> {
     const byte = Buffer.alloc(1);
     return timed(async () => {
@@ -148,7 +148,7 @@ const commands = {
       }
     });
   },
-  /** One handover. Seconds until it has been read, without giving it back. */
+  /** One handover. Returns the seconds until it has been read, without the time of unmapping. */
   async payloadInPlace(reader: PayloadReader): Promise<number> {
     const start = performance.now();
     using fds = grpcfd.callCredentials();
@@ -157,7 +157,7 @@ const commands = {
     if (!(await readers[reader](memory))) throw new Error('the payload is not what was sent');
     return (performance.now() - start) / 1e3;
   },
-  /** Maps the payload for {@link commands.readMappedPayload}, and gives back the one before. */
+  /** Maps the payload for {@link commands.readMappedPayload}, and unmaps the one before. */
   async mapPayload(): Promise<void> {
     using fds = grpcfd.callCredentials();
     await using file = await receivePayload(fds);
@@ -165,7 +165,7 @@ const commands = {
     mappedPayload = file.map();
     await mappedPayload.populate();
   },
-  /** What a new payload in memory that both ends have mapped already takes: a call, and a read of every page. */
+  /** Reads a new payload in memory that both ends have already mapped: a call, and a read of every page. */
   readMappedPayload(): Promise<number> {
     return timed(async () => {
       await firstClient().call('echo', Buffer.alloc(1));
@@ -175,7 +175,7 @@ const commands = {
   payloadByStream(bytes: number): Promise<number> {
     return commands.down(bytes / PIECE_BYTES);
   },
-  /** Streams that are cancelled after their first message, one after another. */
+  /** Successive streams that are cancelled after their first message. */
   firstOfStream(times: number, bytes: number): Promise<number> {
     return timed(async () => {
       for (let time = 0; time < times; time++) {
@@ -187,7 +187,7 @@ const commands = {
       }
     });
   },
-  /** More connections, until there are `count`; each has had a reply. */
+  /** Connects more clients until there are `count`, each with a reply. */
   connect(count: number, atATime: number): Promise<number> {
     const connector = async () => {
       while (clients.length < count) {
@@ -198,7 +198,7 @@ const commands = {
     };
     return timed(() => Promise.all(Array.from({ length: atATime }, connector)));
   },
-  /** Connections made, used for one call, and closed, one after another. */
+  /** Successive connections that are made, used for one call, and closed. */
   firstReplies(times: number): Promise<number> {
     return timed(async () => {
       for (let time = 0; time < times; time++) {
@@ -208,7 +208,7 @@ const commands = {
       }
     });
   },
-  /** Descriptors on the first connection that no call claims. */
+  /** Sends descriptors on the first connection that no call claims. */
   hold(count: number): Promise<number> {
     const [connection] = connections;
     if (connection === undefined) throw new Error('there is no connection');
@@ -218,11 +218,11 @@ const commands = {
         connection.sendFd(fd);
         closeSync(fd);
       }
-      // They ride on its bytes.
+      // The descriptors travel with the bytes of this call.
       await firstClient().call('echo', Buffer.alloc(count));
     });
   },
-  /** Bytes that JavaScript holds, after full collections: what the first one finalizes, the second one frees. */
+  /** Bytes that JavaScript holds after two full collections: the second one frees what the first one finalized. */
   async heap(): Promise<number> {
     globalThis.gc?.();
     await setImmediate();

@@ -1,12 +1,12 @@
-/** Files in memory, each an inode of its own. */
+/** Files in memory, each with its own inode. */
 import { closeSync, existsSync, mkdtempSync, openSync, rmSync, unlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** tmpfs: the memory that a memfd is made of, under a name for a moment. */
+/** A tmpfs, the file system that memfds are made of. The files have names in it for a moment. */
 const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
-/** Descriptors of new unlinked files, the caller's to close. */
+/** Descriptors of new unlinked files. The caller closes them. */
 export function memoryFiles(count: number): number[] {
   const directory = mkdtempSync(join(MEMORY, 'grpcfd-bench-'));
   try {
@@ -21,7 +21,7 @@ export function memoryFiles(count: number): number[] {
   }
 }
 
-/** The first `count` of a set that grows when more are needed. */
+/** A set of files that grows when a caller needs more. */
 export class FilePool {
   readonly #fds: number[] = [];
 

@@ -1,9 +1,9 @@
-/** `raw-receiver.js PATH`: takes what comes to that socket, as c/limit.c does. */
+/** `raw-receiver.js PATH`: receives from that socket, as c/limit.c does. */
 import { closeSync, fstatSync } from 'node:fs';
 import { closeFds, type FdSocket, identifyFds, listen } from 'grpcfd/socket';
 import { obey } from '../lib/control.js';
 
-/** How a receiver looks at descriptors and closes them. */
+/** The functions by which a receiver identifies descriptors and closes them. */
 export type Handling = 'batched' | 'node:fs';
 
 const HANDLINGS: Readonly<Record<Handling, (fds: number[]) => void>> = {

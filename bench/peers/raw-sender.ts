@@ -12,7 +12,7 @@ socket.on('data', (acks: Buffer) => {
   onAck();
 });
 
-/** Until the receiver is less than `windows` behind. */
+/** Resolves when fewer than `windows` windows are unacknowledged. */
 function acknowledged(windows: number): Promise<void> {
   return new Promise((resolve) => {
     onAck = () => {

@@ -66,7 +66,7 @@ function credentials(): grpc.ServerCredentials {
         ]);
   if (flavour === 'stock') return inner;
   return grpcfd.serverCredentials(inner, {
-    // What `scale` asks for goes past the defaults.
+    // The benchmark `scale` needs more than the defaults.
     maxHeldFds: Number.POSITIVE_INFINITY,
     maxPendingReceives: Number.POSITIVE_INFINITY,
     onConnection: (connection) => connections.push(connection),
@@ -81,7 +81,7 @@ const commands = {
     payload.bytes.fill(1);
     payload.seal();
   },
-  /** That many receivers on the first connection, for what never comes. Returns seconds. */
+  /** Starts that many receives on the first connection, of files that never arrive. Returns seconds. */
   wait(count: number): number {
     const [connection] = connections;
     if (connection === undefined) throw new Error('there is no connection');
@@ -92,7 +92,7 @@ const commands = {
   held(): number {
     return connections.reduce((sum, connection) => sum + connection.stats().heldFds, 0);
   },
-  /** Bytes that JavaScript holds, after full collections: what the first one finalizes, the second one frees. */
+  /** Bytes that JavaScript holds after two full collections: the second one frees what the first one finalized. */
   async heap(): Promise<number> {
     globalThis.gc?.();
     await setImmediate();

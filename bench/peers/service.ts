@@ -1,13 +1,13 @@
-/** The service of the bench: messages are bytes, so that nothing but the transport is measured. */
+/** The service of the benchmark. Messages are bytes, so that only the transport is measured. */
 import * as grpc from '@grpc/grpc-js';
 
-/** One of the sides that are compared: this package, or grpc-js as it comes. */
+/** One of the two sides: this package, or stock grpc-js. */
 export type Flavour = 'ours' | 'stock';
 
 /** How the two processes of a side are connected. */
 export interface Link {
   readonly flavour: Flavour;
-  /** Of the socket. */
+  /** The path of the socket. */
   readonly path: string;
   /** `grpc-node.flow_control_window`; absent: the default. */
   readonly window?: number;
@@ -34,7 +34,7 @@ function method(name: string, requestStream: boolean, responseStream: boolean) {
 export const benchService = {
   /** The request is the reply. */
   echo: method('Echo', false, false),
-  /** As many pieces as the request says. */
+  /** The reply is as many pieces as the request says. */
   down: method('Down', false, true),
   up: method('Up', true, false),
   /** The request names descriptors, one to a line; the server receives and closes them. */
@@ -61,7 +61,7 @@ export function splitNames(bytes: Buffer): string[] {
   return bytes.length === 0 ? [] : bytes.toString().split('\n');
 }
 
-/** What both flavours need of a client, with promises. */
+/** A client of either flavour, with promises. */
 export class BenchClient extends grpc.Client {
   call(
     method: 'echo' | 'take' | 'give' | 'payload',

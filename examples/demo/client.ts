@@ -1,4 +1,4 @@
-// The client process of the demo: hands a file to the server, reads the receipt that it is handed, and checks both.
+// The client process of the demo: sends a file to the server, reads the receipt that it receives, and checks both.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
@@ -40,7 +40,7 @@ const content = Buffer.alloc(1 << 20, `${security} `);
 const file = await namelessFile(content);
 const fds = grpcfd.callCredentials();
 const { url } = fds.sendFile(file);
-await file.close(); // sending borrows: what travels is a duplicate
+await file.close(); // sendFile sent a duplicate
 
 const reply = await put({ file: url }, fds.options());
 const receipt = await fds.recvFile(reply.receipt);
@@ -57,7 +57,7 @@ process.send?.({
   receipt: { url: reply.receipt, kind, text },
 });
 process.on('message', async () => {
-  await closed; // the connection says goodbye first, which takes a turn or two of the event loop
+  await closed; // HTTP/2 sends GOAWAY first, which takes a turn or two of the event loop
   process.send?.({ descriptors: { before, after: openDescriptors() } });
   process.disconnect();
 });

@@ -1,4 +1,4 @@
-// The server process of the demo: reads files that it was handed, and hands back a receipt.
+// The server process of the demo: reads the files that it receives, and sends a receipt back.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
@@ -28,7 +28,7 @@ server.addService(storeService, {
     const content = await file.readFile();
     const receipt = await namelessFile(`receipt for ${content.length} bytes, sha256 ${sha256(content)}\n`);
     const sent = fds.sendFile(receipt);
-    await receipt.close(); // sending borrows: what travels is a duplicate
+    await receipt.close(); // sendFile sent a duplicate
     return { bytes: content.length, sha256: sha256(content), receipt: sent.url };
   }),
 });

@@ -1,4 +1,4 @@
-// What both sides of the demo share: the service, temporary files that have no name, checksums, and a count of descriptors.
+// Code that both sides of the demo share: the service, unlinked temporary files, checksums, and a count of descriptors.
 import { createHash, randomUUID } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { type FileHandle, open, unlink } from 'node:fs/promises';

@@ -1,4 +1,4 @@
-// What the small examples share, and what is no different with this package: a service, a client for it, a temporary directory.
+// Code that the small examples share and that does not depend on this package: a service, a client, a temporary directory.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,7 +27,7 @@ export class HandoverClient {
     this.#client = new Client(address, credentials);
   }
 
-  /** Waits for the server if it is being started. */
+  /** Waits until the server is ready, because it may still be starting. */
   give(gift: Gift, options: grpc.CallOptions): Promise<Thanks> {
     const metadata = new grpc.Metadata({ waitForReady: true });
     return new Promise((resolve, reject) => {
@@ -54,7 +54,7 @@ export function shutDown(server: grpc.Server): Promise<void> {
   return promisify(server.tryShutdown.bind(server))();
 }
 
-/** A directory that goes with the process. */
+/** A directory that is removed when the process exits. */
 export function temporaryDirectory(): string {
   const path = mkdtempSync(join(tmpdir(), 'grpcfd-example-'));
   process.on('exit', () => rmSync(path, { recursive: true }));

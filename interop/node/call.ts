@@ -1,4 +1,4 @@
-/** One call of a Node client: it hands over the files of one row, in one direction. */
+/** One call of a Node client, which transfers the files of one row in one direction. */
 import type * as grpc from '@grpc/grpc-js';
 import type * as grpcfd from 'grpcfd';
 import { add, Receiving, Sending } from './handover.js';
@@ -14,14 +14,14 @@ export interface CallParameters {
   readonly metadata: grpc.Metadata;
 }
 
-/** Hands the files to the server; resolves to what the server says of them. */
+/** Sends the files to the server. Resolves to the outcome that the server reports. */
 export class SendingCall {
   readonly sending: Sending;
   readonly #parameters: CallParameters;
   readonly #samples: readonly Sample[];
   readonly #send: boolean;
 
-  /** @param send false where the files have left already, and the messages only speak of them */
+  /** @param send false when the files have already been sent, and the messages only name them */
   constructor(parameters: CallParameters, samples: readonly Sample[], send: boolean) {
     this.#parameters = parameters;
     this.#samples = samples;
@@ -47,7 +47,7 @@ export class SendingCall {
         break;
       }
       case 'clientStream': {
-        // The first file is given before the stream starts, the others while it runs.
+        // The first file is sent before the stream starts, the others while it runs.
         const first = one(0);
         addReply(
           await reply((callback) => {
@@ -75,7 +75,7 @@ export class SendingCall {
   }
 }
 
-/** Has the server send files; resolves to what became of them here. */
+/** Makes the server send files. Resolves to the outcome at this end. */
 export async function receivingCall(
   parameters: CallParameters,
   rpc: Rpc,
@@ -117,7 +117,7 @@ export function reply<T>(call: (callback: grpc.requestCallback<T>) => unknown): 
   });
 }
 
-/** Asks, and waits for the answer before it asks again. The first question is made up before the stream starts. */
+/** Sends a request and waits for its reply before the next request. The first request is made before the stream starts. */
 async function* conversation(
   start: () => grpc.ClientDuplexStream<Request, Reply>,
   count: number,

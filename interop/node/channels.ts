@@ -12,7 +12,7 @@ export class Channels {
     this.#certs = certs;
   }
 
-  /** Runs `use` with a channel of the row's own, or with `keep` the one that earlier rows to the same target had. */
+  /** Runs `use` with a new channel, or with `keep` with the channel of earlier rows to the same target. */
   async with<T>(
     row: Row,
     options: grpcfd.FdConnectionOptions,
@@ -34,7 +34,7 @@ export class Channels {
 
   #dial({ target, security }: Row, options: grpcfd.FdConnectionOptions): grpc.Channel {
     const credentials = channelCredentials(security, this.#certs, options);
-    // Else channels with equal credentials share a connection.
+    // Otherwise channels with equal credentials would share a connection.
     return new grpc.Channel(target, credentials, { 'grpc.use_local_subchannel_pool': 1 });
   }
 }

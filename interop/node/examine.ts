@@ -1,4 +1,4 @@
-/** Whether a received file is the one that its message promised; the Go peers' `Examine` in Node. */
+/** Checks that a received file is the one that its message names; the counterpart of `Examine` of the Go peers. */
 import { constants } from 'node:fs';
 import { readdir, readlink } from 'node:fs/promises';
 import { connect } from 'node:net';
@@ -8,7 +8,7 @@ import type { File, Kind } from './protocol.js';
 
 const DIAL_TIMEOUT_MS = 2000;
 
-/** Rejects unless it is the same inode, and the evidence is found through the fd itself. `file` stays open. */
+/** Rejects unless the inode is the same and the evidence can be read through the descriptor. `file` stays open. */
 export async function examine(file: ReceivedFile, promised: File): Promise<void> {
   if (file.url !== promised.url) throw new Error(`received ${file.url}`);
   const found = await evidenceOf(file, promised.kind);

@@ -6,7 +6,7 @@ import type { File, Kind, Outcome, Reply, Request } from './protocol.js';
 import type { SampleSet } from './samples.js';
 import { checkToken, type Security } from './security.js';
 
-/** Makes a set that outlives its call: a client examines what it received after its call has ended. */
+/** Makes a set of samples that outlives its call, because a client examines received files after its call has ended. */
 export type SetMaker = () => Promise<SampleSet>;
 
 export function exchange(security: Security, newSet: SetMaker): grpc.UntypedServiceImplementation {
@@ -52,7 +52,7 @@ export function exchange(security: Security, newSet: SetMaker): grpc.UntypedServ
   };
 }
 
-/** One call: what it sends, and what it receives. */
+/** The files that one call sends and receives. */
 class Visit {
   readonly #sending: Sending;
   readonly #receiving: Receiving;

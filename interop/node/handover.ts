@@ -1,4 +1,4 @@
-/** Sends and receives files with the calls of grpcfd, each of them used in its turn. */
+/** Sends and receives files with all functions of grpcfd in turn. */
 import * as grpcfd from 'grpcfd';
 import { examine } from './examine.js';
 import type { File, Outcome } from './protocol.js';
@@ -15,7 +15,7 @@ export class Sending {
     this.#fds = fds;
   }
 
-  /** Returns the message that promises the file. */
+  /** Sends a file, and returns the message that names it. */
   send(sample: Sample): File {
     const sent = this.#give(sample);
     this.#given++;
@@ -28,7 +28,7 @@ export class Sending {
     return { ...sample.message, url: sent.url };
   }
 
-  /** How many files have left this process, and why others did not. */
+  /** How many files were sent, and the errors of the others. */
   toString(): string {
     const failure = this.#failure === undefined ? '' : `: ${reasonOf(this.#failure)}`;
     return `${this.#left} of ${this.#given} fds have left${failure}`;
@@ -55,7 +55,7 @@ export class Receiving {
     this.#signal = AbortSignal.timeout(receiveMs);
   }
 
-  /** Waits for files, and examines them. Tells what became of these. */
+  /** Receives files and examines them. Returns the outcome of these files. */
   async receive(files: readonly File[]): Promise<Outcome> {
     const results = await Promise.allSettled(files.map((file) => this.#receive(file)));
     const outcome: Outcome = { received: 0, failures: [] };
@@ -87,7 +87,7 @@ export class Receiving {
   }
 }
 
-/** Counts the files of another outcome too. */
+/** Adds the counts of another outcome. */
 export function add(total: Outcome, outcome: Outcome): void {
   total.received += outcome.received;
   total.failures.push(...outcome.failures);

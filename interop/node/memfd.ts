@@ -1,4 +1,4 @@
-/** Memfds for the Node peers. Node.js cannot make one, so a Go process does, and this one opens it. */
+/** Memfds for the Node peers. Node.js cannot make one, so a Go process does, and the Node process opens it. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';

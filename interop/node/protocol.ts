@@ -1,4 +1,4 @@
-/** The two .proto files as grpc-js knows them, and the types of their messages. */
+/** The two .proto files as loaded for grpc-js, and the types of their messages. */
 import { fileURLToPath } from 'node:url';
 import * as grpc from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
@@ -51,7 +51,7 @@ function serviceOf(name: string): grpc.ServiceDefinition {
 export const exchangeService = serviceOf('grpcfd.interop.v1.Exchange');
 export const healthService = serviceOf('grpc.health.v1.Health');
 
-/** A client of one of them, on a channel that may be shared. */
+/** A client of one of the two services, on a channel that may be shared. */
 export function clientOf<Client extends grpc.Client>(
   service: grpc.ServiceDefinition,
   channel: grpc.Channel,

@@ -1,4 +1,4 @@
-/** What a Node client does for one row. */
+/** Runs one row in a Node client. */
 import * as grpc from '@grpc/grpc-js';
 import type * as grpcfd from 'grpcfd';
 import { type CallParameters, receivingCall, reply, SendingCall } from './call.js';
@@ -17,7 +17,7 @@ import type { Row } from './row.js';
 import { type Sample, SampleSet } from './samples.js';
 import { callCredentials } from './security.js';
 
-/** How much longer than its files a call may take. */
+/** How much longer a call may take than its files. */
 const CALL_GRACE_MS = 3000;
 
 export class RowRunner {
@@ -41,7 +41,7 @@ export class RowRunner {
     }
   }
 
-  /** Each call has credentials of its own, as users have it; the files are the same in all of them. */
+  /** Each call has its own credentials, as in a user's program. All calls send the same files. */
   #exchange(row: Row, samples: readonly Sample[]): Promise<void> {
     return this.#channels.with(row, {}, async (channel) => {
       if (row.warm === true) await checkHealth(row, channel);
@@ -49,7 +49,7 @@ export class RowRunner {
     });
   }
 
-  /** The files leave before the connection's preface; only then is the call made that speaks of them. */
+  /** Sends the files before the preface of the connection, and then makes the call that names them. */
   #preface(row: Row, samples: readonly Sample[]): Promise<void> {
     const onConnection = (connection: grpcfd.FdConnection) => {
       const sending = new Sending(connection);
@@ -72,7 +72,7 @@ async function exchange(
     credentials,
     deadline: deadlineOf(row),
     receiveMs: row.receiveMs,
-    // A kept connection may have to be made again: its server may have restarted since the row before.
+    // A kept channel may have to connect again, because its server may have restarted since the row before.
     metadata: new grpc.Metadata({ waitForReady: row.keep === true }),
   };
   if (row.direction === 's2c') return check(await receivingCall(parameters, rpc, kind, fds), fds);

@@ -1,4 +1,4 @@
-/** What a client is told to do, and what it answers; `interop/README.md` describes the fields. */
+/** The orders of a client and its results; `interop/README.md` describes the fields. */
 import type { Kind } from './protocol.js';
 import type { Security } from './security.js';
 

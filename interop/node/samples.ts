@@ -1,4 +1,4 @@
-/** The files that the Node peers send; the Go peers' `internal/sample` in Node. */
+/** The files that the Node peers send; the counterpart of `internal/sample` of the Go peers. */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
@@ -10,12 +10,12 @@ import * as grpcfd from 'grpcfd';
 import type { MemfdMaker } from './memfd.js';
 import type { File, Kind } from './protocol.js';
 
-/** One file ready to be sent: by name, or as the open file. */
+/** A file to be sent, by name or as an open file. */
 export type Sample = { readonly message: File } & ({ readonly name: string } | { readonly file: FileHandle });
 
 /**
- * Owns samples, each with an inode of its own (but NETNS: a process has one network namespace), and what keeps them alive:
- * a directory, open files, listening sockets. Its samples can be received until it is closed.
+ * Owns samples, and what keeps them alive. Each sample has its own inode, except NETNS: a process has one network namespace.
+ * It owns a directory, open files and listening sockets. The samples can be received until the set is closed.
  */
 export class SampleSet {
   readonly #memfds: MemfdMaker;
@@ -37,7 +37,7 @@ export class SampleSet {
     await rm(this.#directory, { recursive: true, force: true });
   }
 
-  /** The set owns what it makes. */
+  /** Makes samples, which the set owns. */
   async make(kind: Kind): Promise<Sample> {
     const evidence = randomBytes(12).toString('hex');
     const path = join(this.#directory, String(++this.#made));

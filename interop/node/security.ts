@@ -1,4 +1,4 @@
-/** The credentials of each security that the interop peers speak; the Go peers' `internal/security` in Node. */
+/** The credentials of each security that the interop peers speak; the counterpart of `internal/security` of the Go peers. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
@@ -55,7 +55,7 @@ export function callCredentials(security: Security): grpcfd.FdCallCredentials {
   return grpcfd.callCredentials(security === 'tls' ? token() : undefined);
 }
 
-/** Throws where a call needs the token and does not have it. */
+/** Throws if a call needs the token and does not have it. */
 export function checkToken(security: Security, metadata: grpc.Metadata): void {
   if (security !== 'tls' && security !== 'mtls') return;
   const tokens = metadata.get(TOKEN_KEY);

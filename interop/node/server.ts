@@ -1,6 +1,6 @@
 /**
  * Answers the calls of interop.proto on one socket for each security, `<dir>/<security>.sock`. Prints one JSON line when it
- * listens, and ends when its standard input does. The Go server takes the same options.
+ * listens, and exits when its standard input ends. The Go server takes the same options.
  */
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { exchangeService, type HealthReply, healthService } from './protocol.js'
 import { SampleSet } from './samples.js';
 import { SECURITIES, serverCredentials } from './security.js';
 
-/** How many sets stay: as many calls as clients make at a time. */
+/** How many sets of samples are kept: as many as clients make calls at a time. */
 const SHELF_SIZE = 8;
 
 const { values } = parseArgs({

@@ -6,9 +6,9 @@ import type { Workplace } from './toolchain.js';
 
 /** How long the files of a row may take, on a machine that is busy with other things too. */
 const RECEIVE_MS = 10_000;
-/** The same where Go may lose files: those rows wait in vain, and there are hundreds of them. */
+/** The same time for rows in which Go may lose files: hundreds of these rows wait in vain. */
 const LOSING_RECEIVE_MS = 2000;
-/** After which a client hangs: its own limits have passed by far. */
+/** A client that takes longer than this hangs: its own limits are much shorter. */
 const HANG_MS = 25_000;
 
 export class Lane {
@@ -56,7 +56,7 @@ export class Lane {
     return client;
   }
 
-  /** Ends those that have served their last row. A Go process can die of a row after its answer, too. */
+  /** Ends the processes that have run their last row. A Go process can also die of a row after its answer. */
   async #retire(peers: Map<Language, ClientPeer | ServerPeer>, cell: Cell): Promise<string[]> {
     const deaths: string[] = [];
     for (const [language, peer] of peers) {

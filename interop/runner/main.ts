@@ -1,6 +1,6 @@
 /**
  * npm run test:interop: the whole matrix, printed as a table. `--json FILE` writes every row; `--only
- * client=node,kind=MEMFD,fds=200` runs a part of it, with its controls. Fails without Go, and where a row is worse than
+ * client=node,kind=MEMFD,fds=200` runs a part of it, with its controls. Fails without Go, and when a row is worse than
  * its control.
  */
 import { writeFile } from 'node:fs/promises';

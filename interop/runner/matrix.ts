@@ -1,4 +1,4 @@
-/** The rows of the interop matrix, and what may be expected of each. */
+/** The rows of the interop matrix, and the expected outcome of each. */
 import type { Kind } from '../node/protocol.js';
 import type { Direction, Rpc } from '../node/row.js';
 import type { Security } from '../node/security.js';
@@ -21,9 +21,9 @@ export interface MatrixRow extends Cell {
   readonly control: boolean;
   readonly controlReason?: string;
   readonly ok: boolean;
-  /** Why it failed; or what happened although it passed. */
+  /** The reason why it failed, or an incident in a row that passed. */
   readonly reason?: string;
-  /** How often it was run until it passed, or was given up. */
+  /** How often the row was run until it passed or was given up. */
   readonly attempts: number;
   readonly ms: number;
 }
@@ -43,7 +43,7 @@ export const KINDS: readonly Kind[] = [
 ];
 export const COUNTS: readonly number[] = [1, 2, 64, 200];
 
-/** All of them, the controls first. */
+/** All rows, the controls first. */
 export function allCells(): Cell[] {
   const cells: Cell[] = [];
   for (const { kind, fds } of pairs(KINDS, COUNTS, (kind, fds) => ({ kind, fds }))) {
@@ -52,7 +52,7 @@ export function allCells(): Cell[] {
   return controlsFirst(cells);
 }
 
-/** Each kind of call once, with kinds of files and numbers in turn, few enough to be no danger to a Go process. */
+/** Each kind of call once, with varying kinds and numbers of files, few enough not to endanger a Go process. */
 export function shortCells(): Cell[] {
   const counts = COUNTS.filter((count) => count < DANGEROUS_FDS);
   return controlsFirst(
@@ -64,7 +64,7 @@ export function shortCells(): Cell[] {
   );
 }
 
-/** From here on the Go package may panic: it has more fds queued than some small frame has bytes. */
+/** From this number on, the Go package may panic: it has more fds queued than some small frame has bytes. */
 const DANGEROUS_FDS = 64;
 
 export function isControl({ client, server }: Cell): boolean {
@@ -75,17 +75,20 @@ export function sender({ client, server, direction }: Cell): Language {
   return direction === 'c2s' ? client : server;
 }
 
-/** Whether the Go process that sends may not survive the row, or die of it later: it must serve no other. */
+/** Whether the sending Go process may die during the row or later because of it, and so must not run another row. */
 export function endangersGo(cell: Cell): boolean {
   return sender(cell) === 'go' && cell.fds >= DANGEROUS_FDS;
 }
 
-/** What a cell shares with its control. */
+/** The properties that a row shares with its control. */
 export function controlKey({ security, rpc, direction, kind, fds }: Cell): string {
   return [security, rpc, direction, kind, fds].join();
 }
 
-/** Whether a row is as it must be: whatever this package sends arrives, and what Go sends, if it does at another Go. */
+/**
+ * Whether a row has the expected outcome: files that this package sends must arrive, and files that Go sends must arrive if they
+ * arrive at another Go peer.
+ */
 export function isSound(row: MatrixRow): boolean {
   return row.ok || isControl(row) || (sender(row) === 'go' && !row.control);
 }

@@ -1,4 +1,4 @@
-/** The processes of the matrix: Node and Go, client and server, all spoken to alike. */
+/** The processes of the matrix: Node and Go, clients and servers, all with the same protocol. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp } from 'node:fs/promises';
@@ -16,17 +16,17 @@ const STOP_LIMIT_MS = 5000;
 const STDERR_KEPT = 4096;
 
 export interface PeerOptions {
-  /** For Go: without the grpcfd package. */
+  /** For Go only: run without the grpcfd package. */
   readonly plain?: boolean;
-  /** For a Go server: {@link ServerPeer.metadataKeys}. */
+  /** For a Go server only: see {@link ServerPeer.metadataKeys}. */
   readonly showMetadata?: boolean;
-  /** For a server: where its sockets are to be, so that another can take its place. Default: a fresh one. */
+  /** For a server: the directory of its sockets, so that another server can take its place. Default: a new directory. */
   readonly directory?: string;
-  /** What is to run the process, like strace. */
+  /** A command that runs the process, such as strace. */
   readonly under?: readonly string[];
 }
 
-/** A process that answers lines with lines, and ends when its input does. */
+/** A process that answers lines with lines, and exits when its input ends. */
 class Peer {
   readonly language: Language;
   readonly #child: ChildProcessWithoutNullStreams;
@@ -38,12 +38,12 @@ class Peer {
   protected constructor(language: Language, role: string, workplace: Workplace, args: readonly string[]) {
     this.language = language;
     const [command = '', ...rest] = args;
-    // What a process that dies leaves behind goes with the workplace.
+    // The end of the workplace removes what a dying process leaves behind.
     this.#child = spawn(command, rest, { env: { ...process.env, TMPDIR: workplace.directory } });
     this.#child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
       this.#stderr = (this.#stderr + chunk).slice(0, STDERR_KEPT);
     });
-    // Writing to a process that has died; that it has, its end tells.
+    // Writing to a process that has died fails; the exit event reports its death.
     this.#child.stdin.on('error', () => {});
     this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
     this.#ended = once(this.#child, 'close').then(([code, signal]) => {
@@ -51,12 +51,12 @@ class Peer {
     });
   }
 
-  /** Why it ended other than as it should; undefined while it runs, too. */
+  /** The reason of an unexpected end; undefined after a normal end and while the process runs. */
   get death(): string | undefined {
     return this.#death;
   }
 
-  /** Resolves to the death, if it is one, once the process has ended. Kills it if it does not. */
+  /** Resolves to the reason of an unexpected end, if any, when the process has ended. Kills the process if it does not end. */
   async stop(): Promise<string | undefined> {
     this.#child.stdin.end();
     const limit = new AbortController();
@@ -79,7 +79,7 @@ class Peer {
     this.#child.stdin.write(`${line}\n`);
   }
 
-  /** The next line; undefined when the process has ended instead, or was killed because the time was over. */
+  /** The next line; undefined when the process has ended, or was killed after the time limit. */
   protected async line(limitMs: number): Promise<string | undefined> {
     const limit = new AbortController();
     const next = this.#lines.next();
@@ -96,7 +96,7 @@ class Peer {
   }
 
   #cause(end: number | string | null): string {
-    // A Go panic says why in its first line, and where in hundreds more.
+    // The first line of a Go panic has the reason; hundreds of further lines have the place.
     return this.#stderr.split('\n', 1)[0] || `exit ${end}`;
   }
 }
@@ -143,7 +143,7 @@ export class ClientPeer extends Peer {
     super(language, 'client', workplace, command(language, 'client', workplace, options));
   }
 
-  /** @param limitMs after which the client is taken to hang, and killed */
+  /** @param limitMs the time after which the client is considered to hang, and is killed */
   async run(row: Omit<Row, 'id'>, limitMs: number): Promise<RowResult> {
     const start = performance.now();
     const id = this.#nextId++;

@@ -1,7 +1,7 @@
 /** The matrix as text. */
 import { COUNTS, isControl, isSound, type MatrixRow } from './matrix.js';
 
-/** A line for each kind of call, a column for each number of fds, in it how many kinds of files passed. */
+/** A table with a line for each kind of call and a column for each number of fds. A cell counts the kinds of files that passed. */
 export function table(rows: readonly MatrixRow[]): string {
   const lines: string[] = [];
   for (const [ends, ofEnds] of groups(rows, endsOf)) {
@@ -14,7 +14,7 @@ export function table(rows: readonly MatrixRow[]): string {
   return lines.join('\n');
 }
 
-/** Why rows failed, each reason once with how many rows have it. */
+/** The reasons why rows failed, each with the number of its rows. */
 export function reasons(rows: readonly MatrixRow[]): string {
   const failed = rows.filter(({ ok }) => !ok);
   const lines: string[] = [];
@@ -46,7 +46,7 @@ function cell(rows: readonly MatrixRow[]): string {
   return rows.every(isSound) ? passed : `✗ ${passed}`;
 }
 
-/** Without what differs from run to run. */
+/** Replaces the parts of a reason that differ from run to run. */
 function general(reason: string): string {
   return reason
     .replace(/inode:\/\/\d+\/\d+/g, 'inode://…')

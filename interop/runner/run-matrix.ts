@@ -1,4 +1,4 @@
-/** Runs the rows of a matrix, the controls before what is measured by them. */
+/** Runs the rows of a matrix, and the controls before the rows that are compared with them. */
 import { Lane } from './lane.js';
 import { type Cell, controlKey, endangersGo, isControl, isSound, type MatrixRow } from './matrix.js';
 import type { Workplace } from './toolchain.js';
@@ -9,7 +9,7 @@ import type { Workplace } from './toolchain.js';
  */
 const CHANCES = 3;
 
-/** More than processors: the rows that fail do so by waiting. */
+/** More lanes than processors, because rows that fail spend their time waiting. */
 const LANES = 4;
 
 export async function runMatrix(
@@ -60,7 +60,7 @@ async function runCell(lane: Lane, cell: Cell, control: MatrixRow | undefined): 
   }
 }
 
-/** Its control was lucky once, where the row was not in all its chances: as many for the control. */
+/** Runs the control of a failed row as often as the row, because the control may have passed by luck. */
 async function challengeControl(lane: Lane, row: MatrixRow): Promise<MatrixRow> {
   for (let attempt = 0; attempt < CHANCES; attempt++) {
     const { ok, reason } = await lane.run({ ...row, client: 'go', server: 'go' });

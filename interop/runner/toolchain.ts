@@ -1,4 +1,4 @@
-/** Makes what the peers need: the Go programs, and certificates. */
+/** Builds the Go programs and makes the certificates of the peers. */
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,18 +10,18 @@ const run = promisify(execFile);
 const root = new URL('../../../', import.meta.url);
 const goModule = fileURLToPath(new URL('interop/go', root));
 
-/** Where the programs are, and a directory of this run for its sockets and certificates. */
+/** The directory of the programs, and the directory of this run for sockets and certificates. */
 export interface Workplace extends AsyncDisposable {
   readonly bin: string;
   readonly certs: string;
   readonly directory: string;
 }
 
-/** The version of the Go toolchain, or why there is none that can build the peers. */
+/** The version of the Go toolchain, or the reason why the peers cannot be built. */
 export async function findGo(): Promise<{ version: string } | { missing: string }> {
   let version: string;
   try {
-    // As it is installed: another directory's go.mod must not have it look for a newer one.
+    // The installed version: the go.mod of another directory must not make Go look for a newer one.
     const env = { ...process.env, GOTOOLCHAIN: 'local' };
     const { stdout } = await run('go', ['env', 'GOVERSION'], { cwd: tmpdir(), env });
     version = stdout.trim();
@@ -55,7 +55,7 @@ export async function prepare(): Promise<Workplace> {
   const output = fileURLToPath(new URL('build/interop/', root));
   const bin = join(output, 'bin');
   await mkdir(bin, { recursive: true });
-  // On one filesystem the programs are moved into place, so that another run never starts half of one.
+  // The programs are built on the same file system and moved into place, so that another run never starts a half-written one.
   const env = { ...process.env, GOTMPDIR: output };
   await run('go', ['build', '-o', `${bin}/`, './cmd/...'], { cwd: goModule, env });
   const directory = await mkdtemp(join(tmpdir(), 'grpcfd-interop-'));

@@ -12,10 +12,10 @@ import { ClientPeer, ServerPeer } from './peer.js';
 import { findGo, prepare, type Workplace } from './toolchain.js';
 
 const COUNTS = [1, 64, 200];
-/** Where Go loses fds, the row waits for them in vain. */
+/** How long a row waits for fds that Go lost. */
 const RECEIVE_MS = 2000;
 const HANG_MS = 30_000;
-/** Of a control message with descriptors, before the first of them; each takes four bytes. */
+/** The bytes of a control message before its first descriptor. Each descriptor takes four bytes. */
 const CMSG_HEADER_BYTES = 16;
 
 /** A sendmsg or recvmsg that carried descriptors. */
@@ -79,7 +79,7 @@ async function row(ends: Ends, workplace: Workplace): Promise<string> {
   ].join('\n');
 }
 
-/** A file for each thread, so that no two calls share a line. */
+/** The strace command. It writes a file for each thread, so that two calls never share a line. */
 function strace(output: string): string[] {
   return [
     'strace',
@@ -96,7 +96,7 @@ function strace(output: string): string[] {
   ];
 }
 
-/** Those of one end, in no order between threads: each connection of a Go process is written by several. */
+/** The calls of one end, without an order between threads: several threads of a Go process write to one connection. */
 async function messages(directory: string, end: string, call: string): Promise<Message[]> {
   const found: Message[] = [];
   for (const name of await readdir(directory)) {
@@ -111,7 +111,7 @@ async function messages(directory: string, end: string, call: string): Promise<M
   return found;
 }
 
-/** Like `3 × 64 fds on 1 B, 8 fds on 15999 B`. */
+/** Formats messages like `3 × 64 fds on 1 B, 8 fds on 15999 B`. */
 function summary(found: readonly Message[]): string {
   const alike = new Map<string, number>();
   for (const { fds, bytes } of found) {
