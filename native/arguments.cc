@@ -96,7 +96,7 @@ bool Arguments::Path(size_t index, std::string* out) const {
   size_t length = 0;
   if (napi_get_value_string_utf8(env_, values_[index], nullptr, 0, &length) != napi_ok) return Reject(index, "a string");
   out->resize(length);
-  // Writes a NUL behind the text, into the one that std::string keeps there anyway.
+  // napi writes a NUL behind the text, where std::string has one anyway.
   napi_get_value_string_utf8(env_, values_[index], out->data(), length + 1, &length);
   return out->find('\0') == std::string::npos || Reject(index, "a string without null bytes");
 }

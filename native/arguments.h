@@ -9,13 +9,13 @@
 
 namespace grpcfd {
 
-// Memory of a Uint8Array. Good until JavaScript runs again.
+// Memory of a Uint8Array. Valid until JavaScript runs again.
 struct Bytes {
   uint8_t* data = nullptr;
   size_t size = 0;
 };
 
-// Descriptors, in memory of an Int32Array. Good until JavaScript runs again.
+// Descriptors, in memory of an Int32Array. Valid until JavaScript runs again.
 struct FdList {
   int32_t* data = nullptr;
   size_t size = 0;
@@ -25,7 +25,7 @@ struct FdList {
 };
 
 // The arguments of one call from JavaScript. Each reader returns false with a TypeError pending when the argument is of
-// the wrong kind; what a value means, and whether it is allowed, is for the caller and the kernel to say.
+// the wrong type. Whether a value is allowed is checked by the caller and the kernel.
 class Arguments {
  public:
   static constexpr size_t kMaxArguments = 4;
@@ -36,9 +36,9 @@ class Arguments {
   napi_value operator[](size_t index) const { return values_[index]; }
 
   bool Int(size_t index, int* out) const;
-  // An Int32Array. To get the elements of an ordinary array, each takes two calls into the engine.
+  // An Int32Array, because each element of an ordinary array takes two calls into the engine.
   bool Fds(size_t index, FdList* out) const;
-  // The same, cut to the number of elements that the argument behind it gives. It is not looked at for none of them.
+  // The same, cut to the number of elements that the next argument gives. With 0 elements, the array is not read.
   bool CountedFds(size_t index, FdList* out) const;
   // An integer that is at least 0 and exact as a double.
   bool Size(size_t index, size_t* out) const;
@@ -63,7 +63,7 @@ bool ReadBytes(napi_env env, napi_value value, Bytes* out);
 // Memory of `value` if it is an Int32Array.
 bool ReadFds(napi_env env, napi_value value, FdList* out);
 
-// Exactly the integers of an int: NaN, fractions and 2^32 + 1 would otherwise turn into some descriptor's number.
+// Accepts only integers that fit an int: NaN, fractions and 2^32 + 1 would otherwise become the number of some descriptor.
 bool ReadInt(napi_env env, napi_value value, int* out);
 
 }  // namespace grpcfd

@@ -34,7 +34,7 @@ napi_value Duplicate(napi_env env, napi_callback_info info) {
   return GiveDescriptor(env, fcntl(fd, F_DUPFD_CLOEXEC, 0), "fcntl");
 }
 
-// Puts guarded duplicates in the places of all, or throws and makes none.
+// Replaces all numbers by guarded duplicates, or throws and makes no duplicate.
 napi_value DuplicateAll(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   FdList descriptors;
@@ -43,7 +43,7 @@ napi_value DuplicateAll(napi_env env, napi_callback_info info) {
   duplicates.reserve(descriptors.size);
   FdSet made;
   for (int fd : descriptors) {
-    // A number that was not open a moment ago is what the kernel likes to give a duplicate: of another file.
+    // A number that was not open a moment ago may now be the duplicate that was just made of another file.
     if (made.Has(fd)) return ThrowSystemError(env, EBADF, "fcntl");
     duplicates.emplace_back(fcntl(fd, F_DUPFD_CLOEXEC, 0));
     if (!duplicates.back().IsOpen()) return ThrowSystemError(env, errno, "fcntl");
@@ -67,7 +67,7 @@ napi_value Close(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// Where the numbers stop to be consecutive. Those of one message seldom do: the kernel gives out the lowest that are free.
+// Finds the end of a run of consecutive numbers. The numbers of one message mostly are: the kernel takes the lowest free ones.
 size_t EndOfRun(const FdList& descriptors, size_t start) {
   size_t end = start + 1;
   while (end < descriptors.size && descriptors.data[end - 1] >= 0 &&
@@ -136,7 +136,7 @@ napi_value Open(napi_env env, napi_callback_info info) {
   return GiveDescriptor(env, fd, "open");
 }
 
-// Whether the exclusive flock of an open file was to be had.
+// tryLock(fd): whether the exclusive flock of the open file could be taken.
 napi_value TryLock(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   int fd = -1;

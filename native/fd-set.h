@@ -6,8 +6,8 @@
 
 namespace grpcfd {
 
-// Numbers of open descriptors. A bit for each, and no allocation for what is added: the kernel gives out the lowest number
-// that is free, so they are small and dense.
+// A set of open descriptors, a bit for each number. It seldom allocates memory: the kernel gives out the lowest number
+// that is free, so the numbers are small and dense.
 class FdSet {
  public:
   void Add(int fd) {

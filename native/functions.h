@@ -21,7 +21,7 @@ bool DefineMemoryFunctions(napi_env env, napi_value exports);
 // Functions that map files into this process: map, unmap and populate.
 bool DefineMappingFunctions(napi_env env, napi_value exports);
 
-// What only this package's own tests need, under `exports.testing`.
+// Functions that only the tests of this package need, under `exports.testing`.
 bool DefineTestingFunctions(napi_env env, napi_value exports);
 
 }  // namespace grpcfd

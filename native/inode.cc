@@ -11,7 +11,7 @@
 namespace grpcfd {
 namespace {
 
-// Two numbers of 64 bits have up to 20 digits each.
+// Two 64-bit numbers have up to 20 digits each.
 constexpr size_t kDigits = 20;
 
 napi_value Inode(napi_env env, napi_callback_info info) {

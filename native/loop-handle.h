@@ -3,7 +3,7 @@
 
 namespace grpcfd {
 
-// What has a place in the event loop of an environment, and has to leave it when the environment is torn down.
+// An object that is part of the event loop of an environment, and has to leave it when the environment is torn down.
 class LoopHandle {
  public:
   // Closes its descriptors at once and leaves the event loop. Idempotent.

@@ -10,7 +10,7 @@
 #include "functions.h"
 #include "system-error.h"
 
-// Linux 5.14. Older headers lack it, older kernels say EINVAL.
+// Since Linux 5.14. Older headers lack it, and older kernels return EINVAL.
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #endif
@@ -18,14 +18,14 @@
 namespace grpcfd {
 namespace {
 
-// So that neither Vacate nor the page faults of other threads wait for long: the kernel holds the lock of the address
+// The size of a step. Neither Vacate nor page faults of other threads may wait for long: the kernel holds the lock of the address
 // space for as long as one madvise takes, 0.25 ms for this much.
 constexpr size_t kPopulateStep = size_t{4} << 20;
 
-// What tells an ArrayBuffer of Map from an object that something else has wrapped.
+// The type tag that distinguishes an ArrayBuffer of Map from other wrapped objects.
 constexpr napi_type_tag kMappingTag = {0x9f5a1c0e77d24b63, 0xb1e83d52c4069a7f};
 
-// Throws, unless Node.js has said already what is wrong.
+// Throws, unless an exception of Node.js is pending already.
 napi_value Fail(napi_env env, const char* message) {
   bool pending = false;
   napi_is_exception_pending(env, &pending);
@@ -51,8 +51,8 @@ napi_value Mapping::Map(napi_env env, int fd, size_t length, bool writable) {
     mapping->Vacate();
     return Fail(env, "this build of Node.js takes no external memory");
   }
-  // V8 lets go of the memory of a detached ArrayBuffer while operations may still hold the object, and can hand the memory on to
-  // another ArrayBuffer (`transfer()`) while the object goes. Only when both are gone does nobody have the addresses.
+  // V8 may release the memory of a detached ArrayBuffer while operations still hold the object, and can move the memory to
+  // another ArrayBuffer (`transfer()`) while the object is collected. The addresses are unused only when both are gone.
   if (napi_type_tag_object(env, buffer, &kMappingTag) != napi_ok ||
       napi_wrap(env, buffer, mapping, ReleaseMapping, mapping, nullptr) != napi_ok) {
     return Fail(env, "the ArrayBuffer could not be marked");
@@ -64,7 +64,7 @@ napi_value Mapping::Map(napi_env env, int fd, size_t length, bool writable) {
 Mapping* Mapping::Of(napi_env env, napi_value buffer) {
   bool ours = false;
   void* mapping = nullptr;
-  // Asked first, because the check of the tag throws an error of its own for what is no object.
+  // The type is checked first, because the check of the tag throws another error for a value that is not an object.
   if (napi_is_arraybuffer(env, buffer, &ours) != napi_ok || !ours ||
       napi_check_object_type_tag(env, buffer, &kMappingTag, &ours) != napi_ok || !ours ||
       napi_unwrap(env, buffer, &mapping) != napi_ok) {
@@ -79,8 +79,8 @@ void Mapping::Vacate() {
   // In one step, so that nothing else can be mapped in between, and writable from the start: a thread of the pool may be storing to it.
   constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
   if (mmap(address_, length_, PROT_READ | PROT_WRITE, kFlags, -1, 0) != MAP_FAILED) return;
-  // A system that never overcommits sets memory aside for what can be written, and may have none left. Read-only takes none; a store
-  // before the mprotect has succeeded kills the process, there.
+  // A system that never overcommits reserves memory for writable mappings, and may have none left. A read-only mapping needs
+  // none, but a store before the mprotect has succeeded kills the process on such a system.
   if (mmap(address_, length_, PROT_READ, kFlags, -1, 0) == MAP_FAILED) {
     abandoned_ = true;
     return;
@@ -101,7 +101,7 @@ void Mapping::Populate() {
     const size_t offset = populated_.fetch_add(kPopulateStep);
     if (offset >= length_) return;
     const size_t size = std::min(kPopulateStep, length_ - offset);
-    // Whatever is wrong shows when the memory is touched. Nothing is, where the kernel is just too old for this.
+    // The error is ignored: a real one shows when the memory is touched, and a kernel that is too old for this causes no other.
     if (madvise(static_cast<char*>(address_) + offset, size, MADV_POPULATE_READ) != 0) return;
   }
 }
@@ -126,7 +126,7 @@ napi_value Unmap(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// One run of Mapping::Populate in the thread pool, and the promise of its end.
+// One run of Mapping::Populate in the thread pool, and the promise that its end settles.
 struct Population {
   Mapping* mapping;
   napi_deferred deferred = nullptr;

@@ -8,14 +8,14 @@
 
 namespace grpcfd {
 
-// Memory of a file as an ArrayBuffer. Two things are apart here, the memory and the addresses at which it is seen:
+// Memory of a file as an ArrayBuffer. The memory and its addresses have different lifetimes:
 //
-// - Vacate gives the memory back at once. JavaScript then has an empty ArrayBuffer.
-// - The addresses stay taken until nothing can refer to them any more. A read or a compression that is still at work on
-//   them in another thread finds zeros there, and neither a hole, which would kill the process, nor whatever was mapped
-//   there since.
+// - Vacate unmaps the memory at once. JavaScript then has an empty ArrayBuffer.
+// - The addresses stay reserved until nothing can refer to them any more. A read or a compression that still uses
+//   them in another thread finds zeros there: neither a hole, which would kill the process, nor another mapping that was made
+//   there in the meantime.
 //
-// Functions run on the thread of the environment unless they say otherwise.
+// Functions run on the thread of the environment unless their comment says otherwise.
 class Mapping {
  public:
   // A new ArrayBuffer over the first `length` bytes of `fd`, which is only borrowed. nullptr with an exception pending.
@@ -29,8 +29,8 @@ class Mapping {
   void Retain() { references_++; }
   void Release();
 
-  // Takes steps of the mapping that nobody has taken, and has the kernel fill in its page table for them, until there is
-  // none left or it is vacated. On any thread, several at a time.
+  // Takes steps of the mapping that no other thread has taken, and makes the kernel fill in the page table for them, until none is
+  // left or the mapping is vacated. Runs on any thread, and on several at a time.
   void Populate();
 
  private:
@@ -40,7 +40,7 @@ class Mapping {
   void* const address_;
   const size_t length_;
   int references_ = 1;
-  // Nobody knows what is at the addresses: never touch them again.
+  // It is unknown what is mapped at the addresses: never touch them again.
   bool abandoned_ = false;
   std::atomic<bool> vacated_{false};
   std::atomic<size_t> populated_{0};

@@ -10,7 +10,7 @@ namespace {
 // Linux 6.5; not in the headers of the systems that prebuilt binaries are made on.
 constexpr int kScmPidfd = 0x04;
 
-// Ample: the descriptors take 1,032 bytes. The rest is for what options of the socket may add before them (credentials,
+// More than enough: the descriptors take 1,032 bytes. The rest is for data that socket options may add before them (credentials,
 // a pidfd, a security label), which would otherwise squeeze descriptors out.
 constexpr size_t kReceiveControlBytes = 4096;
 
@@ -48,7 +48,7 @@ ReceivedMessage ReceiveMessage(int socket, void* data, size_t size) {
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET) continue;
     if (header->cmsg_type == SCM_RIGHTS) TakeDescriptors(header, &received.descriptors);
-    // A socket with SO_PASSPIDFD, inherited from its listener perhaps, gets a pidfd of the peer with every message.
+    // A socket with SO_PASSPIDFD, which it may have inherited from its listener, gets a pidfd of the peer with every message.
     if (header->cmsg_type == kScmPidfd) TakeDescriptors(header, &unwanted);
   }
   received.truncated = (message.msg_flags & MSG_CTRUNC) != 0;

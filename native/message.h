@@ -11,7 +11,7 @@
 
 namespace grpcfd {
 
-// SCM_MAX_FD of the kernel, which no header exports: with more to a message, sendmsg fails with EINVAL.
+// SCM_MAX_FD of the kernel, which no header exports: with more descriptors, sendmsg fails with EINVAL.
 constexpr size_t kMaxDescriptorsPerMessage = 253;
 
 struct ReceivedMessage {
@@ -26,7 +26,7 @@ struct ReceivedMessage {
 ReceivedMessage ReceiveMessage(int socket, void* data, size_t size);
 
 // One sendmsg that never blocks and never raises SIGPIPE. Returns the bytes written or the negative errno. Descriptors
-// are borrowed: on success, be it partial, the kernel holds its own references to all of them; on failure, to none.
+// are borrowed. After a full or partial success, the kernel holds its own references to all of them; after a failure, to none.
 ssize_t SendMessage(int socket, iovec* buffers, size_t buffer_count, const int* descriptors, size_t descriptor_count);
 
 }  // namespace grpcfd

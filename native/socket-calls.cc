@@ -34,7 +34,7 @@ int FillBuffers(napi_env env, napi_value array, size_t limit, iovec (&out)[IOV_M
       napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "argument 0 must be an array of Uint8Array");
       return -1;
     }
-    // The kernel counts pieces, whatever is in them.
+    // The kernel counts empty pieces too.
     if (bytes.size == 0) continue;
     const size_t size = bytes.size < limit ? bytes.size : limit;
     out[filled++] = {bytes.data, size};
@@ -92,7 +92,7 @@ bool FindPeer(int fd, uint64_t* device, uint64_t* inode) {
     uint32_t number = 0;
     memcpy(&number, RTA_DATA(attribute), sizeof(number));
     *inode = number;
-    // A socket that waits to be accepted has none yet.
+    // A socket that waits to be accepted has no inode yet.
     return number != 0;
   }
   return false;

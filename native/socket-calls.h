@@ -19,7 +19,7 @@ constexpr size_t kArrivedLength = kArrivedHeader + kMaxDescriptorsPerMessage;
 
 napi_value MakeInt(napi_env env, int64_t number);
 
-// 0 for a unix stream socket, otherwise the errno that says what else it is.
+// Returns 0 for a unix stream socket, otherwise the errno that tells why it is not one.
 int CheckUnixStream(int fd);
 
 // Device and inode of the socket that `fd` is connected to. False where the kernel does not tell: without its module unix_diag, in

@@ -94,7 +94,7 @@ void SocketHandle::OnClosed(uv_handle_t* handle) {
   self->ReleaseReferences();
 }
 
-// Last act of an open handle: the object may be collected, and `this` deleted, any time after.
+// The last step of closing: afterwards the object may be collected, and `this` deleted, at any time.
 void SocketHandle::ReleaseReferences() {
   if (async_context_ != nullptr) napi_async_destroy(env_, std::exchange(async_context_, nullptr));
   if (on_ready_ != nullptr) napi_delete_reference(env_, std::exchange(on_ready_, nullptr));
@@ -109,8 +109,8 @@ void SocketHandle::OnPoll(uv_poll_t* poll, int status, int events) {
     else self->Rearm();
     return;
   }
-  // libuv answers EPOLLERR with an error of its own making and stops watching. The socket's own error is to be had from
-  // recvmsg or sendmsg, and data may still lie before it.
+  // libuv reports EPOLLERR as its own error and stops watching. The error of the socket itself comes from
+  // recvmsg or sendmsg, and there may be data before it.
   self->watched_ = 0;
   self->Dispatch(UV_READABLE | UV_WRITABLE);
   self->Rearm();
@@ -127,7 +127,7 @@ void SocketHandle::Dispatch(int events) {
   const napi_status status =
       napi_make_callback(env_, async_context_, receiver, callback, 1, &argument, nullptr);
   bool pending = false;
-  // No exception is pending when a worker is being terminated: nothing is to be reported then.
+  // While a worker is being terminated, no exception is pending, and nothing is reported.
   if (status == napi_pending_exception && napi_is_exception_pending(env_, &pending) == napi_ok && pending) {
     napi_value error = nullptr;
     napi_get_and_clear_last_exception(env_, &error);
@@ -136,14 +136,14 @@ void SocketHandle::Dispatch(int events) {
   napi_close_handle_scope(env_, scope);
 }
 
-// Has the event loop watch what is wanted, no more.
+// Makes the event loop watch exactly the wanted events.
 int SocketHandle::Rearm() {
   if (!socket_.IsOpen() || watched_ == wanted_) return 0;
   watched_ = wanted_;
   return wanted_ == 0 ? uv_poll_stop(poll_) : uv_poll_start(poll_, wanted_, OnPoll);
 }
 
-// What is watched without being wanted does not keep the process alive.
+// Events that are watched but not wanted do not keep the process alive.
 void SocketHandle::UpdateRef() {
   if (ref_ && wanted_ != 0) uv_ref(uv_handle());
   else uv_unref(uv_handle());

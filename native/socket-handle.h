@@ -12,8 +12,8 @@ namespace grpcfd {
 class Environment;
 
 // The class `SocketHandle` of JavaScript: one unix stream socket, connected or listening, and its place in the event
-// loop. Syscalls and readiness, no policy: what to do about EAGAIN, short writes or end of file is up to TypeScript.
-// Once closed, its methods throw EBADF, so that a number which the kernel has given to somebody else is never touched.
+// loop. It offers system calls and readiness without policy: TypeScript handles EAGAIN, short writes and the end of file.
+// After close, its methods throw EBADF, so that a number that the kernel has given to another file is never touched.
 class SocketHandle final : public LoopHandle {
  public:
   static napi_value DefineClass(napi_env env);
@@ -54,9 +54,9 @@ class SocketHandle final : public LoopHandle {
   Environment& environment_;
   OwnFd socket_;
   uv_poll_t* poll_ = nullptr;
-  // What JavaScript wants to be told, and what the event loop watches. The latter may be readiness to read that nobody wants just
-  // now: HTTP/2 stops reading for the time of each write, and to leave and enter the epoll set costs three syscalls. It is left
-  // when something comes that nobody wants.
+  // The events that JavaScript wants, and those that the event loop watches. The loop may go on watching for readiness to read that is
+  // not wanted at the moment, because leaving and entering the epoll set costs three system calls. It stops
+  // when an event arrives that is not wanted.
   int wanted_ = 0;
   int watched_ = 0;
   bool ref_ = true;

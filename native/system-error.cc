@@ -19,7 +19,7 @@ napi_value MakeString(napi_env env, const std::string& text) {
 napi_value MakeSystemError(napi_env env, int error_number, const char* syscall) {
   char name[64] = "ETOOMANYREFS";
   char description[256] = "too many references, descriptors in flight";
-  // The one errno of these syscalls that libuv has never heard of.
+  // The only errno of these system calls that libuv does not know.
   if (error_number != ETOOMANYREFS) {
     uv_err_name_r(-error_number, name, sizeof(name));
     uv_strerror_r(-error_number, description, sizeof(description));

@@ -5,7 +5,7 @@
 
 namespace grpcfd {
 
-// An Error in the form that Node gives to its own: message "EMFILE: too many open files, recvmsg", `code` "EMFILE",
+// An Error like those that Node makes for system calls: message "EMFILE: too many open files, recvmsg", `code` "EMFILE",
 // `errno` negative, `syscall` "recvmsg".
 napi_value MakeSystemError(napi_env env, int error_number, const char* syscall);
 

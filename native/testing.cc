@@ -1,4 +1,4 @@
-// Functions for this package's own tests, kept apart from what the package is made of.
+// Functions for the tests of this package, apart from those that the package uses.
 #include <cerrno>
 #include <fcntl.h>
 #include <sys/epoll.h>

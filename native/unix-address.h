@@ -9,7 +9,7 @@
 namespace grpcfd {
 
 // An address of exactly the given bytes: a path, or an abstract name, which starts with a NUL. An abstract name is every
-// byte that the length covers, so padding would name another socket. A path may fill sun_path to the last byte: Linux
+// byte within the length, so padding would name another socket. A path may fill sun_path to the last byte: Linux
 // puts its own NUL behind it.
 struct UnixAddress {
   sockaddr_un address = {};

@@ -57,8 +57,8 @@ napi_value PeerCredentials(napi_env env, napi_callback_info info) {
   return result;
 }
 
-// What travels in place of a descriptor that the kernel refuses to send. An unconnected socket is good for nothing and
-// has an inode to itself, so a receiver that looks descriptors up by inode takes it for no other file. An eventfd
+// Makes a placeholder, which travels in place of a descriptor that the kernel refuses to send. An unconnected socket is useless and
+// has its own inode, so a receiver that looks descriptors up by inode cannot confuse it with another file. An eventfd
 // would share its inode with all of its kind.
 napi_value Placeholder(napi_env env, napi_callback_info) {
   OwnFd socket = NewSocket();
