@@ -65,7 +65,10 @@ async function collect(call: grpc.ClientReadableStream<Message>): Promise<unknow
 
 for (const security of SECURITIES) {
   for (const ours of ['server', 'client'] as const) {
-    const who = ours === 'server' ? 'a stock client with our server' : 'our client with a stock server';
+    const who =
+      ours === 'server'
+        ? 'a stock client with a server of this package'
+        : 'a client of this package with a stock server';
 
     test(`${security}: ${who} completes calls of all four kinds`, async () => {
       const client = await pair(ours, security);
