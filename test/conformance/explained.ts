@@ -8,7 +8,7 @@ export interface Explanation {
 
 /** How a record ends: all before it is progress. */
 const ENDINGS =
-  /^(error|status|callback|end$|cancelled$|closed$|thrown$|pending$|server shut down$|failed to start|error of the handler$)/;
+  /^(error|status|callback|metadata$|end$|cancelled$|closed$|thrown$|pending$|server shut down$|failed to start|error of the handler$)/;
 
 function progressOf(record: string): string[] {
   if (record === 'nothing') return [];
@@ -20,18 +20,23 @@ function isPrefix(shorter: readonly string[], longer: readonly string[]): boolea
 }
 
 /** A call that somebody cut short: cancelled, out of time, or its connection ended. */
-const CUT_SHORT = /(callback|status|error) (1|4|14)\b/;
+const CUT_SHORT = /(callback|status|error) (1|4|14)\b|failed to start|Protocol error/;
 
 export const EXPLAINED: readonly Explanation[] = [
   {
     reason:
-      'A script cuts calls short after so many turns of the event loop, and bytes of ours take a part of a turn more, through the ' +
-      'pair. What a call or a handler has seen by then is the beginning of what it sees with stock.',
+      'A script cuts calls short after so many turns of the event loop: it cancels them, closes a client or shuts a server down. Bytes ' +
+      'of ours take a part of a turn more or less, through the pair. What a call or a handler has seen by then is the beginning of ' +
+      'what it sees with stock, or goes on where that ends.',
     covers: ({ subject, ours, stock }) => {
-      if (!/^(call|handler)/.test(subject)) return false;
-      if (subject.startsWith('call') && !CUT_SHORT.test(ours)) return false;
+      const isCall = subject.startsWith('call');
+      if (!isCall && !subject.startsWith('handler')) return false;
       const progress = progressOf(ours);
-      return stock.some((record) => isPrefix(progress, progressOf(record)));
+      return stock.some((record) => {
+        if (isCall && !CUT_SHORT.test(ours) && !CUT_SHORT.test(record)) return false;
+        const other = progressOf(record);
+        return isPrefix(progress, other) || isPrefix(other, progress);
+      });
     },
   },
   {
@@ -50,6 +55,8 @@ export const EXPLAINED: readonly Explanation[] = [
       const { subject, ours, stock } = difference;
       if (isPendingOnlyWithStock(difference)) return true;
       if (/^(descriptors|handles) left$/.test(subject)) return ours === 'none' && !stock.includes('none');
+      if (subject.startsWith('the process')) return ours === 'exits';
+      if (subject === 'shutdown') return ours === 'done';
       return subject.startsWith('after ') && ours === '0 connections open';
     },
   },
