@@ -23,6 +23,7 @@ export class FramePeer {
   constructor(stream: Duplex, reader: FrameReader) {
     this.#stream = stream;
     stream.on('error', () => {});
+    stream.on('end', () => stream.end());
     stream.on('close', () => {
       this.#ended = true;
       this.#changed();
