@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { native } from '#src/native/binding.js';
@@ -15,6 +16,7 @@ import {
   PREFACE,
   readGoaway,
   settings,
+  windowUpdate,
 } from '../support/http2-frames.js';
 import {
   bind,
@@ -34,6 +36,7 @@ trackDescriptors();
 const UNARY = testService.unary.path;
 const NO_STREAM_EXCLUDED = 2 ** 31 - 1;
 const SOON_MS = 2_000;
+const AGE_MS = 100;
 const answer: TestHandlers = { unary: (_call, callback) => callback(null, {}) };
 
 async function call(client: FrameClient, streamId: number): Promise<void> {
@@ -47,7 +50,7 @@ const ENDS: Record<
   { options: grpc.ServerOptions; end?: (server: grpc.Server) => void; text: string }
 > = {
   'tryShutdown()': { options: {}, end: (server) => void shutDown(server), text: '' },
-  'the age of a connection': { options: { 'grpc.max_connection_age_ms': 100 }, text: 'max_age' },
+  'the age of a connection': { options: { 'grpc.max_connection_age_ms': AGE_MS }, text: 'max_age' },
   'an idle connection': { options: { 'grpc.max_connection_idle_ms': 100 }, text: '' },
 };
 
@@ -90,6 +93,35 @@ test('the notice stands between two frames, also in the middle of a large reply'
     if (attempt === 2) setImmediate(() => void shutDown(server));
     assert.equal(String((await reply)['padding']).length, padding.length);
   }
+});
+
+test('a connection that comes of age in the middle of a write is told so behind it', async () => {
+  const padding = 'x'.repeat(3_000_000);
+  const { address } = await serve(
+    { unary: ({ request }, callback) => callback(null, request['large'] === true ? { padding } : {}) },
+    { serverOptions: { 'grpc.max_connection_age_ms': AGE_MS } },
+  );
+  const client = await FrameClient.connect(address);
+  client.write(
+    windowUpdate(0, 2 ** 24),
+    callHeaders(1, UNARY),
+    windowUpdate(1, 2 ** 24),
+    message(1, { large: true }),
+  );
+  await client.first(FRAME.DATA, 1);
+  client.pause();
+  await delay(4 * AGE_MS);
+  client.onFrame = ({ type }) => {
+    if (type === FRAME.GOAWAY && client.of(FRAME.GOAWAY).length === 1) {
+      client.write(callHeaders(3, UNARY), message(3, {}));
+    }
+  };
+  client.resume();
+  await settledWithin(SOON_MS, 'the connection closes', client.closed());
+  const [notice, real] = client.of(FRAME.GOAWAY);
+  assert.equal(notice?.payload.subarray(8).toString(), 'max_age');
+  assert.equal(real && readGoaway(real).lastStreamId, 3);
+  assert.equal(client.of(FRAME.HEADERS, 3).length, 2);
 });
 
 /** Calls that have reached their handler, which waits. */

@@ -76,6 +76,10 @@ export class FramePeer {
     if (!this.#ended) await once(this.#stream, 'close');
   }
 
+  resume(): void {
+    this.#stream.resume();
+  }
+
   of(type: number, streamId?: number): Frame[] {
     return this.frames.filter((each) => each.type === type && (streamId ?? each.streamId) === each.streamId);
   }
