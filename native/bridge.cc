@@ -219,6 +219,8 @@ void Bridge::BeforeWait() {
   napi_handle_scope scope = nullptr;
   if (napi_open_handle_scope(env_, &scope) != napi_ok) return;
   due_ = false;
+  // Node may have nothing to write that would take it along.
+  if (!insert_.empty()) Forward();
   if (IsOpen() && paused_ && CanFeed() && NodeReads()) paused_ = stalled_ = false;
   if (IsOpen() && read_to_end_ && !paused_) Feed();
   if (IsOpen()) {
@@ -654,7 +656,7 @@ napi_value Bridge::Unread(napi_env env, napi_callback_info info) {
   if (bridge == nullptr) return nullptr;
   int bytes = 0;
   if (ioctl(bridge->socket_.Get(), SIOCOUTQ, &bytes) != 0) return ThrowSystemError(env, errno, "ioctl");
-  return MakeInt(env, bytes);
+  return MakeInt(env, bytes + static_cast<int>(bridge->insert_.size()));
 }
 
 // ref(): keeps the process alive from now on.

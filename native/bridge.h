@@ -36,7 +36,7 @@ class Bridge final : public LoopHandle {
   // Before the event loop waits: Node has written something.
   void OnWritten();
 
-  // Before each wait of the event loop, for a bridge that is due: looks whether Node reads again.
+  // Before each wait of the event loop, for a bridge that is due: sends what is inserted, and looks whether Node reads again.
   void BeforeWait();
 
   // Tells JavaScript if Node has not been reading for long, though it has nothing to write. Returns whether to ask again.

@@ -138,7 +138,7 @@ export interface Bridge {
    * another network namespace, or once that end is closed.
    */
   peerInode(): string | undefined;
-  /** Memory in the kernel that is taken up by what the peer has not read, in bytes. */
+  /** Memory in the kernel that is taken up by what the peer has not read, in bytes; and what is inserted, and not sent yet. */
   unread(): number;
   /** Keeps the process alive until it is closed. */
   ref(): void;

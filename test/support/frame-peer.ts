@@ -23,6 +23,7 @@ export class FramePeer {
   constructor(stream: Duplex, reader: FrameReader) {
     this.#stream = stream;
     stream.on('error', () => {});
+    stream.on('end', () => stream.end());
     stream.on('close', () => {
       this.#ended = true;
       this.#changed();
@@ -73,6 +74,10 @@ export class FramePeer {
 
   async closed(): Promise<void> {
     if (!this.#ended) await once(this.#stream, 'close');
+  }
+
+  resume(): void {
+    this.#stream.resume();
   }
 
   of(type: number, streamId?: number): Frame[] {

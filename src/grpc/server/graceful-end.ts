@@ -36,6 +36,7 @@ const NO_STREAM_EXCLUDED = 2 ** 31 - 1;
 export function endInTwoSteps(session: ServerHttp2Session, connection: Connection): void {
   const { close, goaway, destroy } = session;
   let noticeSent = false;
+  let noticeData: Uint8Array | undefined;
   let deferred = false;
   let peerLeaves = false;
   let timer: NodeJS.Timeout | undefined;
@@ -46,9 +47,12 @@ export function endInTwoSteps(session: ServerHttp2Session, connection: Connectio
   });
   session.once('close', () => clearTimeout(timer));
 
-  const notify = (data?: Uint8Array): boolean => {
-    if (!twoSteps.enabled || session.encrypted || peerLeaves || connection.socket.destroyed) return false;
-    noticeSent ||= connection.insert(goawayNotice(data));
+  const isPossible = (): boolean =>
+    twoSteps.enabled && !session.encrypted && !peerLeaves && !connection.socket.destroyed;
+
+  const notify = (): boolean => {
+    if (!isPossible()) return false;
+    noticeSent ||= connection.insert(goawayNotice(noticeData));
     return noticeSent;
   };
 
@@ -87,7 +91,7 @@ export function endInTwoSteps(session: ServerHttp2Session, connection: Connectio
       if (peerLeaves || connection.socket.destroyed) finish();
       return;
     }
-    if (!twoSteps.enabled || session.encrypted || peerLeaves || connection.socket.destroyed) {
+    if (!isPossible()) {
       close.call(session);
       return;
     }
@@ -98,8 +102,13 @@ export function endInTwoSteps(session: ServerHttp2Session, connection: Connectio
 
   session.goaway = (code, lastStreamId, data) => {
     const isNotice = code === constants.NGHTTP2_NO_ERROR && lastStreamId === NO_STREAM_EXCLUDED;
-    if (isNotice && notify(bytesOf(data))) return;
-    goaway.call(session, code, lastStreamId, data);
+    if (!isNotice || session.closed || !isPossible()) {
+      goaway.call(session, code, lastStreamId, data);
+      return;
+    }
+    noticeData = bytesOf(data);
+    // In the middle of a write it cannot leave yet. close(), which follows, tries again.
+    notify();
   };
 
   session.destroy = (error, code) => {
