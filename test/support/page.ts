@@ -62,7 +62,9 @@ export class Page {
   }
 
   start(command: string, ...args: string[]): ChildProcessWithoutNullStreams {
-    const child = spawn(command, args, { cwd: this.directory, timeout: LIMIT_MS });
+    // A test runner started by a test of another one would run nothing.
+    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+    const child = spawn(command, args, { cwd: this.directory, env, timeout: LIMIT_MS });
     defer(async () => {
       if (child.exitCode !== null || child.signalCode !== null) return;
       const closed = once(child, 'close');
