@@ -1,6 +1,6 @@
 // npm run demo: a file that the server cannot open travels to it with a gRPC call, and another one back; in plaintext and
-// in mutual TLS, between two processes. Exit code 0 only if everything arrived, and both processes have as many
-// descriptors afterwards as before.
+// in mutual TLS, between two processes. Exit code 0 only if everything arrived, and neither process has more
+// descriptors afterwards than before.
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -27,7 +27,7 @@ function start(role: 'server' | 'client', ...args: string[]): ChildProcess {
   return fork(fileURLToPath(new URL(`./demo/${role}.js`, import.meta.url)), args);
 }
 
-/** The next message of a child. Rejects if the child exits instead. */
+/** The next message of a child, or a failure if it ends instead. */
 async function message<T>(child: ChildProcess): Promise<T> {
   const ended = new AbortController();
   const next = once(child, 'message', { signal: ended.signal });
@@ -41,11 +41,14 @@ async function ask<T>(child: ChildProcess, question: string): Promise<T> {
   return message<T>(child);
 }
 
-/** The descriptor count of the server after the connection of the client has closed, which the server notices a moment later. */
-async function settledCount(server: ChildProcess, expected: number): Promise<number> {
+/**
+ * The server's count once the connection of the client has gone, which takes the server a moment to see. It may be lower than before:
+ * Node.js itself may close a file that it had open when the server started.
+ */
+async function settledCount(server: ChildProcess, before: number): Promise<number> {
   for (let attempt = 0; ; attempt++) {
     const { descriptors } = await ask<{ descriptors: number }>(server, 'count');
-    if (descriptors === expected || attempt === 200) return descriptors;
+    if (descriptors <= before || attempt === 200) return descriptors;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
@@ -69,9 +72,9 @@ async function show(security: 'plaintext' | 'mutual TLS', directory: string): Pr
   report(
     'client descriptors',
     `${counts.before} before, ${counts.after} after`,
-    counts.before === counts.after,
+    counts.after <= counts.before,
   );
-  report('server descriptors', `${before} before, ${after} after`, before === after);
+  report('server descriptors', `${before} before, ${after} after`, after <= before);
   server.send('stop');
   await once(server, 'exit');
 }

@@ -38,6 +38,8 @@ function workspace(grpcVersion) {
   const copied = [
     'package.json',
     'README.md',
+    'CONTRIBUTING.md',
+    'CHANGELOG.md',
     'docs',
     'src',
     'dist',

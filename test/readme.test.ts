@@ -1,45 +1,36 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { once } from 'node:events';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { DEFAULT_LIMITS } from '#src/inbox/limits.js';
+import { trackDescriptors } from './support/fd-table.js';
+import { Page, textOf } from './support/page.js';
 
-const root = new URL('../../', import.meta.url);
-const text = (path: string) => readFileSync(new URL(path, root), 'utf8');
+trackDescriptors();
 
-/** Code without its indentation and its imports, so that an excerpt can be compared. */
-function code(source: string): string {
-  return source
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line !== '' && !line.startsWith('import '))
-    .join('\n');
-}
+test('the first example of the README runs as it stands', async () => {
+  const page = new Page('README.md');
+  assert.deepEqual(page.files, ['store.proto', 'server.mjs', 'client.mjs']);
+  const server = page.start(process.execPath, 'server.mjs');
+  const [line] = await Promise.race([once(server.stdout, 'data'), once(server, 'close')]);
+  assert.equal(String(line), 'the server listens\n');
+  const { code, output } = await page.run(process.execPath, 'client.mjs');
+  assert.equal(output, page.blockAfter('client.mjs', 'text'));
+  assert.equal(code, 0);
+});
 
-test('The programs that the README shows are the ones in examples/readme.ts', () => {
-  const shown = [...text('README.md').matchAll(/```ts\n(.*?)```/gs)].map(([, block]) => code(block ?? ''));
-  const tested = [...text('examples/readme.ts').matchAll(/\/\/ readme: \w+\n(.*?)\/\/ readme: end/gs)].map(
-    ([, part]) => code(part ?? ''),
+test('the table of options has the defaults of the code', () => {
+  const readme = textOf('README.md');
+  for (const [name, value] of Object.entries(DEFAULT_LIMITS)) {
+    const [, shown] = new RegExp(`^\\| \`${name}\` \\| ([\\d ]+) \\|`, 'm').exec(readme) ?? [];
+    assert.equal(Number(shown?.replace(' ', '')), value, name);
+  }
+});
+
+test('every reason of GrpcFdError has a heading in docs/errors.md, and there is no other', () => {
+  const reasons = [...textOf('src/errors.ts').matchAll(/^ {2}(ERR_GRPCFD_\w+):/gm)].map(
+    ([, reason]) => reason,
   );
-  assert.deepEqual(shown, tested);
-});
-
-test('The programs that the README shows work', () => {
-  const program = fileURLToPath(new URL('build/examples/readme.js', root));
-  const { status, stdout, stderr } = spawnSync(process.execPath, [program], {
-    encoding: 'utf8',
-    timeout: 30_000,
-  });
-  assert.equal(status, 0, stderr);
-  assert.match(stdout, /put: the server read \d+ bytes/);
-  assert.match(stdout, /convert: the server wrote [1-9]\d* bytes/);
-  assert.match(stdout, /raw: received descriptor \d+/);
-  assert.equal(stderr, '');
-});
-
-test('docs/errors.md has a heading for every reason of GrpcFdError, and no other heading', () => {
-  const reasons = [...text('src/errors.ts').matchAll(/^ {2}(ERR_GRPCFD_\w+):/gm)].map(([, reason]) => reason);
-  const headings = [...text('docs/errors.md').matchAll(/^## (ERR_GRPCFD_\w+)$/gm)].map(
+  const headings = [...textOf('docs/errors.md').matchAll(/^## (ERR_GRPCFD_\w+)$/gm)].map(
     ([, reason]) => reason,
   );
   assert.deepEqual(headings.sort(), reasons.sort());
