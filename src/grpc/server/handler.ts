@@ -103,7 +103,7 @@ function keepWritable(stream: Duplex): void {
  */
 function toStatus(thrown: unknown): object {
   const status = typeof thrown === 'object' && thrown !== null ? thrown : new Error(String(thrown));
-  const { message, details } = status as { message?: unknown; details?: unknown };
+  const { message, details } = status as Partial<Record<'message' | 'details', unknown>>;
   const code = statusOfSystemError(status);
   const text = fit(message);
   const mended: PropertyDescriptorMap = {};

@@ -6,6 +6,7 @@ import { Connection } from '../connection.js';
 import { bridgedSocketOf } from '../internals/bridged-socket.js';
 import {
   type AnyHttp2Server,
+  allowsHalfOpen,
   listenOnUnixPathsWith,
   replaceCreateHttp2Server,
 } from '../internals/http2-server.js';
@@ -41,12 +42,7 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): voi
     const onConnection = (fd: number) => {
       try {
         accept(() => {
-          const connection = new Connection(
-            fd,
-            'server',
-            options,
-            (server as { allowHalfOpen?: boolean }).allowHalfOpen,
-          );
+          const connection = new Connection(fd, 'server', options, allowsHalfOpen(server));
           connections.set(connection.socket, connection);
           return connection.socket;
         });
