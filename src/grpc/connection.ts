@@ -32,12 +32,6 @@ export class Connection extends Transceiver implements FdConnection {
   readonly socket: Socket;
   readonly inbox: Inbox;
   readonly holdMs: number;
-  /**
-   * The id by which both ends know this connection: the client's. A server learns it from the first call that carries it;
-   * undefined until then, and for ever with a peer that is not this package.
-   */
-  sharedId: string | undefined;
-
   /** Finds the HTTP/2 session that runs over the connection. */
   findSession: (() => ReturnType<typeof sessionOf>) | undefined;
 
@@ -48,6 +42,7 @@ export class Connection extends Transceiver implements FdConnection {
   readonly #outgoing = new SequenceCounter();
   readonly #users = new Set<ConnectionUser>();
   readonly #closed = new Outcome();
+  #sharedId: string | undefined;
   #exactServer = false;
   #lostDescriptors = false;
 
@@ -59,13 +54,13 @@ export class Connection extends Transceiver implements FdConnection {
   constructor(fd: number, role: 'client' | 'server', options: FdConnectionOptions, allowHalfOpen = false) {
     super();
     this.role = role;
-    this.sharedId = role === 'client' ? this.id : undefined;
+    this.#sharedId = role === 'client' ? this.id : undefined;
     const limits = resolveLimits(options);
     this.holdMs = limits.holdMs;
     this.inbox = new Inbox(native, limits);
-    // A server learns from the first call's metadata whether its client names descriptors exactly. A client learns of its server
-    // only from a response, and must not give up before what the server may have named.
-    this.inbox.exactPeer = role === 'client';
+    // A client learns only from a response whether its server is an exact peer. Until then it must not close a descriptor that
+    // the server may have named exactly.
+    if (role === 'client') this.inbox.peerKind = 'exact';
     socketDevice ??= inodeOf(fd).replace(/[^/]*$/, '');
     const { socket, stream } = bridgedConnection(fd, allowHalfOpen, {
       onDescriptors: (fds, truncated) => this.#received(fds, truncated),
@@ -143,13 +138,30 @@ export class Connection extends Transceiver implements FdConnection {
   }
 
   /**
-   * At a client: the first response to a call that told the connection's id has come. With another answer than that id, the
-   * server is not this package. Once it was, it is.
+   * The id by which both ends know this connection: the client's. A server learns it with {@link learnOfClient}; it stays undefined
+   * with a client that is not this package.
+   */
+  get sharedId(): string | undefined {
+    return this.#sharedId;
+  }
+
+  /**
+   * At a client: the first response to a call that told the connection's id has come. Another answer than that id means that the
+   * server is an inode peer. Once a response has shown that the server is an exact peer, later responses cannot change that.
    */
   learnOfServer(answer: string | undefined): void {
     if (answer === this.id) this.#exactServer = true;
-    this.inbox.exactPeer = this.#exactServer;
-    this.inbox.inodePeer = !this.#exactServer;
+    this.inbox.peerKind = this.#exactServer ? 'exact' : 'inode';
+  }
+
+  /**
+   * At a server: a call carried the metadata that only an exact peer sends, with the client's id of the connection. The first id
+   * counts. Returns that one, which is the answer to the client.
+   */
+  learnOfClient(connectionId: string): string {
+    this.#sharedId ??= connectionId;
+    this.inbox.peerKind = 'exact';
+    return this.#sharedId;
   }
 
   addUser(user: ConnectionUser): void {
@@ -194,7 +206,7 @@ export class Connection extends Transceiver implements FdConnection {
    * what happens to have the same number in that direction.
    */
   #idOf(sender: 'client' | 'server'): string | undefined {
-    return this.sharedId === undefined ? undefined : `${this.sharedId}${sender === 'client' ? 'c' : 's'}`;
+    return this.#sharedId === undefined ? undefined : `${this.#sharedId}${sender === 'client' ? 'c' : 's'}`;
   }
 
   #received(fds: number[], truncated: boolean): void {

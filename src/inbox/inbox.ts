@@ -13,6 +13,15 @@ import {
 import { SequenceCounter } from './sequence-counter.js';
 import { failWaits, type Wait, type Waiter, Waits } from './waits.js';
 
+/**
+ * How the peer names descriptors.
+ *
+ * - `unknown`: not shown yet. A newer descriptor of an inode replaces those that came before the last call or receive.
+ * - `exact`: the peer is this package. It can name each of several descriptors with one inode, so none is closed for a newer one.
+ * - `inode`: the peer names descriptors by inode only, like the Go package. A newer descriptor of an inode replaces all older ones.
+ */
+export type PeerKind = 'unknown' | 'exact' | 'inode';
+
 /** Counters of one {@link Inbox}. */
 export interface InboxStats {
   /** Held now, those of running calls included. */
@@ -38,14 +47,8 @@ export interface InboxStats {
  * the hold time closes it, or the connection closes. Whoever receives is given a duplicate of their own.
  */
 export class Inbox {
-  /**
-   * The peer is this package. It can name each of several descriptors with one inode; so none of them is
-   * closed in favour of a newer one. Set it as soon as the peer shows it.
-   */
-  exactPeer = false;
-
-  /** The peer is known to name descriptors by inode and in no other way, like the Go package. */
-  inodePeer = false;
+  /** Set by the connection as soon as the peer shows what it is. */
+  peerKind: PeerKind = 'unknown';
 
   readonly #operations: DescriptorOperations;
   readonly #state: ConnectionState;
@@ -83,9 +86,9 @@ export class Inbox {
     const { held, waits } = this.#state;
     const deliveries: Delivery[] = [];
     for (const arrival of arrivals) {
-      if (this.inodePeer) held.advance();
+      if (this.peerKind === 'inode') held.advance();
       // Never among what comes together: that may be the first call of an exact peer, not known as one yet.
-      if (!this.exactPeer) held.supersede(arrival.inode);
+      if (this.peerKind !== 'exact') held.supersede(arrival.inode);
       const arrived = held.add(arrival, this.#incoming.next());
       for (const wait of waits.takeInode(arrival.inode)) deliveries.push(this.#prepare(wait, arrived));
     }

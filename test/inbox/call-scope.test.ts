@@ -15,7 +15,7 @@ describe('CallScope', () => {
     table = new FakeTable();
     clock = new FakeClock();
     inbox = new Inbox(table, resolveLimits({ maxHeldFds: 3, maxFdsPerCall: 4, holdMs: 1000 }), clock);
-    inbox.exactPeer = true;
+    inbox.peerKind = 'exact';
   });
 
   const arrive = (file: string, ino: number): void => inbox.arrive([table.arrival(file, ino)]);

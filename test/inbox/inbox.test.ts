@@ -44,7 +44,7 @@ describe('take by inode', () => {
 
   test('gives the newest of an inode', () => {
     const { inbox, arrive, take } = setUp();
-    inbox.exactPeer = true;
+    inbox.peerKind = 'exact';
     arrive(['old', 1], ['other', 2]);
     arrive(['new', 1]);
     assert.equal(take(inode(1)), 'new');
@@ -77,7 +77,7 @@ describe('take by inode', () => {
 describe('take by sequence number', () => {
   test('counts from 1 in the order of arrival, over all arrivals', () => {
     const { take, arrive, inbox } = setUp();
-    inbox.exactPeer = true;
+    inbox.peerKind = 'exact';
     arrive(['a', 1], ['b', 1]);
     arrive(['c', 1]);
     assert.deepEqual(
@@ -389,7 +389,7 @@ describe('a second descriptor of an inode', () => {
     const { inbox, arrive, take } = setUp();
     arrive(['read end', 1]);
     arrive(['write end', 1]);
-    inbox.exactPeer = true;
+    inbox.peerKind = 'exact';
     const scope = inbox.openCall();
     scope.claim([sequence(1, 1), sequence(2, 1)]);
     assert.equal(take(sequence(1, 1), scope), 'read end');
@@ -398,7 +398,7 @@ describe('a second descriptor of an inode', () => {
 
   test('replaces nothing of an exact peer', () => {
     const { inbox, arrive, take } = setUp();
-    inbox.exactPeer = true;
+    inbox.peerKind = 'exact';
     arrive(['read end', 1]);
     inbox.openCall().end();
     arrive(['write end', 1]);

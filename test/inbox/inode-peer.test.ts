@@ -10,9 +10,9 @@ function setUp() {
   return { table, inbox };
 }
 
-test('of a peer that has only inodes for names, nothing but the newest of an inode is held', () => {
+test('holds only the newest descriptor of an inode from an inode peer', () => {
   const { table, inbox } = setUp();
-  inbox.inodePeer = true;
+  inbox.peerKind = 'inode';
   inbox.arrive([table.arrival('first', 1), table.arrival('other', 2), table.arrival('second', 1)]);
   assert.deepEqual(table.openFiles, ['other', 'second']);
   inbox.arrive([table.arrival('third', 1)]);
@@ -21,21 +21,20 @@ test('of a peer that has only inodes for names, nothing but the newest of an ino
   assert.equal(inbox.stats().supersededFds, 2);
 });
 
-test('and also of what came before that was known', () => {
+test('closes older duplicates once the peer is known to name by inode', () => {
   const { table, inbox } = setUp();
-  inbox.exactPeer = true;
+  inbox.peerKind = 'exact';
   inbox.arrive([table.arrival('first', 1)]);
   inbox.arrive([table.arrival('second', 1)]);
   assert.deepEqual(table.openFiles, ['first', 'second']);
-  inbox.exactPeer = false;
-  inbox.inodePeer = true;
+  inbox.peerKind = 'inode';
   inbox.arrive([table.arrival('third', 1)]);
   assert.deepEqual(table.openFiles, ['third']);
 });
 
-test('what a call claimed stays', () => {
+test('keeps what a call claimed when an inode peer sends the inode again', () => {
   const { table, inbox } = setUp();
-  inbox.inodePeer = true;
+  inbox.peerKind = 'inode';
   inbox.arrive([table.arrival('claimed', 1)]);
   const call = inbox.openCall();
   call.claim([sequence(1, 1)]);

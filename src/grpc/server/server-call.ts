@@ -37,9 +37,7 @@ export function registerStream(stream: ServerHttp2Stream, headers: IncomingHttpH
     transceiverOf(stream, connection).distrust(malformedMetadata());
     return;
   }
-  connection.sharedId ??= metadata.connectionId;
-  connection.inbox.exactPeer = true;
-  addResponseHeader(stream, FDS_METADATA_KEY, connection.sharedId);
+  addResponseHeader(stream, FDS_METADATA_KEY, connection.learnOfClient(metadata.connectionId));
   if (metadata.runs.length > 0) transceiverOf(stream, connection).claim(metadata);
 }
 
