@@ -101,8 +101,8 @@ export class Connection extends Transceiver implements FdConnection {
       ...this.inbox.stats(),
       bytesRead: this.#stream.bytesRead,
       bytesWritten: this.#stream.bytesWritten,
-      sentFds: this.#stream.descriptorsSent,
-      pendingFds: this.#stream.pendingDescriptors,
+      sentFds: this.#stream.sentFds,
+      pendingFds: this.#stream.pendingFds,
     };
   }
 
@@ -182,7 +182,7 @@ export class Connection extends Transceiver implements FdConnection {
       descriptor.release();
       throw new GrpcFdError(
         'ERR_GRPCFD_TOO_MANY_DESCRIPTORS',
-        `${this.#stream.pendingDescriptors} file descriptors wait for the peer, which does not read those that were sent before`,
+        `${this.#stream.pendingFds} file descriptors wait for the peer, which does not read those that were sent before`,
       );
     }
     const outcome = new Outcome();
@@ -272,7 +272,7 @@ class Outgoing implements OutgoingDescriptor {
     return this.#descriptor.fd;
   }
 
-  settled(error: Error | null): void {
+  settle(error: Error | null): void {
     this.#descriptor.release();
     this.#outcome.settle(
       error === null || error instanceof GrpcFdError

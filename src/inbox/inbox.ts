@@ -124,13 +124,13 @@ export class Inbox {
   take(name: SequenceName, scope?: CallScope): number;
   take(name: DescriptorName, scope?: CallScope): number | undefined;
   take(name: DescriptorName, scope?: CallScope): number | undefined {
-    return this.takeNumbered(name, scope)?.fd;
+    return this.takeWithSequence(name, scope)?.fd;
   }
 
   /** {@link take}, and in which place it came: for {@link release}. */
-  takeNumbered(name: SequenceName, scope?: CallScope): Taken;
-  takeNumbered(name: DescriptorName, scope?: CallScope): Taken | undefined;
-  takeNumbered(name: DescriptorName, scope?: CallScope): Taken | undefined {
+  takeWithSequence(name: SequenceName, scope?: CallScope): Taken;
+  takeWithSequence(name: DescriptorName, scope?: CallScope): Taken | undefined;
+  takeWithSequence(name: DescriptorName, scope?: CallScope): Taken | undefined {
     this.#assertOpen(scope);
     if (name.kind === 'sequence') {
       const exact = this.#exact(name, scope);

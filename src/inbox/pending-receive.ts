@@ -37,25 +37,25 @@ export class PendingReceive {
   readonly #attached = new Map<Inbox, () => void>();
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort = (): void => this.fail(aborted(this.#name, this.#signal));
-  readonly #onSettled: ((receive: PendingReceive) => void) | undefined;
+  readonly #onSettle: ((receive: PendingReceive) => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #source: ReceiveSource | undefined;
-  #settled = false;
+  #isSettled = false;
   #resolve: (fd: number) => void = () => {};
   #reject: (error: GrpcFdError) => void = () => {};
 
   /**
    * Options that are not valid, and a signal that is aborted already, fail it at once, before this returns.
-   * `onSettled` must not throw.
+   * `onSettle` must not throw.
    */
   constructor(
     name: DescriptorName,
     options: ReceiveOptions = {},
-    onSettled?: (receive: PendingReceive) => void,
+    onSettle?: (receive: PendingReceive) => void,
   ) {
     this.#name = name;
     this.#signal = options.signal;
-    this.#onSettled = onSettled;
+    this.#onSettle = onSettle;
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -69,8 +69,8 @@ export class PendingReceive {
     return this.#source;
   }
 
-  get settled(): boolean {
-    return this.#settled;
+  get isSettled(): boolean {
+    return this.#isSettled;
   }
 
   /**
@@ -78,9 +78,9 @@ export class PendingReceive {
    * the receive.
    */
   attach(inbox: Inbox, scope?: CallScope): void {
-    if (this.#settled || this.#attached.has(inbox)) return;
+    if (this.#isSettled || this.#attached.has(inbox)) return;
     try {
-      const taken = inbox.takeNumbered(this.#name, scope);
+      const taken = inbox.takeWithSequence(this.#name, scope);
       if (taken !== undefined) this.#resolveWith(taken, inbox);
       else if (this.#name.kind === 'inode') {
         const waiter: Waiter = {
@@ -103,7 +103,7 @@ export class PendingReceive {
 
   /** Ends the receive with `error`, unless it is settled. */
   fail(error: GrpcFdError): void {
-    if (this.#settled) return;
+    if (this.#isSettled) return;
     this.#settle();
     this.#reject(error);
   }
@@ -140,12 +140,12 @@ export class PendingReceive {
   }
 
   #settle(): void {
-    this.#settled = true;
+    this.#isSettled = true;
     clearTimeout(this.#timer);
     this.#signal?.removeEventListener('abort', this.#onAbort);
     for (const withdraw of this.#attached.values()) withdraw();
     this.#attached.clear();
-    this.#onSettled?.(this);
+    this.#onSettle?.(this);
   }
 }
 

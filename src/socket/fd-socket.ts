@@ -17,11 +17,11 @@ export interface FdSocketOptions {
 export interface FdSocketStats {
   readonly bytesRead: number;
   readonly bytesWritten: number;
-  readonly descriptorsReceived: number;
+  readonly receivedFds: number;
   /** Taken by the kernel. */
-  readonly descriptorsSent: number;
+  readonly sentFds: number;
   /** Waiting for bytes to ride on. */
-  readonly pendingDescriptors: number;
+  readonly pendingFds: number;
 }
 
 /**
@@ -127,9 +127,8 @@ export class FdSocket extends Duplex {
   }
 
   stats(): FdSocketStats {
-    const { bytesRead, bytesWritten, descriptorsReceived, descriptorsSent, pendingDescriptors } =
-      this.#stream;
-    return { bytesRead, bytesWritten, descriptorsReceived, descriptorsSent, pendingDescriptors };
+    const { bytesRead, bytesWritten, receivedFds, sentFds, pendingFds } = this.#stream;
+    return { bytesRead, bytesWritten, receivedFds, sentFds, pendingFds };
   }
 
   /** Keeps the process alive while this is open (the default). */

@@ -55,7 +55,7 @@ export class UnixStream {
   #writeError: Error | undefined;
   #closed = false;
   #bytesRead = 0;
-  #descriptorsReceived = 0;
+  #receivedFds = 0;
 
   /**
    * Takes over `fd` and makes it non-blocking. When this throws (not a unix stream socket), `fd` is still the
@@ -80,16 +80,16 @@ export class UnixStream {
     return this.#sender.bytesWritten;
   }
 
-  get descriptorsReceived(): number {
-    return this.#descriptorsReceived;
+  get receivedFds(): number {
+    return this.#receivedFds;
   }
 
-  get descriptorsSent(): number {
+  get sentFds(): number {
     return this.#sender.descriptors.sent;
   }
 
   /** Queued, and not yet taken by the kernel. */
-  get pendingDescriptors(): number {
+  get pendingFds(): number {
     return this.#sender.descriptors.length;
   }
 
@@ -113,8 +113,7 @@ export class UnixStream {
    * are only borrowed. 0: nothing has happened, and `queueDescriptors` and `write` will find out why.
    */
   writeNow(bytes: Uint8Array, fds: readonly number[]): number {
-    if (this.#writeCallback || this.#shutdownCallback || this.#writeError || this.pendingDescriptors > 0)
-      return 0;
+    if (this.#writeCallback || this.#shutdownCallback || this.#writeError || this.pendingFds > 0) return 0;
     return this.#sender.sendNow(bytes, fds);
   }
 
@@ -223,7 +222,7 @@ export class UnixStream {
         const chunk = result > 0 ? readBuffer.take(result) : undefined;
         const fds = arrivals.take();
         this.#bytesRead += result;
-        this.#descriptorsReceived += fds.length;
+        this.#receivedFds += fds.length;
         this.#listener.onDescriptors(fds, arrivals.truncated);
         if (chunk && !this.#closed) this.#listener.onData(chunk);
         // Who has more descriptors than go into one message sends single bytes with them, here as in the Go package.

@@ -136,7 +136,7 @@ test('a descriptor that waits for bytes settles when the socket closes', async (
   const sent = new Promise<void>((resolve, reject) => {
     stream.queueDescriptor({
       fd,
-      settled: (error) => {
+      settle: (error) => {
         native.close(fd);
         if (error) reject(error);
         else resolve();

@@ -21,7 +21,7 @@ test('a descriptor travels with the bytes that are written next', async () => {
   const file = fileWith('content');
   const sent = a.sendFd(file);
   closeSync(file);
-  assert.equal(a.stats().pendingDescriptors, 1);
+  assert.equal(a.stats().pendingFds, 1);
   a.end('hello');
   assert.equal(await text(b), 'hello');
   await sent;
@@ -29,11 +29,11 @@ test('a descriptor travels with the bytes that are written next', async () => {
   assert.deepEqual(a.stats(), {
     bytesRead: 0,
     bytesWritten: 5,
-    descriptorsReceived: 0,
-    descriptorsSent: 1,
-    pendingDescriptors: 0,
+    receivedFds: 0,
+    sentFds: 1,
+    pendingFds: 0,
   });
-  assert.equal(b.stats().descriptorsReceived, 1);
+  assert.equal(b.stats().receivedFds, 1);
 });
 
 test('descriptors nobody listens for are closed', async () => {
@@ -69,7 +69,7 @@ test('a descriptor that is none is refused at once', () => {
   for (const fd of [Number.NaN, 1.5, 2 ** 32, '0' as unknown as number]) {
     assert.throws(() => a.sendFd(fd), { code: 'ERR_INVALID_ARG_TYPE' });
   }
-  assert.equal(a.stats().pendingDescriptors, 0);
+  assert.equal(a.stats().pendingFds, 0);
 });
 
 test('descriptors that no write follows reject when the socket ends, and nothing is left unhandled', async () => {

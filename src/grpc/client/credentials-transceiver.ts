@@ -70,14 +70,14 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
       throw wrongConnection(name);
     }
     if (this.#unsupported !== undefined) throw this.#unsupported;
-    const pending = new PendingReceive(name, options, (settled) => this.#forget(settled));
+    const pending = new PendingReceive(name, options, (receive) => this.#forget(receive));
     for (const connection of this.#openConnections()) {
-      if (pending.settled) break;
+      if (pending.isSettled) break;
       pending.attach(connection.inbox);
       connection.addUser(this);
     }
-    if (!pending.settled) this.#pending.add(pending);
-    this.#settleIdle();
+    if (!pending.isSettled) this.#pending.add(pending);
+    this.#updateIdle();
     return pending.promise;
   }
 
@@ -87,11 +87,11 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     { inbox }: Connection,
   ): number | Promise<number> {
     if (options === undefined) {
-      const { fd, sequence } = inbox.takeNumbered(name);
+      const { fd, sequence } = inbox.takeWithSequence(name);
       this.holdings.addReceived({ inbox, sequence });
       return fd;
     }
-    const pending = new PendingReceive(name, options, (settled) => this.#remember(settled));
+    const pending = new PendingReceive(name, options, (receive) => this.#remember(receive));
     pending.attach(inbox);
     return pending.promise;
   }
@@ -101,7 +101,7 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     this.#closed = true;
     // Every call's credentials come by here: an error, with its stack, costs more than all the rest.
     if (this.#pending.size > 0) this.#failPending(credentialsClosed());
-    this.#settleIdle();
+    this.#updateIdle();
     this.holdings.close(credentialsClosed);
   }
 
@@ -110,7 +110,7 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     if (this.#uses.size === 0) this.holdings.releaseReceived();
     this.#uses.add(use);
     for (const attachment of this.holdings.attachments) attachment.carriers++;
-    this.#settleIdle();
+    this.#updateIdle();
     return this.holdings.attachments;
   }
 
@@ -141,12 +141,12 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
 
   callEnded(use: ClientCall): void {
     this.#uses.delete(use);
-    this.#settleIdle();
+    this.#updateIdle();
   }
 
   connectionClosing(connection: Connection): void {
     for (const pending of this.#pending) pending.detach(connection.inbox);
-    this.#settleIdle();
+    this.#updateIdle();
   }
 
   #connectionsInUse(): Set<Connection> {
@@ -168,7 +168,7 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
   #forget(pending: PendingReceive): void {
     this.#pending.delete(pending);
     this.#remember(pending);
-    this.#settleIdle();
+    this.#updateIdle();
   }
 
   #remember({ source }: PendingReceive): void {
@@ -183,7 +183,7 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
    * Whatever changed: a wait outlives the last call by the hold time, and not at all without a connection on which something
    * could still come. Where nothing runs and nothing waits, connections need not know of these credentials.
    */
-  #settleIdle(): void {
+  #updateIdle(): void {
     const idle = this.#uses.size === 0;
     if (idle && this.#pending.size > 0) {
       if (this.#hadConnection && this.#openConnections().length === 0) this.#failPending(connectionClosed());
