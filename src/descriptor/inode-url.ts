@@ -80,7 +80,7 @@ export function urlToInode(url: string | URL): Inode {
 }
 
 /** @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT` */
-export function fdToInode(fd: number): Inode {
+function fdToInode(fd: number): Inode {
   if (!Number.isInteger(fd) || fd < 0) throw notOpen(fd);
   try {
     return native.inode(fd);

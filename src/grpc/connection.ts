@@ -21,7 +21,7 @@ import { type FdConnection, type FdConnectionStats, Transceiver } from './transc
 
 /** Told when a connection is about to close, while its inbox is still open. */
 export interface ConnectionUser {
-  connectionClosing(connection: Connection, error: GrpcFdError): void;
+  connectionClosing(connection: Connection): void;
 }
 
 /** One connection: the bytes go between its UnixStream and HTTP/2, the descriptors through its inbox. */
@@ -252,7 +252,7 @@ export class Connection extends Transceiver implements FdConnection {
 
   #closing(): void {
     const error = connectionClosed();
-    for (const user of [...this.#users]) user.connectionClosing(this, error);
+    for (const user of [...this.#users]) user.connectionClosing(this);
     this.#users.clear();
     this.inbox.close(error);
     this.#closed.settle(null);

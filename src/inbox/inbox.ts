@@ -69,10 +69,6 @@ export class Inbox {
     };
   }
 
-  get closed(): boolean {
-    return this.#closedBy !== undefined;
-  }
-
   /**
    * Takes descriptors in the order in which they came, owns each from now on, and gives every receiver that
    * waits for one of them its own duplicate. On a closed inbox they are closed at once.

@@ -5,7 +5,7 @@ import { Inbox } from '#src/inbox/inbox.js';
 import type { InboxLimits } from '#src/inbox/limits.js';
 import type { DescriptorName } from '#src/inbox/names.js';
 import { type Random, randomFrom, seedOfThisRun } from '../support/random.js';
-import { FakeClock, FakeTable, inode, RecordingWaiter, sequence, someError } from './fakes.js';
+import { claimed, FakeClock, FakeTable, inode, RecordingWaiter, sequence, someError } from './fakes.js';
 
 /**
  * Random interleavings of everything an inbox can be asked, against a model that is slow and plain.
@@ -216,7 +216,7 @@ class Run {
       call.claimed.push(fd);
     }
     assert.deepEqual(
-      call.scope.received().map((name) => name.sequence),
+      claimed(call.scope).map((name) => name.sequence),
       call.claimed.map((fd) => fd.sequence),
     );
   }

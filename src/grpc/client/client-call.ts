@@ -8,9 +8,9 @@ export interface ClientCallOwner {
   /** A call starts: the attachments that go with it. */
   callStarted(use: ClientCall): Iterable<Attachment>;
   /** An attempt's stream starts on `connection`. */
-  callBound(use: ClientCall, connection: Connection): void;
+  callBound(connection: Connection): void;
   /** The channel's connections cannot carry descriptors. */
-  callUnsupported(use: ClientCall, error: GrpcFdError): void;
+  callUnsupported(error: GrpcFdError): void;
   /** No attempt can follow; `attachments` went with the call. */
   callCommitted(use: ClientCall, attachments: Iterable<Attachment>): void;
   callEnded(use: ClientCall): void;
@@ -47,12 +47,12 @@ export class ClientCall {
   bind(connection: Connection): FdsEntry[] {
     this.#attempts++;
     this.#connection = connection;
-    this.#owner.callBound(this, connection);
+    this.#owner.callBound(connection);
     return this.#attachments.map((attachment) => attachment.sendOn(connection));
   }
 
   unsupported(error: GrpcFdError): void {
-    this.#owner.callUnsupported(this, error);
+    this.#owner.callUnsupported(error);
   }
 
   /** @param answer of the server in its response headers; see `fds-metadata.ts` */

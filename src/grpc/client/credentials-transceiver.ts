@@ -114,7 +114,7 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     return this.holdings.attachments;
   }
 
-  callBound(_use: ClientCall, connection: Connection): void {
+  callBound(connection: Connection): void {
     // Until here, a reference to what came on one that closed was to fail for that reason.
     for (const known of this.#connections) if (!known.isOpen) this.#connections.delete(known);
     this.#connections.delete(connection);
@@ -126,7 +126,7 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     for (const pending of this.#pending) pending.attach(connection.inbox);
   }
 
-  callUnsupported(_use: ClientCall, error: GrpcFdError): void {
+  callUnsupported(error: GrpcFdError): void {
     this.#unsupported = error;
     for (const attachment of [...this.holdings.attachments]) this.#release(attachment, () => error);
     this.#failPending(error);

@@ -23,7 +23,7 @@ export function serverCredentials(
 
 type SecureContextWatcher = Parameters<grpc.ServerCredentials['_addWatcher']>[0];
 
-export class FdServerCredentials extends grpc.ServerCredentials {
+class FdServerCredentials extends grpc.ServerCredentials {
   readonly options: FdServerOptions;
   readonly #inner: grpc.ServerCredentials;
   #honoured = false;
