@@ -38,7 +38,7 @@ export function fdToUrl(fd: number): string {
 
 /** The same for anything that has an `fd`: a `FileHandle`, a `ReceivedFile`. The file stays the caller's. */
 export function fileToUrl(file: { readonly fd: number }): string {
-  return fdToUrl(file.fd);
+  return fdToUrl(file?.fd);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { quotePeerText } from '../error-text.js';
+import { cutPeerText, quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import { Inbox } from '../inbox/inbox.js';
 import { resolveLimits } from '../inbox/limits.js';
@@ -49,7 +49,7 @@ export class Connection extends Transceiver implements FdConnection {
   /**
    * Takes `fd` over, and closes it if it throws.
    *
-   * @throws what `options.onConnection` throws; GrpcFdError for options out of range
+   * @throws OnConnectionError when `options.onConnection` throws; the error of a failed syscall
    */
   constructor(fd: number, role: 'client' | 'server', options: FdConnectionOptions, allowHalfOpen = false) {
     super();
@@ -71,11 +71,10 @@ export class Connection extends Transceiver implements FdConnection {
     this.socket = socket;
     this.#stream = stream;
     try {
-      options.onConnection?.(this);
-    } catch (error) {
-      // Settles what onConnection began, too.
-      this.socket.destroy();
-      throw error;
+      const result = options.onConnection?.(this);
+      Promise.resolve(result).catch((cause) => this.#onConnectionFailed(cause));
+    } catch (cause) {
+      throw this.#onConnectionFailed(cause);
     }
   }
 
@@ -209,6 +208,14 @@ export class Connection extends Transceiver implements FdConnection {
     return this.#sharedId === undefined ? undefined : `${this.#sharedId}${sender === 'client' ? 'c' : 's'}`;
   }
 
+  /** The connection is closed, which also settles what onConnection has begun to send and receive. */
+  #onConnectionFailed(cause: unknown): Error {
+    this.socket.destroy();
+    const error = new OnConnectionError(cause);
+    process.emitWarning(error.message, { code: 'GRPCFD_ON_CONNECTION', detail: error.stack });
+    return error;
+  }
+
   #received(fds: number[], truncated: boolean): void {
     if (fds.length > 0) this.inbox.arrive(fds.map((fd) => this.#arrivalOf(fd)));
     if (!truncated) return;
@@ -256,6 +263,16 @@ export class Connection extends Transceiver implements FdConnection {
     this.#users.clear();
     this.inbox.close(error);
     this.#closed.settle(null);
+  }
+}
+
+/** The user's onConnection failed with `cause`. The process has been given a warning. */
+export class OnConnectionError extends Error {
+  constructor(cause: unknown) {
+    const text = cause instanceof Error ? cutPeerText(cause.message) : quotePeerText(cause);
+    super(`onConnection failed, and its connection was closed: ${text}`, { cause });
+    // The stack of the cause tells where the user's code failed.
+    if (cause instanceof Error && cause.stack !== undefined) this.stack = cause.stack;
   }
 }
 

@@ -1,4 +1,4 @@
-import { quotePeerText } from '../error-text.js';
+import { anAbortSignal, checkGrpcOptions, type RulesFor, rule } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
 import { clearTimeout, setTimeout } from '../timers.js';
 import type { CallScope } from './call-scope.js';
@@ -14,6 +14,15 @@ export interface ReceiveOptions {
   /** Ends the wait with `ERR_GRPCFD_TIMEOUT`. Above 0, at most 2^31-1. Default: none. */
   readonly timeoutMs?: number | undefined;
 }
+
+const RULES: RulesFor<ReceiveOptions> = {
+  signal: anAbortSignal,
+  timeoutMs: rule(
+    `above 0 and at most ${MAX_TIMER_MS}`,
+    (value) => typeof value === 'number',
+    (value) => Number(value) > 0 && Number(value) <= MAX_TIMER_MS,
+  ),
+};
 
 /** The place in which a received descriptor came. */
 export interface ReceiveSource {
@@ -35,7 +44,7 @@ export class PendingReceive {
 
   readonly #name: DescriptorName;
   readonly #attached = new Map<Inbox, () => void>();
-  readonly #signal: AbortSignal | undefined;
+  #signal: AbortSignal | undefined;
   readonly #onAbort = (): void => this.fail(aborted(this.#name, this.#signal));
   readonly #onSettle: ((receive: PendingReceive) => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -54,7 +63,6 @@ export class PendingReceive {
     onSettle?: (receive: PendingReceive) => void,
   ) {
     this.#name = name;
-    this.#signal = options.signal;
     this.#onSettle = onSettle;
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -115,20 +123,15 @@ export class PendingReceive {
     this.#resolve(fd);
   }
 
-  #start({ signal, timeoutMs }: ReceiveOptions): void {
-    if (
-      timeoutMs !== undefined &&
-      !(Number.isFinite(timeoutMs) && timeoutMs > 0 && timeoutMs <= MAX_TIMER_MS)
-    ) {
-      const range = `above 0 and at most ${MAX_TIMER_MS}`;
-      this.fail(
-        new GrpcFdError(
-          'ERR_GRPCFD_INVALID_ARGUMENT',
-          `timeoutMs must be ${range}, not ${quotePeerText(timeoutMs)}`,
-        ),
-      );
+  #start(options: ReceiveOptions): void {
+    try {
+      checkGrpcOptions(options, RULES);
+    } catch (error) {
+      this.fail(error as GrpcFdError);
       return;
     }
+    const { signal, timeoutMs } = options;
+    this.#signal = signal;
     if (signal?.aborted) {
       this.#onAbort();
       return;

@@ -1,4 +1,5 @@
 import * as grpc from '@grpc/grpc-js';
+import { check, grpcComplaint, rule } from '../../checks.js';
 import type { ReceivedFile } from '../../descriptor/received-file.js';
 import type { ReceiveOptions } from '../../inbox/pending-receive.js';
 import { takeAnswer } from '../fds-metadata.js';
@@ -127,8 +128,14 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
 export function callCredentials(
   inner: grpc.CallCredentials = grpc.credentials.createEmpty(),
 ): FdCallCredentials {
+  check(grpcComplaint, 'inner', inner, callCredentialsRule);
   return inner instanceof FdCallCredentials ? inner : new FdCallCredentials(inner);
 }
+
+const callCredentialsRule = rule(
+  'a CallCredentials of the same @grpc/grpc-js',
+  (value) => value instanceof grpc.CallCredentials,
+);
 
 /** The credentials that call options carry, or undefined. */
 export function callCredentialsFromOptions(options: grpc.CallOptions): grpc.CallCredentials | undefined {

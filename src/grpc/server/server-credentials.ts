@@ -18,7 +18,7 @@ export function serverCredentials(
 ): grpc.ServerCredentials {
   checkArguments('server', inner, options);
   registerUnixAbstractResolver();
-  return new FdServerCredentials(inner, options);
+  return new FdServerCredentials(inner, { ...options });
 }
 
 type SecureContextWatcher = Parameters<grpc.ServerCredentials['_addWatcher']>[0];

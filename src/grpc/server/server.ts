@@ -2,7 +2,7 @@ import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { UnixListener } from '../../socket/unix-listener.js';
-import { Connection } from '../connection.js';
+import { Connection, OnConnectionError } from '../connection.js';
 import { bridgedSocketOf } from '../internals/bridged-socket.js';
 import {
   type AnyHttp2Server,
@@ -47,8 +47,8 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): voi
           return connection.socket;
         });
       } catch (error) {
-        // A throwing onConnection costs its connection, not the server.
-        process.emitWarning(error instanceof Error ? error : String(error));
+        // It costs the connection, not the server.
+        if (!(error instanceof OnConnectionError)) process.emitWarning(error as Error);
       }
     };
     const onError = (error: Error) => process.emitWarning(error);
