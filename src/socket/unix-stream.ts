@@ -33,8 +33,26 @@ export interface UnixStreamListener {
 type Callback = (error: Error | null) => void;
 
 /**
- * Bytes and descriptors over one connected unix stream socket. No streams, no buffering: back-pressure is the
- * caller's.
+ * Bytes and descriptors over one connected unix stream socket. It buffers nothing: back-pressure is the caller's task.
+ *
+ * Reading and writing have states of their own until `close()` ends both.
+ *
+ * | reading | `#reading` | `#readEnded` | watched for READABLE |
+ * | --- | --- | --- | --- |
+ * | stopped, as at first | no | no | no |
+ * | started | yes | no | yes |
+ * | ended, by the peer or an error | any | yes | no |
+ *
+ * | writing | `#writeCallback` | `#awaitsWritable` | `#retryTimer` runs | `#writeError` | watched for WRITABLE |
+ * | --- | --- | --- | --- | --- | --- |
+ * | idle | no | no | no | no | no |
+ * | blocked: the kernel's buffer is full | yes | yes | no | no | yes |
+ * | delayed: the kernel has no memory, or too many descriptors are in flight | yes | no | yes | no | no |
+ * | failing: in the next tick, the callback gets the error | yes | no | no | no | no |
+ * | over: a write failed, or `shutdown` is done | no | no | no | yes | no |
+ *
+ * `#shutdownCallback` is set only together with `#writeCallback`: a shutdown waits for the write in progress. `#closed` goes with
+ * `#writeError`, and with none of the other flags but `#readEnded`.
  */
 export class UnixStream {
   /** Who connected, or who listened, at the time of the connect. */

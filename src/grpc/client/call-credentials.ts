@@ -116,7 +116,7 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
   }
 
   /** @internal One more call that was given these credentials. */
-  newUse(): ClientCall {
+  newCall(): ClientCall {
     return new ClientCall(this.#transceiver);
   }
 }
@@ -157,23 +157,23 @@ export function fdCredentialsIn(credentials: grpc.CallCredentials): FdCallCreden
 function hookCall(credentials: grpc.CallCredentials) {
   const found = fdCredentialsIn(credentials);
   if (found.length === 0) return undefined;
-  const uses = found.map((each) => each.newUse());
-  return { credentials: new CallBoundCredentials(credentials, uses), observer: observerOf(uses) };
+  const calls = found.map((each) => each.newCall());
+  return { credentials: new CallBoundCredentials(credentials, calls), observer: observerOf(calls) };
 }
 
-function observerOf(uses: readonly ClientCall[]): CallObserver {
+function observerOf(calls: readonly ClientCall[]): CallObserver {
   return {
     started: () => {
-      for (const use of uses) use.started();
+      for (const call of calls) call.started();
     },
     committed: (headers) => {
       const answer = takeAnswer(headers);
-      for (const use of uses) use.committed(answer);
+      for (const call of calls) call.committed(answer);
     },
     ended: (trailers) => {
       // A response without headers has it in its trailers.
       takeAnswer(trailers);
-      for (const use of uses) use.ended();
+      for (const call of calls) call.ended();
     },
   };
 }
