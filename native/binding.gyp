@@ -8,7 +8,6 @@
         "bridge.cc",
         "descriptors.cc",
         "environment.cc",
-        "inode.cc",
         "mapping.cc",
         "memory.cc",
         "message.cc",

@@ -9,9 +9,6 @@ namespace grpcfd {
 // statusFlags, systemError.
 bool DefineDescriptorFunctions(napi_env env, napi_value exports);
 
-// Names an open file: inode.
-bool DefineInodeFunction(napi_env env, napi_value exports);
-
 // Functions that make unix sockets or ask about them: connectUnix, bindUnix, socketPair, peerCredentials and placeholder.
 bool DefineUnixSocketFunctions(napi_env env, napi_value exports);
 

@@ -1,6 +1,5 @@
 import { Readable, Writable } from 'node:stream';
-import { quotePeerText } from '../error-text.js';
-import { GrpcFdError } from '../errors.js';
+import { anInteger, checkGrpcOptions, type RulesFor, rule } from '../checks.js';
 
 /** What a stream needs of the file under it. */
 export interface StreamableFile {
@@ -36,13 +35,26 @@ export interface WriteStreamOptions {
   readonly highWaterMark?: number | undefined;
 }
 
+/** To `node:fs`, a negative position means the shared offset. */
+const anOffset = anInteger(0);
+
+const WRITE_RULES: RulesFor<WriteStreamOptions> = { start: anOffset, highWaterMark: anInteger(0) };
+
+const READ_RULES: RulesFor<ReadStreamOptions> = {
+  ...WRITE_RULES,
+  end: rule(
+    `${anOffset.wanted} or Infinity`,
+    (value) => anOffset.hasType(value),
+    (value) => value === Number.POSITIVE_INFINITY || anOffset.isInRange(value),
+  ),
+};
+
 const READ_SIZE = 64 * 1024;
 
 /** With `positioned`, the offset that the sender shares is neither used nor moved. */
 export function readStream(file: StreamableFile, positioned: boolean, options: ReadStreamOptions): Readable {
+  checkGrpcOptions(options, READ_RULES);
   const { start = 0, end = Number.POSITIVE_INFINITY, highWaterMark = READ_SIZE } = options;
-  assertOffset('start', start);
-  if (end !== Number.POSITIVE_INFINITY) assertOffset('end', end);
   let done = 0;
   const readNext = async (size: number): Promise<Buffer | null> => {
     const length = Math.min(Math.max(size, 1), end - start + 1 - done);
@@ -71,8 +83,8 @@ export function writeStream(
   positioned: boolean,
   options: WriteStreamOptions,
 ): Writable {
+  checkGrpcOptions(options, WRITE_RULES);
   const { start = 0, highWaterMark } = options;
-  assertOffset('start', start);
   let position = start;
   const writeWhole = async (chunk: Buffer): Promise<void> => {
     let done = 0;
@@ -89,13 +101,4 @@ export function writeStream(
       writeWhole(chunk).then(() => callback(), callback);
     },
   });
-}
-
-/** A negative position means the shared offset to `node:fs`. */
-function assertOffset(name: string, value: number): void {
-  if (Number.isSafeInteger(value) && value >= 0) return;
-  throw new GrpcFdError(
-    'ERR_GRPCFD_INVALID_ARGUMENT',
-    `${name} must be an offset in bytes, not ${quotePeerText(value)}`,
-  );
 }

@@ -38,7 +38,7 @@ export function fdToUrl(fd: number): string {
 
 /** The same for anything that has an `fd`: a `FileHandle`, a `ReceivedFile`. The file stays the caller's. */
 export function fileToUrl(file: { readonly fd: number }): string {
-  return fdToUrl(file.fd);
+  return fdToUrl(file?.fd);
 }
 
 /**
@@ -80,7 +80,7 @@ export function urlToInode(url: string | URL): Inode {
 }
 
 /** @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT` */
-export function fdToInode(fd: number): Inode {
+function fdToInode(fd: number): Inode {
   if (!Number.isInteger(fd) || fd < 0) throw notOpen(fd);
   try {
     return native.inode(fd);

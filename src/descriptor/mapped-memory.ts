@@ -1,6 +1,7 @@
 import { constants as limits } from 'node:buffer';
 import { fstatSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { aBoolean, checkGrpcOptions, type RulesFor } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
 import { F_SEAL_SHRINK, F_SEAL_WRITE, TMPFS_MAGIC } from '../native/types.js';
@@ -9,6 +10,8 @@ export interface MapOptions {
   /** Stores reach the file, and everybody who has it. Default false: they stay in this mapping. */
   readonly writable?: boolean | undefined;
 }
+
+const RULES: RulesFor<MapOptions> = { writable: aBoolean };
 
 /** More threads of the pool (it has 4 by default) than this are not taken from what else waits for them. */
 const MAX_POPULATING_THREADS = 2;
@@ -68,7 +71,9 @@ export class MappedMemory implements Disposable {
  * @param name of the file, for error texts
  * @throws as {@link ReceivedFile.map}
  */
-export function mapSealed(fd: number, name: string, { writable = false }: MapOptions): MappedMemory {
+export function mapSealed(fd: number, name: string, options: MapOptions): MappedMemory {
+  checkGrpcOptions(options, RULES);
+  const { writable = false } = options;
   const seals = sealsOf(fd, name);
   if ((seals & F_SEAL_SHRINK) === 0) {
     throw notMappable(name, 'it has no F_SEAL_SHRINK, so its sender could cut it short');

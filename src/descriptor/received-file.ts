@@ -1,6 +1,7 @@
 import { type BigIntStats, constants, fstat, fstatSync, read, write } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { promisify } from 'node:util';
+import { aLimit, anInteger, check, checkGrpcOptions, grpcComplaint, type RulesFor, rule } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
 import { closedByOwner, closeWhenCollected } from './close-when-collected.js';
@@ -23,6 +24,32 @@ export interface ReadFileOptions {
    */
   readonly maxBytes?: number | undefined;
 }
+
+const READ_FILE_RULES: RulesFor<ReadFileOptions> = {
+  encoding: rule(
+    'an encoding of Buffer',
+    (value) => typeof value === 'string',
+    (value) => Buffer.isEncoding(String(value)),
+  ),
+  maxBytes: rule(
+    'an integer of at least 0 or Infinity',
+    aLimit.hasType,
+    (value) => value === 0 || aLimit.isInRange(value),
+  ),
+};
+
+const anOffset = anInteger(0);
+
+/** Other values mean the shared offset to `node:fs`, some of them in silence. */
+const aPosition = rule(
+  'null or an integer of at least 0',
+  (value) => value === null || typeof value === 'number',
+  (value) => value === null || anOffset.isInRange(value),
+);
+
+const aBuffer = rule('a Buffer, TypedArray or DataView', ArrayBuffer.isView);
+
+const openFlags = anInteger(0, 2 ** 31 - 1);
 
 const READ_FILE_MAX_BYTES = 2 ** 31 - 1;
 const READ_FILE_CHUNK = 256 * 1024;
@@ -93,11 +120,14 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   read<Target extends NodeJS.ArrayBufferView>(
     buffer: Target,
     offset = 0,
-    length = buffer.byteLength - offset,
+    length?: number,
     position: number | null = null,
   ): Promise<{ bytesRead: number; buffer: Target }> {
     return this.#transfer(async (fd) => {
-      const { bytesRead } = await readAsync(fd, buffer, offset, length, position);
+      check(grpcComplaint, 'buffer', buffer, aBuffer);
+      check(grpcComplaint, 'position', position, aPosition);
+      const wanted = length ?? buffer.byteLength - offset;
+      const { bytesRead } = await readAsync(fd, buffer, offset, wanted, position);
       return { bytesRead, buffer };
     });
   }
@@ -109,11 +139,14 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   write<Source extends NodeJS.ArrayBufferView>(
     buffer: Source,
     offset = 0,
-    length = buffer.byteLength - offset,
+    length?: number,
     position: number | null = null,
   ): Promise<{ bytesWritten: number; buffer: Source }> {
     return this.#transfer(async (fd) => {
-      const { bytesWritten } = await writeAsync(fd, buffer, offset, length, position);
+      check(grpcComplaint, 'buffer', buffer, aBuffer);
+      check(grpcComplaint, 'position', position, aPosition);
+      const given = length ?? buffer.byteLength - offset;
+      const { bytesWritten } = await writeAsync(fd, buffer, offset, given, position);
       return { bytesWritten, buffer };
     });
   }
@@ -124,9 +157,10 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   ): Promise<string>;
   readFile(options?: ReadFileOptions & { readonly encoding?: undefined }): Promise<Buffer>;
   readFile(options: BufferEncoding | ReadFileOptions = {}): Promise<string | Buffer> {
-    const { encoding, maxBytes = READ_FILE_MAX_BYTES } =
-      typeof options === 'string' ? { encoding: options } : options;
     return this.#transfer(async (fd) => {
+      const checked: ReadFileOptions = typeof options === 'string' ? { encoding: options } : options;
+      checkGrpcOptions(checked, READ_FILE_RULES);
+      const { encoding, maxBytes = READ_FILE_MAX_BYTES } = checked;
       const chunks: Buffer[] = [];
       let position = 0;
       for (;;) {
@@ -134,7 +168,7 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
         const { bytesRead } = await readAsync(fd, chunk, 0, chunk.length, position);
         if (bytesRead === 0) break;
         position += bytesRead;
-        if (!(position <= maxBytes)) throw this.#tooLarge(maxBytes);
+        if (position > maxBytes) throw this.#tooLarge(maxBytes);
         chunks.push(chunk.subarray(0, bytesRead));
       }
       const content = Buffer.concat(chunks, position);
@@ -172,6 +206,7 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
    * @throws GrpcFdError `ERR_GRPCFD_OPEN_FAILED`, `ERR_GRPCFD_FILE_CLOSED`
    */
   reopen(flags: number): ReceivedFile {
+    check(grpcComplaint, 'flags', flags, openFlags);
     const fd = openFile(`/proc/self/fd/${this.fd}`, flags | constants.O_NONBLOCK);
     try {
       return new ReceivedFile(fd);

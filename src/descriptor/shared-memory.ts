@@ -1,3 +1,12 @@
+import {
+  anInteger,
+  aString,
+  check,
+  checkGrpcOptions,
+  grpcComplaint,
+  type RulesFor,
+  rule,
+} from '../checks.js';
 import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
@@ -19,6 +28,16 @@ export interface SharedMemoryOptions {
 
 const MAX_NAME_BYTES = 249;
 
+const RULES: RulesFor<SharedMemoryOptions> = {
+  name: rule(
+    `a string of at most ${MAX_NAME_BYTES} bytes without NUL characters`,
+    (value) => aString.hasType(value),
+    (value) => !String(value).includes('\0') && Buffer.byteLength(String(value)) <= MAX_NAME_BYTES,
+  ),
+};
+
+const aSize = anInteger(0);
+
 /**
  * Makes memory that can be handed to other processes: a memfd of that many bytes, all 0, whose size can never change. The caller is to
  * close it.
@@ -26,8 +45,9 @@ const MAX_NAME_BYTES = 249;
  * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`; where the kernel refuses (EMFILE), its own error. Nothing is open then.
  */
 export function createSharedMemory(size: number, options: SharedMemoryOptions = {}): SharedMemory {
+  check(grpcComplaint, 'size', size, aSize);
+  checkGrpcOptions(options, RULES);
   const { name = 'grpcfd' } = options;
-  assertArguments(size, name);
   const fd = createMemFd(name, size);
   try {
     native.addSeals(fd, F_SEAL_SHRINK | F_SEAL_GROW);
@@ -124,20 +144,5 @@ function createMemFd(name: string, size: number): number {
     if ((error as NodeJS.ErrnoException).syscall !== 'memfd_create') throw error;
     if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
     return native.memFd(name, size, MFD_ALLOW_SEALING);
-  }
-}
-
-function assertArguments(size: number, name: string): void {
-  if (!Number.isSafeInteger(size) || size < 0) {
-    throw new GrpcFdError(
-      'ERR_GRPCFD_INVALID_ARGUMENT',
-      `size must be a number of bytes, not ${quotePeerText(size)}`,
-    );
-  }
-  if (typeof name !== 'string' || name.includes('\0') || Buffer.byteLength(name) > MAX_NAME_BYTES) {
-    throw new GrpcFdError(
-      'ERR_GRPCFD_INVALID_ARGUMENT',
-      `name must be a string of at most ${MAX_NAME_BYTES} bytes, without NUL characters`,
-    );
   }
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { quotePeerText } from '../error-text.js';
+import { cutPeerText, quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import { Inbox } from '../inbox/inbox.js';
 import { resolveLimits } from '../inbox/limits.js';
@@ -21,7 +21,7 @@ import { type FdConnection, type FdConnectionStats, Transceiver } from './transc
 
 /** Told when a connection is about to close, while its inbox is still open. */
 export interface ConnectionUser {
-  connectionClosing(connection: Connection, error: GrpcFdError): void;
+  connectionClosing(connection: Connection): void;
 }
 
 /** One connection: the bytes go between its UnixStream and HTTP/2, the descriptors through its inbox. */
@@ -32,12 +32,6 @@ export class Connection extends Transceiver implements FdConnection {
   readonly socket: Socket;
   readonly inbox: Inbox;
   readonly holdMs: number;
-  /**
-   * The id by which both ends know this connection: the client's. A server learns it from the first call that carries it;
-   * undefined until then, and for ever with a peer that is not this package.
-   */
-  sharedId: string | undefined;
-
   /** Finds the HTTP/2 session that runs over the connection. */
   findSession: (() => ReturnType<typeof sessionOf>) | undefined;
 
@@ -48,24 +42,25 @@ export class Connection extends Transceiver implements FdConnection {
   readonly #outgoing = new SequenceCounter();
   readonly #users = new Set<ConnectionUser>();
   readonly #closed = new Outcome();
+  #sharedId: string | undefined;
   #exactServer = false;
   #lostDescriptors = false;
 
   /**
    * Takes `fd` over, and closes it if it throws.
    *
-   * @throws what `options.onConnection` throws; GrpcFdError for options out of range
+   * @throws OnConnectionError when `options.onConnection` throws; the error of a failed syscall
    */
   constructor(fd: number, role: 'client' | 'server', options: FdConnectionOptions, allowHalfOpen = false) {
     super();
     this.role = role;
-    this.sharedId = role === 'client' ? this.id : undefined;
+    this.#sharedId = role === 'client' ? this.id : undefined;
     const limits = resolveLimits(options);
     this.holdMs = limits.holdMs;
     this.inbox = new Inbox(native, limits);
-    // A server learns from the first call's metadata whether its client names descriptors exactly. A client learns of its server
-    // only from a response, and must not give up before what the server may have named.
-    this.inbox.exactPeer = role === 'client';
+    // A client learns only from a response whether its server is an exact peer. Until then it must not close a descriptor that
+    // the server may have named exactly.
+    if (role === 'client') this.inbox.peerKind = 'exact';
     socketDevice ??= inodeOf(fd).replace(/[^/]*$/, '');
     const { socket, stream } = bridgedConnection(fd, allowHalfOpen, {
       onDescriptors: (fds, truncated) => this.#received(fds, truncated),
@@ -76,11 +71,10 @@ export class Connection extends Transceiver implements FdConnection {
     this.socket = socket;
     this.#stream = stream;
     try {
-      options.onConnection?.(this);
-    } catch (error) {
-      // Settles what onConnection began, too.
-      this.socket.destroy();
-      throw error;
+      const result = options.onConnection?.(this);
+      Promise.resolve(result).catch((cause) => this.#onConnectionFailed(cause));
+    } catch (cause) {
+      throw this.#onConnectionFailed(cause);
     }
   }
 
@@ -106,8 +100,8 @@ export class Connection extends Transceiver implements FdConnection {
       ...this.inbox.stats(),
       bytesRead: this.#stream.bytesRead,
       bytesWritten: this.#stream.bytesWritten,
-      sentFds: this.#stream.descriptorsSent,
-      pendingFds: this.#stream.pendingDescriptors,
+      sentFds: this.#stream.sentFds,
+      pendingFds: this.#stream.pendingFds,
     };
   }
 
@@ -143,13 +137,30 @@ export class Connection extends Transceiver implements FdConnection {
   }
 
   /**
-   * At a client: the first response to a call that told the connection's id has come. With another answer than that id, the
-   * server is not this package. Once it was, it is.
+   * The id by which both ends know this connection: the client's. A server learns it with {@link learnOfClient}; it stays undefined
+   * with a client that is not this package.
+   */
+  get sharedId(): string | undefined {
+    return this.#sharedId;
+  }
+
+  /**
+   * At a client: the first response to a call that told the connection's id has come. Another answer than that id means that the
+   * server is an inode peer. Once a response has shown that the server is an exact peer, later responses cannot change that.
    */
   learnOfServer(answer: string | undefined): void {
     if (answer === this.id) this.#exactServer = true;
-    this.inbox.exactPeer = this.#exactServer;
-    this.inbox.inodePeer = !this.#exactServer;
+    this.inbox.peerKind = this.#exactServer ? 'exact' : 'inode';
+  }
+
+  /**
+   * At a server: a call carried the metadata that only an exact peer sends, with the client's id of the connection. The first id
+   * counts. Returns that one, which is the answer to the client.
+   */
+  learnOfClient(connectionId: string): string {
+    this.#sharedId ??= connectionId;
+    this.inbox.peerKind = 'exact';
+    return this.#sharedId;
   }
 
   addUser(user: ConnectionUser): void {
@@ -170,7 +181,7 @@ export class Connection extends Transceiver implements FdConnection {
       descriptor.release();
       throw new GrpcFdError(
         'ERR_GRPCFD_TOO_MANY_DESCRIPTORS',
-        `${this.#stream.pendingDescriptors} file descriptors wait for the peer, which does not read those that were sent before`,
+        `${this.#stream.pendingFds} file descriptors wait for the peer, which does not read those that were sent before`,
       );
     }
     const outcome = new Outcome();
@@ -194,7 +205,15 @@ export class Connection extends Transceiver implements FdConnection {
    * what happens to have the same number in that direction.
    */
   #idOf(sender: 'client' | 'server'): string | undefined {
-    return this.sharedId === undefined ? undefined : `${this.sharedId}${sender === 'client' ? 'c' : 's'}`;
+    return this.#sharedId === undefined ? undefined : `${this.#sharedId}${sender === 'client' ? 'c' : 's'}`;
+  }
+
+  /** The connection is closed, which also settles what onConnection has begun to send and receive. */
+  #onConnectionFailed(cause: unknown): Error {
+    this.socket.destroy();
+    const error = new OnConnectionError(cause);
+    process.emitWarning(error.message, { code: 'GRPCFD_ON_CONNECTION', detail: error.stack });
+    return error;
   }
 
   #received(fds: number[], truncated: boolean): void {
@@ -240,10 +259,20 @@ export class Connection extends Transceiver implements FdConnection {
 
   #closing(): void {
     const error = connectionClosed();
-    for (const user of [...this.#users]) user.connectionClosing(this, error);
+    for (const user of [...this.#users]) user.connectionClosing(this);
     this.#users.clear();
     this.inbox.close(error);
     this.#closed.settle(null);
+  }
+}
+
+/** The user's onConnection failed with `cause`. The process has been given a warning. */
+export class OnConnectionError extends Error {
+  constructor(cause: unknown) {
+    const text = cause instanceof Error ? cutPeerText(cause.message) : quotePeerText(cause);
+    super(`onConnection failed, and its connection was closed: ${text}`, { cause });
+    // The stack of the cause tells where the user's code failed.
+    if (cause instanceof Error && cause.stack !== undefined) this.stack = cause.stack;
   }
 }
 
@@ -260,7 +289,7 @@ class Outgoing implements OutgoingDescriptor {
     return this.#descriptor.fd;
   }
 
-  settled(error: Error | null): void {
+  settle(error: Error | null): void {
     this.#descriptor.release();
     this.#outcome.settle(
       error === null || error instanceof GrpcFdError

@@ -46,7 +46,8 @@ export function formatFdsMetadata(connectionId: string, entries: readonly FdsEnt
   let last: FdsEntry | undefined;
   for (const entry of entries) {
     const { id, number, sequence, inode } = entry;
-    const continues = last?.id === id && number === last.number + 1 && sequence === placeAfter(last.sequence);
+    const continues =
+      last?.id === id && number === last.number + 1 && sequence === sequenceAfter(last.sequence);
     text += continues ? `.${inode}` : `;${id}.${number}.${sequence}.${inode}`;
     last = entry;
   }
@@ -54,7 +55,7 @@ export function formatFdsMetadata(connectionId: string, entries: readonly FdsEnt
 }
 
 /** Within a run. What was not sent has no place, and what follows it in its run was not sent either. */
-function placeAfter(sequence: number): number {
+function sequenceAfter(sequence: number): number {
   return sequence === NOT_SENT ? NOT_SENT : sequence + 1;
 }
 
@@ -87,7 +88,7 @@ export function parseFdsMetadata(value: string | readonly string[]): FdsMetadata
 function entriesOf(first: number, inodes: readonly Inode[]): ClaimEntry[] {
   let sequence = first;
   return inodes.map((inode, index) => {
-    if (index > 0) sequence = placeAfter(sequence);
+    if (index > 0) sequence = sequenceAfter(sequence);
     return { sequence, inode };
   });
 }

@@ -1,16 +1,39 @@
 import * as grpc from '@grpc/grpc-js';
-import { quotePeerText } from '../error-text.js';
+import { aFunction, checkGrpcOptions, type RulesFor } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
-import { type InboxLimits, resolveLimits } from '../inbox/limits.js';
+import { LIMIT_RULES } from '../inbox/limits.js';
+import { SOCKET_FILE_RULES } from '../socket/unix-listener.js';
 import type { FdConnection } from './transceiver.js';
 
 /** What can be set for the connections of `channelCredentials()` and `serverCredentials()`. */
-export interface FdConnectionOptions extends Partial<InboxLimits> {
+export interface FdConnectionOptions {
   /**
-   * Called once for each connection that carries descriptors, before its first byte is read or written: what is sent in it
-   * travels ahead of every call. If it throws, the connection is closed.
+   * Received descriptors that one connection holds idle: no running call claims them. Above it, the least recently used one is
+   * closed. Descriptors that came within the last second are spared, up to eight times this number, because they arrive before the
+   * calls that claim them. Default 1024. `Infinity` switches the limit off.
    */
-  readonly onConnection?: ((connection: FdConnection) => void) | undefined;
+  readonly maxHeldFds?: number | undefined;
+  /**
+   * Descriptors that one call may claim. The others that came with the call stay idle. Default 1024: the names of so many take 10 to
+   * 20 KB of metadata. `Infinity` switches the limit off.
+   */
+  readonly maxFdsPerCall?: number | undefined;
+  /**
+   * How long a descriptor is held idle after it came or was last received, in milliseconds. It is closed then. At a client it is also
+   * how long a receive waits while no call with its credentials runs. Default 150 000. `Infinity` switches the limit off.
+   */
+  readonly holdMs?: number | undefined;
+  /**
+   * Receives that wait on one connection at a time. One more is refused with `ERR_GRPCFD_TOO_MANY_RECEIVES`. Default 1024.
+   * `Infinity` switches the limit off.
+   */
+  readonly maxPendingReceives?: number | undefined;
+  /**
+   * Called once for each connection that carries descriptors, before its first byte is read or written. Descriptors that it sends
+   * therefore arrive before those of any call. The connection does not wait for a promise that it returns. If it throws, or its promise
+   * rejects, the connection is closed, and the process gets a warning with the code `GRPCFD_ON_CONNECTION`. Default: none.
+   */
+  readonly onConnection?: ((connection: FdConnection) => unknown) | undefined;
 }
 
 /** What can also be set for the unix sockets that a server listens on. */
@@ -25,34 +48,25 @@ export interface FdServerOptions extends FdConnectionOptions {
   readonly backlog?: number | undefined;
 }
 
-const CONNECTION_OPTIONS = ['maxHeldFds', 'maxFdsPerCall', 'holdMs', 'maxPendingReceives', 'onConnection'];
-const SERVER_OPTIONS = [...CONNECTION_OPTIONS, 'mode', 'uid', 'gid', 'backlog'];
+const CONNECTION_RULES: RulesFor<FdConnectionOptions> = { ...LIMIT_RULES, onConnection: aFunction };
+const SERVER_RULES: RulesFor<FdServerOptions> = { ...CONNECTION_RULES, ...SOCKET_FILE_RULES };
 
 /**
- * Checks what `channelCredentials` and `serverCredentials` were given: a misspelt option, or options in the place of the
- * credentials, would show much later, or never.
+ * Checks the arguments of `channelCredentials` and `serverCredentials`. They may also have been given options in the place of the
+ * credentials.
  *
  * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`
  */
 export function checkArguments(role: 'channel' | 'server', inner: object, options: FdServerOptions): void {
-  const [credentials, known] =
-    role === 'channel'
-      ? [grpc.ChannelCredentials, CONNECTION_OPTIONS]
-      : [grpc.ServerCredentials, SERVER_OPTIONS];
+  const credentials = role === 'channel' ? grpc.ChannelCredentials : grpc.ServerCredentials;
   if (!(inner instanceof credentials)) {
     throw new GrpcFdError(
       'ERR_GRPCFD_INVALID_ARGUMENT',
       `${role}Credentials() takes the credentials to wrap, of the same @grpc/grpc-js, or undefined; options come second`,
     );
   }
-  const unknown = Object.keys(options).find((key) => !known.includes(key));
-  if (unknown !== undefined) {
-    throw new GrpcFdError(
-      'ERR_GRPCFD_INVALID_ARGUMENT',
-      `${role}Credentials() has no option ${quotePeerText(unknown)}`,
-    );
-  }
-  resolveLimits(options);
+  if (role === 'channel') checkGrpcOptions<FdConnectionOptions>(options, CONNECTION_RULES);
+  else checkGrpcOptions(options, SERVER_RULES);
 }
 
 /** Whether two sets of options make equal connections, so that channels may share them. */

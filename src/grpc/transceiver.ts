@@ -1,4 +1,13 @@
 import { constants } from 'node:fs';
+import {
+  aFunction,
+  anObject,
+  check,
+  checkGrpcOptions,
+  grpcComplaint,
+  type RulesFor,
+  rule,
+} from '../checks.js';
 import { openFile } from '../descriptor/open-file.js';
 import { ReceivedFile } from '../descriptor/received-file.js';
 import { GrpcFdError } from '../errors.js';
@@ -106,6 +115,16 @@ export interface FdConnection extends FdTransceiver {
   stats(): FdConnectionStats;
 }
 
+const aTransceiver = rule(
+  'what fromCall(), handler() or callCredentials() gives, or an FdConnection',
+  (value) => anObject.hasType(value) && aFunction.hasType((value as Partial<FdTransceiver>).recvFile),
+);
+
+const aListOfNames = rule(
+  'an array of names of fields',
+  (value) => Array.isArray(value) && value.every((name) => typeof name === 'string'),
+);
+
 /** What all transceivers share: how descriptors are opened, duplicated and named. */
 export abstract class Transceiver implements FdTransceiver {
   /** Takes over the reference to `descriptor`, also if it throws. */
@@ -121,11 +140,11 @@ export abstract class Transceiver implements FdTransceiver {
   }
 
   sendFile(file: { readonly fd: number }): SentFd {
-    return this.sendFd(file.fd);
+    return this.sendFd(file?.fd);
   }
 
   sendFilename(path: string, options: SendFilenameOptions = {}): SentFd {
-    return this.send(new CountedFd(openFile(path, openFlags(options.flags))));
+    return this.send(new CountedFd(openFile(path, openFlags(options))));
   }
 
   recvFd(source: DescriptorSource, options?: ReceiveOptions): Promise<number> {
@@ -137,10 +156,12 @@ export abstract class Transceiver implements FdTransceiver {
   }
 
   refs<Files extends SendableFiles<Files>>(files: Files): NamesOf<Files> {
+    check(grpcComplaint, 'files', files, anObject);
     return mapValues(files, (file) => this.#sendAny(file).ref);
   }
 
   urls<Files extends SendableFiles<Files>>(files: Files): NamesOf<Files> {
+    check(grpcComplaint, 'files', files, anObject);
     return mapValues(files, (file) => this.#sendAny(file).url);
   }
 
@@ -153,6 +174,7 @@ export abstract class Transceiver implements FdTransceiver {
   }
 
   async forward(from: FdTransceiver, source: DescriptorSource, options?: ReceiveOptions): Promise<SentFd> {
+    check(grpcComplaint, 'from', from, aTransceiver);
     await using file = await from.recvFile(source, options);
     return this.sendFile(file);
   }
@@ -166,6 +188,8 @@ export abstract class Transceiver implements FdTransceiver {
     fields: readonly Field[],
     options: ReceiveOptions | undefined,
   ): Promise<ReceivedFiles<Field>> {
+    check(grpcComplaint, 'message', message, anObject);
+    check(grpcComplaint, 'fields', fields, aListOfNames);
     const files: Partial<Record<Field, ReceivedFile>> = {};
     const closeAll = async () => {
       await Promise.all(
@@ -226,14 +250,18 @@ const FLAGS: Readonly<Record<string, number>> = {
   'a+': constants.O_RDWR | constants.O_CREAT | constants.O_APPEND,
 };
 
-function openFlags(flags: number | string | undefined): number {
-  if (flags === undefined) return O_PATH;
-  const value = typeof flags === 'string' ? FLAGS[flags] : flags;
-  if (value !== undefined && Number.isInteger(value)) return value;
-  throw new GrpcFdError(
-    'ERR_GRPCFD_INVALID_ARGUMENT',
-    `flags must be a number or one of ${Object.keys(FLAGS).join(', ')}`,
-  );
+const SEND_FILENAME_RULES: RulesFor<SendFilenameOptions> = {
+  flags: rule(
+    `a number of fs.constants or one of ${Object.keys(FLAGS).join(', ')}`,
+    (value) => typeof value === 'number' || typeof value === 'string',
+    (value) => Number.isInteger(value) || Object.hasOwn(FLAGS, String(value)),
+  ),
+};
+
+function openFlags(options: SendFilenameOptions): number {
+  checkGrpcOptions(options, SEND_FILENAME_RULES);
+  const { flags = O_PATH } = options;
+  return typeof flags === 'string' ? (FLAGS[flags] ?? O_PATH) : flags;
 }
 
 /** For calls on connections that cannot carry descriptors: the call goes on, what is sent or received fails. */

@@ -1,7 +1,7 @@
 import { GrpcFdError } from '../errors.js';
 import { Claims, type HeldDescriptors } from './held-descriptors.js';
 import type { InboxLimits } from './limits.js';
-import type { ClaimEntry, SequenceName } from './names.js';
+import type { ClaimEntry } from './names.js';
 import { failWaits, type Wait, type Waits } from './waits.js';
 
 /** What an inbox shares with the scopes of its calls. */
@@ -43,12 +43,6 @@ export class CallScope {
       this.#claims ??= new Claims();
       held.claim(entry, this.#claims);
     }
-  }
-
-  /** The names of what this call claimed, in the order of its claims. Empty after {@link end}. */
-  received(): SequenceName[] {
-    const claimed = this.#claims?.inOrder ?? [];
-    return claimed.map(({ sequence, inode }) => ({ kind: 'sequence', sequence, inode }));
   }
 
   /** Closes what the call claimed, and fails its waits with `ERR_GRPCFD_CALL_ENDED`. Idempotent. */

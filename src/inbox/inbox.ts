@@ -13,6 +13,15 @@ import {
 import { SequenceCounter } from './sequence-counter.js';
 import { failWaits, type Wait, type Waiter, Waits } from './waits.js';
 
+/**
+ * How the peer names descriptors.
+ *
+ * - `unknown`: not shown yet. A newer descriptor of an inode replaces those that came before the last call or receive.
+ * - `exact`: the peer is this package. It can name each of several descriptors with one inode, so none is closed for a newer one.
+ * - `inode`: the peer names descriptors by inode only, like the Go package. A newer descriptor of an inode replaces all older ones.
+ */
+export type PeerKind = 'unknown' | 'exact' | 'inode';
+
 /** Counters of one {@link Inbox}. */
 export interface InboxStats {
   /** Held now, those of running calls included. */
@@ -38,14 +47,8 @@ export interface InboxStats {
  * the hold time closes it, or the connection closes. Whoever receives is given a duplicate of their own.
  */
 export class Inbox {
-  /**
-   * The peer is this package. It can name each of several descriptors with one inode; so none of them is
-   * closed in favour of a newer one. Set it as soon as the peer shows it.
-   */
-  exactPeer = false;
-
-  /** The peer is known to name descriptors by inode and in no other way, like the Go package. */
-  inodePeer = false;
+  /** Set by the connection as soon as the peer shows what it is. */
+  peerKind: PeerKind = 'unknown';
 
   readonly #operations: DescriptorOperations;
   readonly #state: ConnectionState;
@@ -66,10 +69,6 @@ export class Inbox {
     };
   }
 
-  get closed(): boolean {
-    return this.#closedBy !== undefined;
-  }
-
   /**
    * Takes descriptors in the order in which they came, owns each from now on, and gives every receiver that
    * waits for one of them its own duplicate. On a closed inbox they are closed at once.
@@ -83,9 +82,9 @@ export class Inbox {
     const { held, waits } = this.#state;
     const deliveries: Delivery[] = [];
     for (const arrival of arrivals) {
-      if (this.inodePeer) held.advance();
+      if (this.peerKind === 'inode') held.advance();
       // Never among what comes together: that may be the first call of an exact peer, not known as one yet.
-      if (!this.exactPeer) held.supersede(arrival.inode);
+      if (this.peerKind !== 'exact') held.supersede(arrival.inode);
       const arrived = held.add(arrival, this.#incoming.next());
       for (const wait of waits.takeInode(arrival.inode)) deliveries.push(this.#prepare(wait, arrived));
     }
@@ -121,13 +120,13 @@ export class Inbox {
   take(name: SequenceName, scope?: CallScope): number;
   take(name: DescriptorName, scope?: CallScope): number | undefined;
   take(name: DescriptorName, scope?: CallScope): number | undefined {
-    return this.takeNumbered(name, scope)?.fd;
+    return this.takeWithSequence(name, scope)?.fd;
   }
 
   /** {@link take}, and in which place it came: for {@link release}. */
-  takeNumbered(name: SequenceName, scope?: CallScope): Taken;
-  takeNumbered(name: DescriptorName, scope?: CallScope): Taken | undefined;
-  takeNumbered(name: DescriptorName, scope?: CallScope): Taken | undefined {
+  takeWithSequence(name: SequenceName, scope?: CallScope): Taken;
+  takeWithSequence(name: DescriptorName, scope?: CallScope): Taken | undefined;
+  takeWithSequence(name: DescriptorName, scope?: CallScope): Taken | undefined {
     this.#assertOpen(scope);
     if (name.kind === 'sequence') {
       const exact = this.#exact(name, scope);

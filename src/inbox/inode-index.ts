@@ -28,8 +28,4 @@ export class InodeIndex<T> {
   newest(inode: Inode): T | undefined {
     return this.#lists.get(inode)?.last?.value;
   }
-
-  clear(): void {
-    this.#lists.clear();
-  }
 }

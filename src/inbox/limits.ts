@@ -1,26 +1,23 @@
-import { quotePeerText } from '../error-text.js';
-import { GrpcFdError } from '../errors.js';
+import { aLimit, check, grpcComplaint, type RulesFor } from '../checks.js';
 
-/** What one connection may hold. Each is a positive integer; `Infinity` switches it off. */
+/** What one connection may hold. Each is a positive integer, or `Infinity`, which switches the limit off. */
 export interface InboxLimits {
   /**
-   * Received descriptors that no running call claims. Above it the least recently used one is closed; what came within the last
-   * second is spared, up to eight times as many, because it runs ahead of the calls that claim it. Default
-   * 1024: with the usual soft RLIMIT_NOFILE of 1024 or more, one connection alone seldom fills the table of a
-   * process whose limit was raised.
+   * Descriptors that are held idle. Above it, {@link HeldDescriptors.evict} closes the least recently used ones. With the usual soft
+   * RLIMIT_NOFILE of 1024 or more, one connection alone seldom fills the table of a process whose limit was raised.
    */
   readonly maxHeldFds: number;
   /**
-   * Received descriptors that one call may claim; what comes above it stays unclaimed. Default 1024: their
-   * names are 10 to 20 KB of metadata, which passes HTTP/2 header limits (75 KB did, 100 KB failed the stream).
+   * Descriptors that one call may claim. The names of 1024 are 10 to 20 KB of metadata, which passes the header limits of HTTP/2:
+   * 75 KB passed, 100 KB failed the stream.
    */
   readonly maxFdsPerCall: number;
   /**
-   * How long a descriptor that no running call claims is held since it came or was last received. Default 150
-   * 000: longer than the usual deadlines of calls, short enough that what nobody asks for does not pile up.
+   * How long a descriptor is held idle after it came or was last received. The default is longer than the usual deadlines of calls,
+   * and short enough that descriptors that are never received do not pile up.
    */
   readonly holdMs: number;
-  /** Receivers that wait at a time; one more is refused. Default 1024: as many as can be held for them. */
+  /** Receives that wait at a time. The default is as many as there can be descriptors for. */
   readonly maxPendingReceives: number;
 }
 
@@ -31,8 +28,15 @@ export const DEFAULT_LIMITS: InboxLimits = {
   maxPendingReceives: 1024,
 };
 
+export const LIMIT_RULES: RulesFor<InboxLimits> = {
+  maxHeldFds: aLimit,
+  maxFdsPerCall: aLimit,
+  holdMs: aLimit,
+  maxPendingReceives: aLimit,
+};
+
 /**
- * The defaults with what the user gave in their place.
+ * The limits that the user gave, and the defaults for the others.
  *
  * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT` for a value that is neither a positive integer nor
  * `Infinity`.
@@ -42,11 +46,8 @@ export function resolveLimits(
 ): InboxLimits {
   const limit = (name: keyof InboxLimits): number => {
     const value = options[name] ?? DEFAULT_LIMITS[name];
-    if (value === Number.POSITIVE_INFINITY || (Number.isSafeInteger(value) && value > 0)) return value;
-    throw new GrpcFdError(
-      'ERR_GRPCFD_INVALID_ARGUMENT',
-      `${name} must be a positive integer or Infinity, not ${quotePeerText(value)}`,
-    );
+    check(grpcComplaint, name, value, LIMIT_RULES[name]);
+    return value;
   };
   return {
     maxHeldFds: limit('maxHeldFds'),

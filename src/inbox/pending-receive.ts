@@ -1,4 +1,4 @@
-import { quotePeerText } from '../error-text.js';
+import { anAbortSignal, checkGrpcOptions, type RulesFor, rule } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
 import { clearTimeout, setTimeout } from '../timers.js';
 import type { CallScope } from './call-scope.js';
@@ -14,6 +14,15 @@ export interface ReceiveOptions {
   /** Ends the wait with `ERR_GRPCFD_TIMEOUT`. Above 0, at most 2^31-1. Default: none. */
   readonly timeoutMs?: number | undefined;
 }
+
+const RULES: RulesFor<ReceiveOptions> = {
+  signal: anAbortSignal,
+  timeoutMs: rule(
+    `above 0 and at most ${MAX_TIMER_MS}`,
+    (value) => typeof value === 'number',
+    (value) => Number(value) > 0 && Number(value) <= MAX_TIMER_MS,
+  ),
+};
 
 /** The place in which a received descriptor came. */
 export interface ReceiveSource {
@@ -35,27 +44,26 @@ export class PendingReceive {
 
   readonly #name: DescriptorName;
   readonly #attached = new Map<Inbox, () => void>();
-  readonly #signal: AbortSignal | undefined;
+  #signal: AbortSignal | undefined;
   readonly #onAbort = (): void => this.fail(aborted(this.#name, this.#signal));
-  readonly #onSettled: ((receive: PendingReceive) => void) | undefined;
+  readonly #onSettle: ((receive: PendingReceive) => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #source: ReceiveSource | undefined;
-  #settled = false;
+  #isSettled = false;
   #resolve: (fd: number) => void = () => {};
   #reject: (error: GrpcFdError) => void = () => {};
 
   /**
    * Options that are not valid, and a signal that is aborted already, fail it at once, before this returns.
-   * `onSettled` must not throw.
+   * `onSettle` must not throw.
    */
   constructor(
     name: DescriptorName,
     options: ReceiveOptions = {},
-    onSettled?: (receive: PendingReceive) => void,
+    onSettle?: (receive: PendingReceive) => void,
   ) {
     this.#name = name;
-    this.#signal = options.signal;
-    this.#onSettled = onSettled;
+    this.#onSettle = onSettle;
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -69,8 +77,8 @@ export class PendingReceive {
     return this.#source;
   }
 
-  get settled(): boolean {
-    return this.#settled;
+  get isSettled(): boolean {
+    return this.#isSettled;
   }
 
   /**
@@ -78,9 +86,9 @@ export class PendingReceive {
    * the receive.
    */
   attach(inbox: Inbox, scope?: CallScope): void {
-    if (this.#settled || this.#attached.has(inbox)) return;
+    if (this.#isSettled || this.#attached.has(inbox)) return;
     try {
-      const taken = inbox.takeNumbered(this.#name, scope);
+      const taken = inbox.takeWithSequence(this.#name, scope);
       if (taken !== undefined) this.#resolveWith(taken, inbox);
       else if (this.#name.kind === 'inode') {
         const waiter: Waiter = {
@@ -103,7 +111,7 @@ export class PendingReceive {
 
   /** Ends the receive with `error`, unless it is settled. */
   fail(error: GrpcFdError): void {
-    if (this.#settled) return;
+    if (this.#isSettled) return;
     this.#settle();
     this.#reject(error);
   }
@@ -115,20 +123,15 @@ export class PendingReceive {
     this.#resolve(fd);
   }
 
-  #start({ signal, timeoutMs }: ReceiveOptions): void {
-    if (
-      timeoutMs !== undefined &&
-      !(Number.isFinite(timeoutMs) && timeoutMs > 0 && timeoutMs <= MAX_TIMER_MS)
-    ) {
-      const range = `above 0 and at most ${MAX_TIMER_MS}`;
-      this.fail(
-        new GrpcFdError(
-          'ERR_GRPCFD_INVALID_ARGUMENT',
-          `timeoutMs must be ${range}, not ${quotePeerText(timeoutMs)}`,
-        ),
-      );
+  #start(options: ReceiveOptions): void {
+    try {
+      checkGrpcOptions(options, RULES);
+    } catch (error) {
+      this.fail(error as GrpcFdError);
       return;
     }
+    const { signal, timeoutMs } = options;
+    this.#signal = signal;
     if (signal?.aborted) {
       this.#onAbort();
       return;
@@ -140,12 +143,12 @@ export class PendingReceive {
   }
 
   #settle(): void {
-    this.#settled = true;
+    this.#isSettled = true;
     clearTimeout(this.#timer);
     this.#signal?.removeEventListener('abort', this.#onAbort);
     for (const withdraw of this.#attached.values()) withdraw();
     this.#attached.clear();
-    this.#onSettled?.(this);
+    this.#onSettle?.(this);
   }
 }
 

@@ -11,26 +11,9 @@ const packageRoot = new URL('../../', import.meta.url);
 /** The functions of the addon, documented in `types.ts`. */
 export const native: NativeBinding = complete(load());
 
-export const {
-  duplicate,
-  duplicateAll,
-  close,
-  closeAll,
-  guard,
-  unguard,
-  unguardAll,
-  identify,
-  statusFlags,
-  tryLock,
-} = native;
-export const { Bridge, SocketHandle, socketPair, peerCredentials, connectUnix, bindUnix, placeholder } =
-  native;
+export const { duplicateAll, close, closeAll, unguardAll, identify, tryLock } = native;
+export const { Bridge, SocketHandle, peerCredentials, connectUnix, bindUnix, placeholder } = native;
 export const { systemError, O_PATH, ETOOMANYREFS } = native;
-
-/** See {@link NativeBinding.open}. `mode` matters only where `flags` create the file. */
-export function open(path: string, flags: number, mode = 0o666): number {
-  return native.open(path, flags, mode);
-}
 
 type Addon = Omit<NativeBinding, keyof ArrayFunctions> & ListFunctions;
 

@@ -15,6 +15,7 @@ export interface ArrayFunctions {
   unguardAll(fds: readonly number[]): void;
   duplicateAll(fds: readonly number[]): number[];
   identify(fds: readonly number[]): BigUint64Array;
+  inode(fd: number): string;
 }
 
 /** SCM_MAX_FD: what one message brings at most. */
@@ -26,6 +27,12 @@ const USUAL_LENGTH = 253;
  */
 let list = new Int32Array(USUAL_LENGTH);
 let identities = new BigUint64Array(2 * USUAL_LENGTH);
+
+/** For one descriptor. The halves, low ones first on x64 and arm64, are read without the cost of two bigints. */
+const identity = new BigUint64Array(2);
+const halves = new Uint32Array(identity.buffer);
+/** With a lower upper half, a value of 64 bits is a safe integer. */
+const UNSAFE_HIGH = 2 ** 21;
 
 export function withArrays(addon: ListFunctions): ArrayFunctions {
   return {
@@ -47,6 +54,10 @@ export function withArrays(addon: ListFunctions): ArrayFunctions {
       addon.identify(packed, fds.length, identities);
       return identities.slice(0, values);
     },
+    inode(fd) {
+      addon.identify(packFds([fd]), 1, identity);
+      return `${decimal(0)}/${decimal(1)}`;
+    },
   };
 }
 
@@ -67,6 +78,12 @@ export function unpackFds(from: Int32Array, start: number, end: number): number[
   const fds: number[] = [];
   for (let index = start; index < end; index++) fds.push(from[index] ?? -1);
   return fds;
+}
+
+function decimal(index: 0 | 1): number | bigint {
+  const low = halves[2 * index] ?? 0;
+  const high = halves[2 * index + 1] ?? 0;
+  return high < UNSAFE_HIGH ? high * 2 ** 32 + low : (identity[index] ?? 0n);
 }
 
 function invalid(message: string): TypeError {

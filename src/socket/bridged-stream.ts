@@ -69,7 +69,7 @@ export class BridgedStream {
   #state: 'open' | 'failed' | 'closing' | 'closed' = 'open';
   /** Why nothing can be sent any more. */
   #sendError: Error | undefined;
-  #descriptorsReceived = 0;
+  #receivedFds = 0;
   #peerInode: string | undefined;
   /** Runs while a message is not tried again yet. */
   #retryTimer: NodeJS.Timeout | undefined;
@@ -109,16 +109,16 @@ export class BridgedStream {
     return this.#bridge.bytesWritten();
   }
 
-  get descriptorsReceived(): number {
-    return this.#descriptorsReceived;
+  get receivedFds(): number {
+    return this.#receivedFds;
   }
 
-  get descriptorsSent(): number {
+  get sentFds(): number {
     return this.#sender.descriptors.sent;
   }
 
   /** Queued, and not yet taken by the kernel. */
-  get pendingDescriptors(): number {
+  get pendingFds(): number {
     return this.#sender.descriptors.length;
   }
 
@@ -134,8 +134,7 @@ export class BridgedStream {
   queueDescriptors(fds: readonly number[], owner: DescriptorOwner): void {
     for (const fd of fds) this.#sender.descriptors.push(fd, owner);
     if (this.#sendError) this.#sender.descriptors.rejectAll(this.#sendError);
-    else if (this.pendingDescriptors > 0 && this.#retryTimer === undefined)
-      this.#bridge.setOutgoing(OUTGOING.SCRIPT);
+    else if (this.pendingFds > 0 && this.#retryTimer === undefined) this.#bridge.setOutgoing(OUTGOING.SCRIPT);
   }
 
   /**
@@ -159,7 +158,7 @@ export class BridgedStream {
 
   /** As many descriptors wait as one connection may have in flight, because its peer reads none. */
   get isHeldUp(): boolean {
-    return this.#retryTimer !== undefined && this.#unread.mustWait(this.pendingDescriptors);
+    return this.#retryTimer !== undefined && this.#unread.mustWait(this.pendingFds);
   }
 
   /** Node is about to close its handle, which is done by `closeNode`: now, or when what Node wrote has been sent. */
@@ -222,7 +221,7 @@ export class BridgedStream {
   #arrived(): void {
     const { truncated } = arrivals;
     const fds = arrivals.take();
-    this.#descriptorsReceived += fds.length;
+    this.#receivedFds += fds.length;
     this.#listener.onDescriptors(fds, truncated);
   }
 
@@ -252,7 +251,7 @@ export class BridgedStream {
       this.#sender.begin(this.#takeBacklog());
       return true;
     }
-    if (this.pendingDescriptors === 0) {
+    if (this.pendingFds === 0) {
       this.#bridge.setOutgoing(OUTGOING.NATIVE);
       this.#bridge.forward();
       return false;

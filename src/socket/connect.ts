@@ -1,8 +1,17 @@
+import {
+  anAbortSignal,
+  aString,
+  check,
+  checkOptions,
+  nodeComplaint,
+  type RulesFor,
+  rule,
+} from '../checks.js';
 import { connectUnix } from '../native/binding.js';
 import { delay } from '../timers.js';
 import { addressBytes, withAddress } from './address.js';
 import { Backoff } from './backoff.js';
-import { adoptSocket, type FdSocket, type FdSocketOptions } from './fd-socket.js';
+import { adoptSocket, type FdSocket, type FdSocketOptions, STREAM_RULES } from './fd-socket.js';
 
 /**
  * A unix connect is done at once or not at all: EAGAIN means that the listener's backlog is full, and nothing
@@ -15,6 +24,13 @@ export interface ConnectOptions extends Omit<FdSocketOptions, 'fd'> {
   readonly signal?: AbortSignal | undefined;
 }
 
+const CONNECT_RULES: RulesFor<ConnectOptions> = { signal: anAbortSignal, ...STREAM_RULES };
+
+const anAddress = rule(
+  'a path, an abstract name that starts with NUL, or an object with one of them as its path',
+  (value) => aString.hasType(value),
+);
+
 /**
  * Connects to a path, or to `\0` and an abstract name. Rejects as a failed syscall does (ENOENT,
  * ECONNREFUSED, EACCES, ENAMETOOLONG; EAGAIN when the listener's backlog stays full for 20 seconds).
@@ -23,8 +39,11 @@ export async function connect(
   address: string | { readonly path: string },
   options: ConnectOptions = {},
 ): Promise<FdSocket> {
+  const path = typeof address === 'object' ? address?.path : address;
+  check(nodeComplaint, 'address', path, anAddress);
+  checkOptions(nodeComplaint, options, CONNECT_RULES);
   const { signal, ...socketOptions } = options;
-  const fd = await connectPatiently(typeof address === 'string' ? address : address.path, signal);
+  const fd = await connectPatiently(path, signal);
   return adoptSocket({ fd, ...socketOptions });
 }
 

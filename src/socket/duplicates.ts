@@ -24,7 +24,7 @@ export class Duplicates implements DescriptorOwner {
     if (this.#waiting === 0) this.#resolve();
   }
 
-  settled(error: Error | null, fd: number): void {
+  settle(error: Error | null, fd: number): void {
     if (error) {
       // At once: the queue may need its number for a placeholder.
       close(fd);

@@ -1,9 +1,12 @@
 import { EventEmitter } from 'node:events';
+import { aFunction, check, checkOptions, nodeComplaint, type RulesFor } from '../checks.js';
 import { close } from '../native/binding.js';
-import { adoptSocket, type FdSocket, type FdSocketOptions } from './fd-socket.js';
-import { UnixListener, type UnixListenOptions } from './unix-listener.js';
+import { adoptSocket, type FdSocket, type FdSocketOptions, STREAM_RULES } from './fd-socket.js';
+import { LISTEN_RULES, UnixListener, type UnixListenOptions } from './unix-listener.js';
 
 export interface ListenOptions extends UnixListenOptions, Omit<FdSocketOptions, 'fd'> {}
+
+const RULES: RulesFor<ListenOptions> = { ...LISTEN_RULES, ...STREAM_RULES };
 
 export interface FdListenerEvents {
   /** A socket with nothing read from it yet. */
@@ -77,7 +80,10 @@ export async function listen(
   options: ListenOptions,
   onConnection?: (socket: FdSocket) => void,
 ): Promise<FdListener> {
+  checkOptions(nodeComplaint, options, RULES);
+  check(nodeComplaint, 'path', options.path, LISTEN_RULES.path);
+  if (onConnection !== undefined) check(nodeComplaint, 'onConnection', onConnection, aFunction);
   const listener = new FdListener(options);
-  if (onConnection) listener.on('connection', onConnection);
+  if (onConnection !== undefined) listener.on('connection', onConnection);
   return listener;
 }

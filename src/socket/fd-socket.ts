@@ -1,4 +1,14 @@
 import { Duplex } from 'node:stream';
+import {
+  aBoolean,
+  aFileDescriptor,
+  aFunction,
+  anInteger,
+  check,
+  checkOptions,
+  nodeComplaint,
+  type RulesFor,
+} from '../checks.js';
 import { close, closeAll, unguardAll } from '../native/binding.js';
 import type { PeerCredentials } from '../native/types.js';
 import { nextTick } from '../timers.js';
@@ -14,14 +24,21 @@ export interface FdSocketOptions {
   readonly highWaterMark?: number | undefined;
 }
 
+export const STREAM_RULES: RulesFor<Omit<FdSocketOptions, 'fd'>> = {
+  allowHalfOpen: aBoolean,
+  highWaterMark: anInteger(0),
+};
+
+const SOCKET_RULES: RulesFor<FdSocketOptions> = { fd: aFileDescriptor, ...STREAM_RULES };
+
 export interface FdSocketStats {
   readonly bytesRead: number;
   readonly bytesWritten: number;
-  readonly descriptorsReceived: number;
+  readonly receivedFds: number;
   /** Taken by the kernel. */
-  readonly descriptorsSent: number;
+  readonly sentFds: number;
   /** Waiting for bytes to ride on. */
-  readonly pendingDescriptors: number;
+  readonly pendingFds: number;
 }
 
 /**
@@ -48,7 +65,10 @@ export class FdSocket extends Duplex {
    * Throws ENOTSOCK, EAFNOSUPPORT or EPROTOTYPE for what is not a unix stream socket; `fd` is then still the
    * caller's.
    */
-  constructor({ fd, allowHalfOpen = true, highWaterMark = DEFAULT_HIGH_WATER_MARK }: FdSocketOptions) {
+  constructor(options: FdSocketOptions) {
+    checkOptions(nodeComplaint, options, SOCKET_RULES);
+    const { fd, allowHalfOpen = true, highWaterMark = DEFAULT_HIGH_WATER_MARK } = options;
+    check(nodeComplaint, 'fd', fd, aFileDescriptor);
     super({ allowHalfOpen, highWaterMark });
     this.#stream = new UnixStream(fd, {
       onDescriptors: (fds, truncated) => {
@@ -103,10 +123,7 @@ export class FdSocket extends Duplex {
     fds: readonly number[],
     callback?: (error?: Error | null) => void,
   ): boolean {
-    if (callback !== undefined && typeof callback !== 'function') {
-      const message = `callback must be a function, not ${typeof callback}`;
-      throw Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_TYPE' });
-    }
+    if (callback !== undefined) check(nodeComplaint, 'callback', callback, aFunction);
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
     // Ended or destroyed, or no bytes at all: `write` says so, as it always does, and no descriptor goes.
     if (!this.writable || !(bytes instanceof Uint8Array)) return this.write(bytes, 'utf8', callback);
@@ -127,9 +144,8 @@ export class FdSocket extends Duplex {
   }
 
   stats(): FdSocketStats {
-    const { bytesRead, bytesWritten, descriptorsReceived, descriptorsSent, pendingDescriptors } =
-      this.#stream;
-    return { bytesRead, bytesWritten, descriptorsReceived, descriptorsSent, pendingDescriptors };
+    const { bytesRead, bytesWritten, receivedFds, sentFds, pendingFds } = this.#stream;
+    return { bytesRead, bytesWritten, receivedFds, sentFds, pendingFds };
   }
 
   /** Keeps the process alive while this is open (the default). */

@@ -6,13 +6,13 @@ import { close, placeholder } from '../native/binding.js';
  */
 export const MAX_DESCRIPTORS_PER_MESSAGE = 64;
 
-/** Whose queued descriptors are: the queue borrows each until it calls `settled` for it, which it does exactly once. */
+/** Whose queued descriptors are: the queue borrows each until it calls `settle` for it, which it does exactly once. */
 export interface DescriptorOwner {
   /**
    * null: the kernel took the descriptor. Called from within `write`, `queueDescriptor`, `shutdown`, `close`
    * or an event of the socket, as the case may be: it must not throw, and must not write.
    */
-  settled(error: Error | null, fd: number): void;
+  settle(error: Error | null, fd: number): void;
 }
 
 /** A descriptor on its way out. It may be queued on several sockets at a time, and is closed when the last one is done with it. */
@@ -49,7 +49,7 @@ export class OutgoingDescriptors {
 
   push(fd: number, owner: DescriptorOwner): void {
     if (this.#refusal) {
-      owner.settled(this.#refusal, fd);
+      owner.settle(this.#refusal, fd);
       return;
     }
     this.#fds.push(fd);
@@ -99,7 +99,7 @@ export class OutgoingDescriptors {
       fds[index] = NOTHING;
       owners[index] = undefined;
       // First, because its owner closes it: where the descriptor table is full, this makes room for the placeholder.
-      owner.settled(error, fd);
+      owner.settle(error, fd);
       if (this.#fds !== fds) return true; // closed in there
       fds[index] = placeholder();
     }
@@ -149,7 +149,7 @@ function settle(
   for (let index = start; index < end; index++) {
     const fd = fds[index] ?? NOTHING;
     const owner = owners[index];
-    if (owner) owner.settled(error, fd);
+    if (owner) owner.settle(error, fd);
     else if (fd !== NOTHING) close(fd);
   }
 }

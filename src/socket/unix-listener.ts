@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import { anInteger, aString, type RulesFor, rule } from '../checks.js';
 import { bindUnix, close, SocketHandle, systemError } from '../native/binding.js';
 import { type SocketHandle as Handle, READABLE } from '../native/types.js';
 import { clearTimeout, setTimeout } from '../timers.js';
@@ -40,6 +41,19 @@ export interface UnixListenOptions {
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
 }
+
+/** The kernel takes the highest value for "leave it as it is". */
+const anId = anInteger(0, 2 ** 32 - 2);
+
+/** For the options that {@link UnixListenOptions} and the options of a gRPC server have in common. */
+export const SOCKET_FILE_RULES: RulesFor<Omit<UnixListenOptions, 'path'>> = {
+  backlog: anInteger(0, 2 ** 31 - 1),
+  mode: rule('an integer from 0 to 0o7777', anInteger(0).hasType, anInteger(0, 0o7777).isInRange),
+  uid: anId,
+  gid: anId,
+};
+
+export const LISTEN_RULES: RulesFor<UnixListenOptions> = { path: aString, ...SOCKET_FILE_RULES };
 
 export interface UnixListenerEvents {
   /** A connected socket, which is the callee's to close, or to give to a `UnixStream`. */

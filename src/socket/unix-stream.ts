@@ -33,8 +33,26 @@ export interface UnixStreamListener {
 type Callback = (error: Error | null) => void;
 
 /**
- * Bytes and descriptors over one connected unix stream socket. No streams, no buffering: back-pressure is the
- * caller's.
+ * Bytes and descriptors over one connected unix stream socket. It buffers nothing: back-pressure is the caller's task.
+ *
+ * Reading and writing have states of their own until `close()` ends both.
+ *
+ * | reading | `#reading` | `#readEnded` | watched for READABLE |
+ * | --- | --- | --- | --- |
+ * | stopped, as at first | no | no | no |
+ * | started | yes | no | yes |
+ * | ended, by the peer or an error | any | yes | no |
+ *
+ * | writing | `#writeCallback` | `#awaitsWritable` | `#retryTimer` runs | `#writeError` | watched for WRITABLE |
+ * | --- | --- | --- | --- | --- | --- |
+ * | idle | no | no | no | no | no |
+ * | blocked: the kernel's buffer is full | yes | yes | no | no | yes |
+ * | delayed: the kernel has no memory, or too many descriptors are in flight | yes | no | yes | no | no |
+ * | failing: in the next tick, the callback gets the error | yes | no | no | no | no |
+ * | over: a write failed, or `shutdown` is done | no | no | no | yes | no |
+ *
+ * `#shutdownCallback` is set only together with `#writeCallback`: a shutdown waits for the write in progress. `#closed` goes with
+ * `#writeError`, and with none of the other flags but `#readEnded`.
  */
 export class UnixStream {
   /** Who connected, or who listened, at the time of the connect. */
@@ -55,7 +73,7 @@ export class UnixStream {
   #writeError: Error | undefined;
   #closed = false;
   #bytesRead = 0;
-  #descriptorsReceived = 0;
+  #receivedFds = 0;
 
   /**
    * Takes over `fd` and makes it non-blocking. When this throws (not a unix stream socket), `fd` is still the
@@ -80,16 +98,16 @@ export class UnixStream {
     return this.#sender.bytesWritten;
   }
 
-  get descriptorsReceived(): number {
-    return this.#descriptorsReceived;
+  get receivedFds(): number {
+    return this.#receivedFds;
   }
 
-  get descriptorsSent(): number {
+  get sentFds(): number {
     return this.#sender.descriptors.sent;
   }
 
   /** Queued, and not yet taken by the kernel. */
-  get pendingDescriptors(): number {
+  get pendingFds(): number {
     return this.#sender.descriptors.length;
   }
 
@@ -113,8 +131,7 @@ export class UnixStream {
    * are only borrowed. 0: nothing has happened, and `queueDescriptors` and `write` will find out why.
    */
   writeNow(bytes: Uint8Array, fds: readonly number[]): number {
-    if (this.#writeCallback || this.#shutdownCallback || this.#writeError || this.pendingDescriptors > 0)
-      return 0;
+    if (this.#writeCallback || this.#shutdownCallback || this.#writeError || this.pendingFds > 0) return 0;
     return this.#sender.sendNow(bytes, fds);
   }
 
@@ -223,7 +240,7 @@ export class UnixStream {
         const chunk = result > 0 ? readBuffer.take(result) : undefined;
         const fds = arrivals.take();
         this.#bytesRead += result;
-        this.#descriptorsReceived += fds.length;
+        this.#receivedFds += fds.length;
         this.#listener.onDescriptors(fds, arrivals.truncated);
         if (chunk && !this.#closed) this.#listener.onData(chunk);
         // Who has more descriptors than go into one message sends single bytes with them, here as in the Go package.

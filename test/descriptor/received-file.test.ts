@@ -22,7 +22,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { fdToUrl } from '#src/descriptor/inode-url.js';
 import { openFile } from '#src/descriptor/open-file.js';
 import { ReceivedFile } from '#src/descriptor/received-file.js';
-import { close, duplicate, native, O_PATH } from '#src/native/binding.js';
+import { close, native, O_PATH } from '#src/native/binding.js';
 import { assertFailure } from '../support/failure.js';
 import { trackDescriptors } from '../support/fd-table.js';
 
@@ -73,7 +73,7 @@ describe('ReceivedFile', () => {
       ['symlink', () => openFile('/proc/self/exe', O_PATH | O_NOFOLLOW)],
       ['pipe', () => openEnd(native.testing.pipe())],
       ['socket', () => openEnd(native.socketPair())],
-      ['other', () => duplicate(anonymousInode())],
+      ['other', () => native.duplicate(anonymousInode())],
     ];
     for (const [kind, open] of kinds) {
       test(`A received file of the kind "${kind}" knows its kind`, async () => {
@@ -85,7 +85,7 @@ describe('ReceivedFile', () => {
 
   test('A received file reads and writes at given positions, and at the shared offset without one', async () => {
     await using file = receive();
-    const sender = duplicate(file.fd);
+    const sender = native.duplicate(file.fd);
     try {
       const buffer = Buffer.alloc(16, '.');
       assert.deepEqual(await file.read(buffer, 2, 4, 6), { bytesRead: 4, buffer });

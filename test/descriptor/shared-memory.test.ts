@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads';
 import { openFile } from '#src/descriptor/open-file.js';
 import { ReceivedFile } from '#src/descriptor/received-file.js';
 import { createSharedMemory, type SharedMemory } from '#src/descriptor/shared-memory.js';
-import { close, closeAll, duplicate, native, O_PATH } from '#src/native/binding.js';
+import { close, closeAll, native, O_PATH } from '#src/native/binding.js';
 import { F_SEAL_GROW, F_SEAL_SHRINK, MFD_ALLOW_SEALING } from '#src/native/types.js';
 import { runFixture } from '../support/child.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
@@ -27,7 +27,7 @@ function make(size: number, name = 'test'): SharedMemory {
 
 /** The memory as a receiver gets it. */
 function receive({ fd }: { readonly fd: number }): ReceivedFile {
-  return take(duplicate(fd));
+  return take(native.duplicate(fd));
 }
 
 function take(fd: number): ReceivedFile {

@@ -81,7 +81,7 @@ for (const security of ['plaintext', 'TLS'] as const) {
     void client.socket.sendFds(fds);
     client.write(frame(FRAME.UNKNOWN), call.subarray(0, 50));
     native.closeAll(fds);
-    await within(SOON_MS, 'they have left', () => client.socket.stats().pendingDescriptors === 0);
+    await within(SOON_MS, 'they have left', () => client.socket.stats().pendingFds === 0);
     // A server that left at once, or as soon as nothing came for a moment, would refuse the call.
     await delay(PAUSE_MS);
     client.write(call.subarray(50), message(1, { names }));

@@ -63,7 +63,7 @@ test('descriptors for a client that takes none fail, and the replies that they w
   }
   for (const { sent: promise } of sent) isRefusal(await failure(promise));
   assert.equal(sent.length, 3);
-  assert.equal(client.socket.stats().descriptorsReceived, 0);
+  assert.equal(client.socket.stats().receivedFds, 0);
 });
 
 /** A gRPC server that answers each call, and takes no descriptors. */

@@ -4,7 +4,7 @@ import type { CallScope } from '#src/inbox/call-scope.js';
 import { Inbox } from '#src/inbox/inbox.js';
 import { resolveLimits } from '#src/inbox/limits.js';
 import type { DescriptorName } from '#src/inbox/names.js';
-import { FakeClock, FakeTable, inode, RecordingWaiter, sequence } from './fakes.js';
+import { claimed, FakeClock, FakeTable, inode, RecordingWaiter, sequence } from './fakes.js';
 
 describe('CallScope', () => {
   let table: FakeTable;
@@ -15,7 +15,7 @@ describe('CallScope', () => {
     table = new FakeTable();
     clock = new FakeClock();
     inbox = new Inbox(table, resolveLimits({ maxHeldFds: 3, maxFdsPerCall: 4, holdMs: 1000 }), clock);
-    inbox.exactPeer = true;
+    inbox.peerKind = 'exact';
   });
 
   const arrive = (file: string, ino: number): void => inbox.arrive([table.arrival(file, ino)]);
@@ -62,14 +62,14 @@ describe('CallScope', () => {
 
   test('A call lists its claimed descriptors in the order of its claims', () => {
     const scope = inbox.openCall();
-    assert.deepEqual(scope.received(), []);
+    assert.deepEqual(claimed(scope), []);
     arrive('a', 1);
     arrive('b', 2);
     scope.claim([sequence(2, 2)]);
     scope.claim([sequence(1, 1), sequence(2, 2)]);
-    assert.deepEqual(scope.received(), [sequence(2, 2), sequence(1, 1)]);
+    assert.deepEqual(claimed(scope), [sequence(2, 2), sequence(1, 1)]);
     scope.end();
-    assert.deepEqual(scope.received(), []);
+    assert.deepEqual(claimed(scope), []);
   });
 
   test('A call skips invalid entries, and fails only takes that ask for one of them', () => {
@@ -79,7 +79,7 @@ describe('CallScope', () => {
     arrive('c', 3);
     other.claim([sequence(1, 1)]);
     scope.claim([sequence(1, 1), sequence(2, 99), sequence(77, 1), sequence(3, 3)]);
-    assert.deepEqual(scope.received(), [sequence(3, 3)]);
+    assert.deepEqual(claimed(scope), [sequence(3, 3)]);
     assert.throws(() => take(sequence(1, 1), scope), { reason: 'ERR_GRPCFD_NOT_FOUND' });
     assert.throws(() => take(sequence(2, 99), scope), { reason: 'ERR_GRPCFD_REFERENCE_MISMATCH' });
     assert.throws(() => take(sequence(77, 1), scope), { reason: 'ERR_GRPCFD_NOT_FOUND' });
@@ -91,7 +91,7 @@ describe('CallScope', () => {
       arrive(`${number}`, number);
       scope.claim([sequence(number, number)]);
     }
-    assert.equal(scope.received().length, 4);
+    assert.equal(claimed(scope).length, 4);
     assert.equal(take(sequence(6, 6)), '6');
     assert.equal(take(sequence(6, 6), scope), '6');
   });

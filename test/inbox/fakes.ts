@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import type { GrpcFdError } from '#src/errors.js';
+import type { CallScope } from '#src/inbox/call-scope.js';
 import type { Clock } from '#src/inbox/clock.js';
-import type { DescriptorOperations } from '#src/inbox/held-descriptors.js';
+import type { Claims, DescriptorOperations } from '#src/inbox/held-descriptors.js';
 import { resolveLimits } from '#src/inbox/limits.js';
 import type { Arrival, ClaimEntry, InodeName, SequenceName } from '#src/inbox/names.js';
 import type { Waiter } from '#src/inbox/waits.js';
@@ -127,4 +128,11 @@ export function someError(): GrpcFdError {
     return error as GrpcFdError;
   }
   return assert.fail('unreachable');
+}
+
+/** The names of what a call claimed, in the order of its claims. */
+export function claimed(scope: CallScope): SequenceName[] {
+  // Marked @internal, so its type is not declared.
+  const claims: Claims | undefined = Reflect.get(scope, 'claims');
+  return (claims?.inOrder ?? []).map(({ sequence, inode }) => ({ kind: 'sequence', sequence, inode }));
 }

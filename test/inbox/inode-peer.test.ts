@@ -10,9 +10,9 @@ function setUp() {
   return { table, inbox };
 }
 
-test('For an inode peer, only the newest descriptor of an inode is held', () => {
+test('holds only the newest descriptor of an inode from an inode peer', () => {
   const { table, inbox } = setUp();
-  inbox.inodePeer = true;
+  inbox.peerKind = 'inode';
   inbox.arrive([table.arrival('first', 1), table.arrival('other', 2), table.arrival('second', 1)]);
   assert.deepEqual(table.openFiles, ['other', 'second']);
   inbox.arrive([table.arrival('third', 1)]);
@@ -21,21 +21,20 @@ test('For an inode peer, only the newest descriptor of an inode is held', () => 
   assert.equal(inbox.stats().supersededFds, 2);
 });
 
-test('Older descriptors of an inode are closed once the peer is known to be an inode peer', () => {
+test('closes older duplicates once the peer is known to name by inode', () => {
   const { table, inbox } = setUp();
-  inbox.exactPeer = true;
+  inbox.peerKind = 'exact';
   inbox.arrive([table.arrival('first', 1)]);
   inbox.arrive([table.arrival('second', 1)]);
   assert.deepEqual(table.openFiles, ['first', 'second']);
-  inbox.exactPeer = false;
-  inbox.inodePeer = true;
+  inbox.peerKind = 'inode';
   inbox.arrive([table.arrival('third', 1)]);
   assert.deepEqual(table.openFiles, ['third']);
 });
 
-test('A descriptor that a call claimed stays held when an inode peer sends its inode again', () => {
+test('keeps what a call claimed when an inode peer sends the inode again', () => {
   const { table, inbox } = setUp();
-  inbox.inodePeer = true;
+  inbox.peerKind = 'inode';
   inbox.arrive([table.arrival('claimed', 1)]);
   const call = inbox.openCall();
   call.claim([sequence(1, 1)]);

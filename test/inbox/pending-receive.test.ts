@@ -25,7 +25,7 @@ describe('PendingReceive', () => {
     first.arrive([table.arrival('a', 1)]);
     const receiving = new PendingReceive(inode(1));
     receiving.attach(first);
-    assert.equal(receiving.settled, true);
+    assert.equal(receiving.isSettled, true);
     assert.equal(await fileOf(receiving.promise), 'a');
     assert.equal(pending(), 0);
   });
@@ -63,7 +63,7 @@ describe('PendingReceive', () => {
     receiving.detach(first);
     receiving.detach(first);
     first.close(someError());
-    assert.equal(receiving.settled, false);
+    assert.equal(receiving.isSettled, false);
     receiving.attach(second);
     second.arrive([table.arrival('b', 1)]);
     assert.equal(await fileOf(receiving.promise), 'b');

@@ -5,7 +5,7 @@ import { Inbox } from '#src/inbox/inbox.js';
 import type { InboxLimits } from '#src/inbox/limits.js';
 import type { DescriptorName } from '#src/inbox/names.js';
 import { type Random, randomFrom, seedOfThisRun } from '../support/random.js';
-import { FakeClock, FakeTable, inode, RecordingWaiter, sequence, someError } from './fakes.js';
+import { claimed, FakeClock, FakeTable, inode, RecordingWaiter, sequence, someError } from './fakes.js';
 
 /**
  * Random interleavings of all operations of an inbox, compared with a slow and plain model.
@@ -78,8 +78,8 @@ class Run {
     const rare = this.random(400);
     if (rare === 0) this.lose();
     else if (rare === 1) this.close();
-    else if (rare === 2) this.inbox.exactPeer = true;
-    else if (rare === 3) this.inbox.inodePeer = true;
+    else if (rare === 2) this.inbox.peerKind = 'exact';
+    else if (rare === 3) this.inbox.peerKind = 'inode';
     else this.pick(weighted)?.();
     this.check();
   }
@@ -88,9 +88,9 @@ class Run {
     const inodes = Array.from({ length: this.random(4) + 1 }, () => this.random(INODES));
     this.inbox.arrive(inodes.map((ino, index) => this.table.arrival(`${this.received + index + 1}`, ino)));
     if (this.closed) return;
-    const exact = this.inbox.exactPeer;
+    const exact = this.inbox.peerKind === 'exact';
     for (const ino of inodes) {
-      if (this.inbox.inodePeer) this.generation++;
+      if (this.inbox.peerKind === 'inode') this.generation++;
       if (!exact) {
         this.held = this.held.filter((fd) => fd.call || fd.ino !== ino || fd.generation === this.generation);
       }
@@ -216,7 +216,7 @@ class Run {
       call.claimed.push(fd);
     }
     assert.deepEqual(
-      call.scope.received().map((name) => name.sequence),
+      claimed(call.scope).map((name) => name.sequence),
       call.claimed.map((fd) => fd.sequence),
     );
   }

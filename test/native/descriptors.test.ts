@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { close, closeAll, duplicate, identify, native, open, statusFlags } from '#src/native/binding.js';
+import { close, closeAll, identify, native } from '#src/native/binding.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { fileWith, temporaryDirectory } from '../support/temporary.js';
 
@@ -24,7 +24,7 @@ function isCloseOnExec(fd: number): boolean {
 
 test('duplicate returns another close-on-exec number for the same open file', () => {
   const file = fileWith('shared');
-  for (const copy of [duplicate(file), ...native.duplicateAll([file])]) {
+  for (const copy of [native.duplicate(file), ...native.duplicateAll([file])]) {
     assert.notEqual(copy, file);
     assert.ok(isCloseOnExec(copy));
     assert.deepEqual(identify([copy]), identify([file]));
@@ -36,7 +36,7 @@ test('duplicate returns another close-on-exec number for the same open file', ()
   readSync(file, content, 0, 8, 0);
   assert.equal(content.toString(), 'shared!!');
   close(file);
-  assert.throws(() => duplicate(file), { code: 'EBADF', errno: -9, syscall: 'fcntl' });
+  assert.throws(() => native.duplicate(file), { code: 'EBADF', errno: -9, syscall: 'fcntl' });
 });
 
 test('close throws EBADF the second time, and closeAll ignores numbers that are not open', () => {
@@ -52,8 +52,8 @@ test('close throws EBADF the second time, and closeAll ignores numbers that are 
   closeAll([]);
 });
 
-test('closeAll closes exactly the given numbers, in any order, with gaps and repetitions', () => {
-  const all = Array.from({ length: 40 }, () => duplicate(0));
+test('closeAll: consecutive numbers, gaps, repetitions and any order; nothing else is closed', () => {
+  const all = Array.from({ length: 40 }, () => native.duplicate(0));
   const kept = all.filter((_, index) => index % 7 === 3);
   const gone = all.filter((fd) => !kept.includes(fd));
   const last = gone.slice(-2);
@@ -88,23 +88,23 @@ test('Lists of descriptors may have any length', () => {
 test('open returns a close-on-exec descriptor with the given flags and mode', () => {
   const path = join(temporaryDirectory(), 'new');
   const { O_CREAT, O_EXCL, O_RDWR, O_RDONLY, O_NOFOLLOW } = constants;
-  const fd = open(path, O_CREAT | O_EXCL | O_RDWR, 0o640);
+  const fd = native.open(path, O_CREAT | O_EXCL | O_RDWR, 0o640);
   defer(() => close(fd));
   assert.ok(isCloseOnExec(fd));
   assert.equal(statSync(path).mode & 0o777, 0o640 & ~process.umask());
-  assert.equal(statusFlags(fd) & constants.O_RDWR, O_RDWR);
-  assert.throws(() => open(path, O_CREAT | O_EXCL), { code: 'EEXIST', syscall: 'open' });
-  assert.throws(() => open(join(path, 'x'), O_RDONLY), { code: 'ENOTDIR' });
-  assert.throws(() => open('/proc/self/exe', O_RDONLY | O_NOFOLLOW), { code: 'ELOOP' });
-  assert.throws(() => open('a\0b', O_RDONLY), { code: 'ERR_INVALID_ARG_TYPE' });
+  assert.equal(native.statusFlags(fd) & constants.O_RDWR, O_RDWR);
+  assert.throws(() => native.open(path, O_CREAT | O_EXCL, 0), { code: 'EEXIST', syscall: 'open' });
+  assert.throws(() => native.open(join(path, 'x'), O_RDONLY, 0), { code: 'ENOTDIR' });
+  assert.throws(() => native.open('/proc/self/exe', O_RDONLY | O_NOFOLLOW, 0), { code: 'ELOOP' });
+  assert.throws(() => native.open('a\0b', O_RDONLY, 0), { code: 'ERR_INVALID_ARG_TYPE' });
 });
 
-test('open with O_PATH opens files that cannot be read, and identify tells their kind', () => {
-  const fd = open('/proc/self/ns/net', native.O_PATH);
+test('open with O_PATH takes what cannot be opened, and identify tells what it is', () => {
+  const fd = native.open('/proc/self/ns/net', native.O_PATH, 0);
   defer(() => close(fd));
   const { dev, ino } = statSync('/proc/self/ns/net', { bigint: true });
   assert.deepEqual(identify([fd, fd]), BigUint64Array.of(dev, ino, dev, ino));
-  assert.equal(statusFlags(fd) & native.O_PATH, native.O_PATH);
+  assert.equal(native.statusFlags(fd) & native.O_PATH, native.O_PATH);
   assert.throws(() => readSync(fd, Buffer.alloc(1)), { code: 'EBADF' });
 });
 
@@ -128,9 +128,10 @@ test('Numbers that are not descriptors are refused and never rounded', () => {
   ]) {
     const number = fd as number;
     for (const call of [
-      duplicate,
+      native.duplicate,
       close,
-      statusFlags,
+      native.statusFlags,
+      native.inode,
       native.peerCredentials,
       native.guard,
       native.unguard,

@@ -124,7 +124,7 @@ test('a descriptor that waits for bytes settles when the socket closes', async (
   const sent = new Promise<void>((resolve, reject) => {
     stream.queueDescriptor({
       fd,
-      settled: (error) => {
+      settle: (error) => {
         native.close(fd);
         if (error) reject(error);
         else resolve();
@@ -162,7 +162,7 @@ test('a graceful end delivers what was taken out of the pair with descriptors, a
   const peer = new RawPeer(b);
   const log = record(socket);
   const [fd = -1] = native.duplicateAll([0]);
-  stream.queueDescriptor({ fd, settled: () => native.close(fd) });
+  stream.queueDescriptor({ fd, settle: () => native.close(fd) });
   socket.resume();
   socket.end(Buffer.alloc(60_000, 'x'));
   await turns();

@@ -35,7 +35,7 @@ function queue(stream: BridgedStream): Promise<void> {
   return new Promise<void>((resolve, reject) => {
     stream.queueDescriptor({
       fd,
-      settled: (error) => {
+      settle: (error) => {
         closeAll([fd]);
         if (error) reject(error);
         else resolve();

@@ -22,12 +22,12 @@ function queue(stream: BridgedStream, fd: number): Promise<void> {
 
 function queueOwned(stream: BridgedStream, fd: number): Promise<void> {
   const sent = new Promise<void>((resolve, reject) => {
-    const settled = (error: Error | null) => {
+    const settle = (error: Error | null) => {
       closeAll([fd]);
       if (error) reject(error);
       else resolve();
     };
-    stream.queueDescriptor({ fd, settled });
+    stream.queueDescriptor({ fd, settle });
   });
   sent.catch(() => {});
   return sent;
@@ -49,14 +49,14 @@ test('descriptors ride on the bytes that are written after them, and on no earli
   const sent = queueOwned(stream, fileWith('a file'));
   await turns();
   assert.equal(peer.receive(), -11);
-  assert.equal(stream.pendingDescriptors, 1);
+  assert.equal(stream.pendingFds, 1);
   socket.write('with');
   const { bytes, fds } = await receive(peer);
   await sent;
   assert.deepEqual([bytes, fds.map(contentOf)], ['with', ['a file']]);
   socket.write('after');
   assert.deepEqual(await receive(peer), { bytes: 'after', fds: [] });
-  assert.deepEqual([stream.descriptorsSent, stream.pendingDescriptors], [1, 0]);
+  assert.deepEqual([stream.sentFds, stream.pendingFds], [1, 0]);
   assert.equal(stream.bytesWritten, 'beforewithafter'.length);
 });
 
@@ -83,7 +83,7 @@ test('n bytes carry at most 64 n descriptors, and what is left rides on the next
   };
   socket.write('1');
   await take(1);
-  assert.equal(stream.pendingDescriptors, 86);
+  assert.equal(stream.pendingFds, 86);
   socket.write('234');
   await take(2);
   await Promise.all(sent);

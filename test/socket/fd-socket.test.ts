@@ -21,7 +21,7 @@ test('A descriptor travels with the next bytes that are written', async () => {
   const file = fileWith('content');
   const sent = a.sendFd(file);
   closeSync(file);
-  assert.equal(a.stats().pendingDescriptors, 1);
+  assert.equal(a.stats().pendingFds, 1);
   a.end('hello');
   assert.equal(await text(b), 'hello');
   await sent;
@@ -29,11 +29,11 @@ test('A descriptor travels with the next bytes that are written', async () => {
   assert.deepEqual(a.stats(), {
     bytesRead: 0,
     bytesWritten: 5,
-    descriptorsReceived: 0,
-    descriptorsSent: 1,
-    pendingDescriptors: 0,
+    receivedFds: 0,
+    sentFds: 1,
+    pendingFds: 0,
   });
-  assert.equal(b.stats().descriptorsReceived, 1);
+  assert.equal(b.stats().receivedFds, 1);
 });
 
 test('Descriptors are closed when the fds event has no listener', async () => {
@@ -69,7 +69,7 @@ test('A number that is not an open descriptor is refused at once', () => {
   for (const fd of [Number.NaN, 1.5, 2 ** 32, '0' as unknown as number]) {
     assert.throws(() => a.sendFd(fd), { code: 'ERR_INVALID_ARG_TYPE' });
   }
-  assert.equal(a.stats().pendingDescriptors, 0);
+  assert.equal(a.stats().pendingFds, 0);
 });
 
 test('Sends of descriptors that no write follows are rejected when the socket ends, without an unhandled rejection', async () => {

@@ -34,7 +34,7 @@ test('Refused descriptors are replaced by placeholders, so that later descriptor
   await b.until(() => b.bytes.length === 9);
   assert.equal(b.bytes.toString(), 'the bytes');
   assert.deepEqual(b.batches, [5]);
-  assert.equal(a.stream.descriptorsSent, 3);
+  assert.equal(a.stream.sentFds, 3);
   const [first, second, third, fourth, fifth] = b.takeFds();
   assert.deepEqual(
     [first, third, fifth].map((fd) => contentOf(fd ?? -1)),
@@ -82,7 +82,7 @@ test('An io_uring, which the kernel does not send, is refused, and the other des
   await a.write('x');
   await b.until(() => b.fds.length === 3);
   await Promise.all([before, after]);
-  if (a.stream.descriptorsSent === 3) return t.skip('this kernel sends them');
+  if (a.stream.sentFds === 3) return t.skip('this kernel sends them');
   await assert.rejects(refused, { code: 'EINVAL', syscall: 'sendmsg' });
   return undefined;
 });
@@ -90,7 +90,7 @@ test('An io_uring, which the kernel does not send, is refused, and the other des
 test('The stream may be closed when a refused descriptor settles', async () => {
   const [a] = streamPair();
   const bad = native.duplicate(0);
-  a.stream.queueDescriptor({ fd: bad, settled: () => a.close() });
+  a.stream.queueDescriptor({ fd: bad, settle: () => a.close() });
   const behind = a.queue(0);
   close(bad);
   await assert.rejects(a.write('x'), { code: 'ECANCELED' });

@@ -16,7 +16,7 @@ test('close() settles all running operations, and the peer reads the end of file
   const queued = [sender.queue(0), sender.queue(0)];
   sender.close();
   assert.equal(sender.stream.closed, true);
-  assert.equal(sender.stream.pendingDescriptors, 0);
+  assert.equal(sender.stream.pendingFds, 0);
   await assert.rejects(written, { code: 'ECANCELED' });
   await assert.rejects(shut, { code: 'ECANCELED' });
   for (const sent of queued) await assert.rejects(sent, { code: 'ECANCELED' });
@@ -77,11 +77,11 @@ test('A stream can be closed when a descriptor settles in the middle of a write'
   const [a] = streamPair();
   for (let index = 0; index < 100; index++) a.queue(0);
   const fd = native.duplicate(0);
-  const settled = () => {
+  const settle = () => {
     native.close(fd);
     a.close();
   };
-  a.stream.queueDescriptor({ fd, settled });
+  a.stream.queueDescriptor({ fd, settle });
   const sent = a.queue(0);
   const closing = a.queue(0);
   await assert.rejects(a.write('a long enough write'), { code: 'ECANCELED' });

@@ -34,8 +34,8 @@ for (const { count, bytes, batches } of cases) {
     const first = 'abcdefghi'.slice(0, bytes);
     await a.write(first);
     const carried = batches.reduce((sum, batch) => sum + batch, 0);
-    assert.equal(a.stream.pendingDescriptors, count - carried);
-    assert.equal(a.stream.descriptorsSent, carried);
+    assert.equal(a.stream.pendingFds, count - carried);
+    assert.equal(a.stream.sentFds, carried);
     await b.until(() => b.bytes.length === bytes);
     assert.deepEqual(b.batches, batches);
 
@@ -47,7 +47,7 @@ for (const { count, bytes, batches } of cases) {
       b.takeFds().map(contentOf),
       Array.from({ length: count }, (_, index) => `file ${index}`),
     );
-    assert.equal(b.stream.descriptorsReceived, count);
+    assert.equal(b.stream.receivedFds, count);
   });
 }
 
@@ -64,7 +64,7 @@ test('A write without bytes sends nothing, and the descriptors wait', async () =
   const sent = a.queue(0);
   await a.write();
   await a.write('');
-  assert.equal(a.stream.pendingDescriptors, 1);
+  assert.equal(a.stream.pendingFds, 1);
   await a.write('', 'x', '');
   await sent;
   await b.until(() => b.fds.length === 1);

@@ -55,7 +55,7 @@ test('After EAGAIN no descriptor has been sent, and all are sent when there is r
   const file = fileWith('kept');
   const sent = sender.queueOwned(file);
   const written = sender.write('payload');
-  assert.equal(sender.stream.pendingDescriptors, 1);
+  assert.equal(sender.stream.pendingFds, 1);
   assert.equal(sender.stream.bytesWritten, 0);
 
   const before = drain(reader);
@@ -72,7 +72,7 @@ test('After a partial write the descriptors have been sent, and the remaining by
   const payload = Buffer.from(Array.from({ length: 300_000 }, (_, index) => index % 251));
   const sent = sender.queueOwned(fileWith('gone with the first byte'));
   const written = sender.write(payload);
-  assert.equal(sender.stream.pendingDescriptors, 0);
+  assert.equal(sender.stream.pendingFds, 0);
   assert.ok(sender.stream.bytesWritten > 0 && sender.stream.bytesWritten < payload.length);
   await sent;
 

@@ -36,12 +36,12 @@ test('sendFds sends all descriptors together, and leaves them to the caller to c
   const files = ['one', 'two', 'three'].map(fileWith);
   const sent = a.sendFds(files);
   closeFds(files);
-  assert.equal(a.stats().pendingDescriptors, 3);
+  assert.equal(a.stats().pendingFds, 3);
   a.end('hello');
   await sent;
   assert.equal(await text(b), 'hello');
   assert.deepEqual(contents(received), ['one', 'two', 'three']);
-  assert.equal(a.stats().descriptorsSent, 3);
+  assert.equal(a.stats().sentFds, 3);
 });
 
 test('sendFds without descriptors resolves', async () => {
@@ -54,8 +54,8 @@ test('A callback that is not a function is refused before anything is sent', () 
   assert.throws(() => a.writeWithFds('no', [0], 'callback' as unknown as () => void), {
     code: 'ERR_INVALID_ARG_TYPE',
   });
-  const { bytesWritten, descriptorsSent, pendingDescriptors } = a.stats();
-  assert.deepEqual([bytesWritten, descriptorsSent, pendingDescriptors], [0, 0, 0]);
+  const { bytesWritten, sentFds, pendingFds } = a.stats();
+  assert.deepEqual([bytesWritten, sentFds, pendingFds], [0, 0, 0]);
 });
 
 test('One invalid descriptor in a list prevents all descriptors and all bytes from being sent', async () => {
@@ -72,7 +72,7 @@ test('One invalid descriptor in a list prevents all descriptors and all bytes fr
     assert.throws(() => a.writeWithFds('no', list as number[]), { code: 'ERR_INVALID_ARG_TYPE' });
   }
   assert.throws(() => a.writeWithFds(7 as unknown as string, [0]), { code: 'ERR_INVALID_ARG_TYPE' });
-  assert.equal(a.stats().pendingDescriptors, 0);
+  assert.equal(a.stats().pendingFds, 0);
   a.end('yes');
   assert.equal(await text(b), 'yes');
   assert.equal(received.length, 0);
@@ -86,7 +86,7 @@ test('sendFds rejects when its descriptors are never carried, and counts those t
   await assert.rejects(sent, { code: 'ECANCELED' });
   await text(b);
   assert.equal(received.length, 64);
-  assert.equal(a.stats().descriptorsSent, 64);
+  assert.equal(a.stats().sentFds, 64);
 });
 
 test('writeWithFds sends bytes and descriptors at once, without a further write', async () => {
@@ -105,8 +105,8 @@ test('writeWithFds sends bytes and descriptors at once, without a further write'
   );
   assert.equal(calls, 0, 'a callback is never called before the function returns');
   closeSync(file);
-  const { bytesWritten, descriptorsSent, pendingDescriptors } = a.stats();
-  assert.deepEqual([bytesWritten, descriptorsSent, pendingDescriptors], [5, 2, 0]);
+  const { bytesWritten, sentFds, pendingFds } = a.stats();
+  assert.deepEqual([bytesWritten, sentFds, pendingFds], [5, 2, 0]);
   a.end();
   assert.equal(await text(b), 'bytes');
   assert.deepEqual(contents(received), ['content', 'content']);
@@ -136,7 +136,7 @@ test('With a full send buffer, writeWithFds duplicates the descriptors and keeps
     closeSync(file);
   }
   assert.equal(wrote, false);
-  assert.ok(a.stats().pendingDescriptors > 0);
+  assert.ok(a.stats().pendingFds > 0);
   a.end();
   assert.equal(await text(b), names.map((name) => name.padEnd(1000)).join(''));
   assert.deepEqual(contents(received), names);
@@ -151,9 +151,9 @@ test('The descriptors of a chunk that the kernel takes in part travel with the f
     assert.equal(a.writeWithFds(Buffer.alloc(1_000_000, 'x'), [file], resolve), false);
   });
   closeSync(file);
-  const { bytesWritten, descriptorsSent, pendingDescriptors } = a.stats();
+  const { bytesWritten, sentFds, pendingFds } = a.stats();
   assert.ok(bytesWritten > 0 && bytesWritten < 1_000_000);
-  assert.deepEqual([descriptorsSent, pendingDescriptors], [1, 0]);
+  assert.deepEqual([sentFds, pendingFds], [1, 0]);
   a.end();
   assert.equal((await text(b)).length, 1_000_000);
   assert.equal((await written) ?? null, null);
@@ -174,8 +174,8 @@ test('More than 64 descriptors take several messages, or wait for more bytes', a
       resolve,
     );
   });
-  assert.equal(a.stats().pendingDescriptors, 150 - 128);
-  // Not at once: these descriptors must not overtake those that wait.
+  assert.equal(a.stats().pendingFds, 150 - 128);
+  // Behind those that wait: not at once, or they would overtake.
   a.writeWithFds('3', [0, 0]);
   a.end();
   assert.equal((await waiting) ?? null, null);
@@ -204,7 +204,7 @@ test('Descriptors of an empty chunk travel with the next chunk', async () => {
   const received = descriptorsOf(b);
   const order: string[] = [];
   a.writeWithFds('', [0], () => order.push('empty'));
-  assert.equal(a.stats().pendingDescriptors, 1);
+  assert.equal(a.stats().pendingFds, 1);
   a.end('x');
   await text(b);
   assert.equal(received.length, 1);
@@ -218,7 +218,7 @@ test('After end(), writeWithFds sends no descriptor and reports an error', async
   a.end();
   const error = once(a, 'error');
   const told = new Promise<unknown>((resolve) => a.writeWithFds('late', [0], resolve));
-  assert.equal(a.stats().pendingDescriptors, 0);
+  assert.equal(a.stats().pendingFds, 0);
   const [reason] = (await error) as [NodeJS.ErrnoException];
   assert.equal(reason.code, 'ERR_STREAM_WRITE_AFTER_END');
   assert.equal(await told, reason);
@@ -248,10 +248,10 @@ test('Destroying the socket while descriptors wait calls the callback with an er
   const [a] = tightPair();
   a.write(Buffer.alloc(100_000));
   const told = new Promise<unknown>((resolve) => a.writeWithFds('x', [0, 0], resolve));
-  assert.equal(a.stats().pendingDescriptors, 2);
+  assert.equal(a.stats().pendingFds, 2);
   a.destroy();
   assert.ok((await told) instanceof Error);
-  assert.equal(a.stats().pendingDescriptors, 0);
+  assert.equal(a.stats().pendingFds, 0);
 });
 
 test('The callback reports a descriptor that the kernel refuses, and the bytes and the other descriptors arrive', async (t) => {
@@ -267,10 +267,10 @@ test('The callback reports a descriptor that the kernel refuses, and the bytes a
   const told = new Promise<unknown>((resolve) => a.writeWithFds('x', [0, ring, 0], resolve));
   a.end();
   assert.equal(await text(b), 'x');
-  if (a.stats().descriptorsSent === 3) return t.skip('this kernel sends them');
+  if (a.stats().sentFds === 3) return t.skip('this kernel sends them');
   assert.equal(((await told) as NodeJS.ErrnoException).code, 'EINVAL');
   assert.equal(received.length, 3, 'a placeholder keeps its place');
-  assert.equal(a.stats().descriptorsSent, 2);
+  assert.equal(a.stats().sentFds, 2);
   return undefined;
 });
 

@@ -54,12 +54,12 @@ export class Endpoint {
 
   queueOwned(fd: number): Promise<void> {
     const sent = new Promise<void>((resolve, reject) => {
-      const settled = (error: Error | null) => {
+      const settle = (error: Error | null) => {
         native.closeAll([fd]);
         if (error) reject(error);
         else resolve();
       };
-      this.stream.queueDescriptor({ fd, settled });
+      this.stream.queueDescriptor({ fd, settle });
     });
     sent.catch(() => {});
     return sent;

@@ -77,12 +77,12 @@ export class CombinedCallCredentials extends grpc.CallCredentials {
 /** The credentials of one call that has FdCallCredentials among them. */
 export class CallBoundCredentials extends grpc.CallCredentials {
   readonly #credentials: grpc.CallCredentials;
-  readonly #uses: readonly ClientCall[];
+  readonly #calls: readonly ClientCall[];
 
-  constructor(credentials: grpc.CallCredentials, uses: readonly ClientCall[]) {
+  constructor(credentials: grpc.CallCredentials, calls: readonly ClientCall[]) {
     super();
     this.#credentials = credentials;
-    this.#uses = uses;
+    this.#calls = calls;
   }
 
   override generateMetadata(options: CallMetadataOptions): Promise<grpc.Metadata> {
@@ -92,12 +92,12 @@ export class CallBoundCredentials extends grpc.CallCredentials {
   override compose(other: grpc.CallCredentials): grpc.CallCredentials {
     const subchannel = subchannelCredentials.get(other);
     if (subchannel === undefined) {
-      for (const use of this.#uses) use.unsupported(noDescriptorSupport());
+      for (const call of this.#calls) call.unsupported(noDescriptorSupport());
       return this.#credentials.compose(other);
     }
     return new AttemptCredentials(
       this.#credentials.compose(subchannel.channelCredentials),
-      this.#uses,
+      this.#calls,
       subchannel.source,
     );
   }
@@ -110,13 +110,13 @@ export class CallBoundCredentials extends grpc.CallCredentials {
 /** The credentials of one attempt of a call. */
 class AttemptCredentials extends grpc.CallCredentials {
   readonly #credentials: grpc.CallCredentials;
-  readonly #uses: readonly ClientCall[];
+  readonly #calls: readonly ClientCall[];
   readonly #source: ConnectionSource;
 
-  constructor(credentials: grpc.CallCredentials, uses: readonly ClientCall[], source: ConnectionSource) {
+  constructor(credentials: grpc.CallCredentials, calls: readonly ClientCall[], source: ConnectionSource) {
     super();
     this.#credentials = credentials;
-    this.#uses = uses;
+    this.#calls = calls;
     this.#source = source;
   }
 
@@ -131,7 +131,7 @@ class AttemptCredentials extends grpc.CallCredentials {
   #bind(): string {
     const { connection } = this.#source;
     if (connection === undefined) return '';
-    const entries = this.#uses.flatMap((use) => use.bind(connection));
+    const entries = this.#calls.flatMap((call) => call.bind(connection));
     return formatFdsMetadata(connection.id, entries);
   }
 

@@ -1,4 +1,5 @@
 import * as grpc from '@grpc/grpc-js';
+import { check, grpcComplaint, rule } from '../../checks.js';
 import type { ReceivedFile } from '../../descriptor/received-file.js';
 import type { ReceiveOptions } from '../../inbox/pending-receive.js';
 import { takeAnswer } from '../fds-metadata.js';
@@ -115,7 +116,7 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
   }
 
   /** @internal One more call that was given these credentials. */
-  newUse(): ClientCall {
+  newCall(): ClientCall {
     return new ClientCall(this.#transceiver);
   }
 }
@@ -127,8 +128,14 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
 export function callCredentials(
   inner: grpc.CallCredentials = grpc.credentials.createEmpty(),
 ): FdCallCredentials {
+  check(grpcComplaint, 'inner', inner, callCredentialsRule);
   return inner instanceof FdCallCredentials ? inner : new FdCallCredentials(inner);
 }
+
+const callCredentialsRule = rule(
+  'a CallCredentials of the same @grpc/grpc-js',
+  (value) => value instanceof grpc.CallCredentials,
+);
 
 /** The credentials that call options carry, or undefined. */
 export function callCredentialsFromOptions(options: grpc.CallOptions): grpc.CallCredentials | undefined {
@@ -150,23 +157,23 @@ export function fdCredentialsIn(credentials: grpc.CallCredentials): FdCallCreden
 function hookCall(credentials: grpc.CallCredentials) {
   const found = fdCredentialsIn(credentials);
   if (found.length === 0) return undefined;
-  const uses = found.map((each) => each.newUse());
-  return { credentials: new CallBoundCredentials(credentials, uses), observer: observerOf(uses) };
+  const calls = found.map((each) => each.newCall());
+  return { credentials: new CallBoundCredentials(credentials, calls), observer: observerOf(calls) };
 }
 
-function observerOf(uses: readonly ClientCall[]): CallObserver {
+function observerOf(calls: readonly ClientCall[]): CallObserver {
   return {
     started: () => {
-      for (const use of uses) use.started();
+      for (const call of calls) call.started();
     },
     committed: (headers) => {
       const answer = takeAnswer(headers);
-      for (const use of uses) use.committed(answer);
+      for (const call of calls) call.committed(answer);
     },
     ended: (trailers) => {
       // A response without headers has it in its trailers.
       takeAnswer(trailers);
-      for (const use of uses) use.ended();
+      for (const call of calls) call.ended();
     },
   };
 }

@@ -30,7 +30,7 @@ export function channelCredentials(
 ): grpc.ChannelCredentials {
   checkArguments('channel', inner, options);
   registerUnixAbstractResolver();
-  return new FdChannelCredentials(inner, options, grpc.credentials.createEmpty());
+  return new FdChannelCredentials(inner, { ...options }, grpc.credentials.createEmpty());
 }
 
 class FdChannelCredentials extends grpc.ChannelCredentials {

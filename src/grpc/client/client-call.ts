@@ -6,17 +6,17 @@ import type { Attachment } from './attachment.js';
 /** What a call tells the credentials that it was given. */
 export interface ClientCallOwner {
   /** A call starts: the attachments that go with it. */
-  callStarted(use: ClientCall): Iterable<Attachment>;
+  callStarted(call: ClientCall): Iterable<Attachment>;
   /** An attempt's stream starts on `connection`. */
-  callBound(use: ClientCall, connection: Connection): void;
+  callBound(connection: Connection): void;
   /** The channel's connections cannot carry descriptors. */
-  callUnsupported(use: ClientCall, error: GrpcFdError): void;
+  callUnsupported(error: GrpcFdError): void;
   /** No attempt can follow; `attachments` went with the call. */
-  callCommitted(use: ClientCall, attachments: Iterable<Attachment>): void;
-  callEnded(use: ClientCall): void;
+  callCommitted(attachments: Iterable<Attachment>): void;
+  callEnded(call: ClientCall): void;
 }
 
-/** One call's use of one FdCallCredentials, from its start to its status. */
+/** One call with one of its FdCallCredentials, from its start to its status. A call with several of them has several of these. */
 export class ClientCall {
   readonly #owner: ClientCallOwner;
   #attachments: Attachment[] = [];
@@ -47,12 +47,12 @@ export class ClientCall {
   bind(connection: Connection): FdsEntry[] {
     this.#attempts++;
     this.#connection = connection;
-    this.#owner.callBound(this, connection);
+    this.#owner.callBound(connection);
     return this.#attachments.map((attachment) => attachment.sendOn(connection));
   }
 
   unsupported(error: GrpcFdError): void {
-    this.#owner.callUnsupported(this, error);
+    this.#owner.callUnsupported(error);
   }
 
   /** @param answer of the server in its response headers; see `fds-metadata.ts` */
@@ -70,7 +70,7 @@ export class ClientCall {
   #commit(): void {
     if (this.#committed) return;
     this.#committed = true;
-    this.#owner.callCommitted(this, this.#attachments);
+    this.#owner.callCommitted(this.#attachments);
     this.#attachments = [];
   }
 }

@@ -23,12 +23,26 @@ export function credentialsClosed(how = 'were closed'): GrpcFdError {
   return new GrpcFdError('ERR_GRPCFD_CLOSED', `the call credentials ${how}`);
 }
 
-/** The transceiver of the calls that were given one FdCallCredentials, which have a base class of their own. */
+/**
+ * The transceiver of all calls with one FdCallCredentials. (These extend a class of grpc-js, so they cannot extend Transceiver.)
+ *
+ * The state follows from the calls that run, the receives that wait, and `close()`:
+ *
+ * | state | `#calls` | `#pending` | `#holdTimer` | registered with its connections | `holdings` |
+ * | --- | --- | --- | --- | --- | --- |
+ * | idle: before the first call, or after the last | empty | empty | off | no | what the next call takes along, what was received |
+ * | waiting: no call runs, and something may still come | empty | some | on, unless `holdMs` is longer than a timer | with open ones | the same |
+ * | calling | some | any | off | with those of `#calls` at least | what running calls may need again, what was received |
+ * | closed (`#closed`): for good, also while calls go on | any | empty | off | while calls run | empty |
+ *
+ * "Waiting" needs an open connection, unless there was none yet (`#hadConnection` is false). `#unsupported` is set from a call that
+ * met a connection without descriptors until a call meets one with them. While it is set, `#pending` is empty, and receives by URL fail.
+ */
 export class CredentialsTransceiver extends Transceiver implements ClientCallOwner, ConnectionUser {
   readonly #id = uniqueId();
   readonly holdings = new Holdings();
-  readonly #uses = new Set<ClientCall>();
-  /** Those that calls of these credentials ran over, the latest last; closed ones until the next call. */
+  readonly #calls = new Set<ClientCall>();
+  /** Connections used by calls with these credentials, newest last. Closed ones are dropped when the next call starts. */
   readonly #connections = new Set<Connection>();
   readonly #pending = new Set<PendingReceive>();
   #nextIndex = 0;
@@ -49,10 +63,10 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     }
     const attachment = new Attachment(this.#id, this.#nextIndex, descriptor);
     this.#nextIndex++;
-    // A call that runs already gets it now; one that may still be tried again also keeps it for that.
+    // A call that runs already sends it now. A call that may be tried again also keeps it for the next attempt.
     for (const connection of this.#connectionsInUse()) attachment.sendLate(connection);
-    for (const use of this.#uses) if (use.add(attachment)) attachment.carriers++;
-    if (attachment.carriers > 0 || this.#uses.size === 0) this.holdings.attachments.add(attachment);
+    for (const call of this.#calls) if (call.add(attachment)) attachment.carriers++;
+    if (attachment.carriers > 0 || this.#calls.size === 0) this.holdings.attachments.add(attachment);
     else attachment.release(() => this.#unsupported ?? credentialsClosed('have no call that could carry it'));
     return new Sent(descriptor.url, attachment.ref, attachment.outcome);
   }
@@ -70,14 +84,14 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
       throw wrongConnection(name);
     }
     if (this.#unsupported !== undefined) throw this.#unsupported;
-    const pending = new PendingReceive(name, options, (settled) => this.#forget(settled));
+    const pending = new PendingReceive(name, options, (receive) => this.#forget(receive));
     for (const connection of this.#openConnections()) {
-      if (pending.settled) break;
+      if (pending.isSettled) break;
       pending.attach(connection.inbox);
       connection.addUser(this);
     }
-    if (!pending.settled) this.#pending.add(pending);
-    this.#settleIdle();
+    if (!pending.isSettled) this.#pending.add(pending);
+    this.#updateIdle();
     return pending.promise;
   }
 
@@ -87,11 +101,11 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     { inbox }: Connection,
   ): number | Promise<number> {
     if (options === undefined) {
-      const { fd, sequence } = inbox.takeNumbered(name);
+      const { fd, sequence } = inbox.takeWithSequence(name);
       this.holdings.addReceived({ inbox, sequence });
       return fd;
     }
-    const pending = new PendingReceive(name, options, (settled) => this.#remember(settled));
+    const pending = new PendingReceive(name, options, (receive) => this.#remember(receive));
     pending.attach(inbox);
     return pending.promise;
   }
@@ -99,23 +113,23 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    // Every call's credentials come by here: an error, with its stack, costs more than all the rest.
+    // Each call has credentials that are closed. An error, with its stack, costs more than all the rest of this.
     if (this.#pending.size > 0) this.#failPending(credentialsClosed());
-    this.#settleIdle();
+    this.#updateIdle();
     this.holdings.close(credentialsClosed);
   }
 
-  callStarted(use: ClientCall): Iterable<Attachment> {
-    // What earlier calls received is theirs by now.
-    if (this.#uses.size === 0) this.holdings.releaseReceived();
-    this.#uses.add(use);
+  callStarted(call: ClientCall): Iterable<Attachment> {
+    // The receivers of earlier calls have their duplicates by now.
+    if (this.#calls.size === 0) this.holdings.releaseReceived();
+    this.#calls.add(call);
     for (const attachment of this.holdings.attachments) attachment.carriers++;
-    this.#settleIdle();
+    this.#updateIdle();
     return this.holdings.attachments;
   }
 
-  callBound(_use: ClientCall, connection: Connection): void {
-    // Until here, a reference to what came on one that closed was to fail for that reason.
+  callBound(connection: Connection): void {
+    // Closed connections were kept until now, so that a reference to them fails with CONNECTION_CLOSED.
     for (const known of this.#connections) if (!known.isOpen) this.#connections.delete(known);
     this.#connections.delete(connection);
     this.#connections.add(connection);
@@ -126,36 +140,36 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     for (const pending of this.#pending) pending.attach(connection.inbox);
   }
 
-  callUnsupported(_use: ClientCall, error: GrpcFdError): void {
+  callUnsupported(error: GrpcFdError): void {
     this.#unsupported = error;
     for (const attachment of [...this.holdings.attachments]) this.#release(attachment, () => error);
     this.#failPending(error);
   }
 
-  callCommitted(_use: ClientCall, attachments: Iterable<Attachment>): void {
+  callCommitted(attachments: Iterable<Attachment>): void {
     for (const attachment of attachments) {
       attachment.carriers--;
       if (attachment.carriers === 0) this.#release(attachment, neverSent);
     }
   }
 
-  callEnded(use: ClientCall): void {
-    this.#uses.delete(use);
-    this.#settleIdle();
+  callEnded(call: ClientCall): void {
+    this.#calls.delete(call);
+    this.#updateIdle();
   }
 
   connectionClosing(connection: Connection): void {
     for (const pending of this.#pending) pending.detach(connection.inbox);
-    this.#settleIdle();
+    this.#updateIdle();
   }
 
   #connectionsInUse(): Set<Connection> {
     const inUse = new Set<Connection>();
-    for (const { connection } of this.#uses) if (connection !== undefined) inUse.add(connection);
+    for (const { connection } of this.#calls) if (connection !== undefined) inUse.add(connection);
     return inUse;
   }
 
-  /** The latest first. */
+  /** Newest first. */
   #openConnections(): Connection[] {
     return [...this.#connections].filter((connection) => connection.isOpen).reverse();
   }
@@ -168,7 +182,7 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
   #forget(pending: PendingReceive): void {
     this.#pending.delete(pending);
     this.#remember(pending);
-    this.#settleIdle();
+    this.#updateIdle();
   }
 
   #remember({ source }: PendingReceive): void {
@@ -179,12 +193,9 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     for (const pending of [...this.#pending]) pending.fail(error);
   }
 
-  /**
-   * Whatever changed: a wait outlives the last call by the hold time, and not at all without a connection on which something
-   * could still come. Where nothing runs and nothing waits, connections need not know of these credentials.
-   */
-  #settleIdle(): void {
-    const idle = this.#uses.size === 0;
+  /** Moves between the states "idle", "waiting" and "calling" after `#calls`, `#pending` or a connection has changed. */
+  #updateIdle(): void {
+    const idle = this.#calls.size === 0;
     if (idle && this.#pending.size > 0) {
       if (this.#hadConnection && this.#openConnections().length === 0) this.#failPending(connectionClosed());
       else this.#startHoldTimer();

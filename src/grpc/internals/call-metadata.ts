@@ -25,8 +25,7 @@ export function setMetadataAtStreamStart(metadata: grpc.Metadata, key: string, m
 }
 
 /** `CallCredentials.createEmpty()` is not abstract and not exported: an instance is how grpc-js knows "no credentials". */
-export const EmptyCallCredentials = grpc.credentials.createEmpty()
-  .constructor as new () => grpc.CallCredentials;
+const EmptyCallCredentials = grpc.credentials.createEmpty().constructor as new () => grpc.CallCredentials;
 
 export function isEmptyCallCredentials(credentials: grpc.CallCredentials): boolean {
   return credentials instanceof EmptyCallCredentials;

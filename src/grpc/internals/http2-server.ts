@@ -79,6 +79,11 @@ export function listenOnUnixPathsWith(
   } as typeof server.listen;
 }
 
+/** What net.Server gives to the sockets that it accepts: HTTP/2 servers of Node allow half-open sockets. Its types leave it out. */
+export function allowsHalfOpen(server: AnyHttp2Server): boolean | undefined {
+  return hidden<boolean>(server, 'allowHalfOpen');
+}
+
 /** Credentials that stand inside `createServerCredentialsWithInterceptors(credentials, …)`. */
 export function childCredentialsOf(credentials: grpc.ServerCredentials): grpc.ServerCredentials | undefined {
   const child = hidden<unknown>(credentials, 'childCredentials');

@@ -1,5 +1,6 @@
 import { Duplex } from 'node:stream';
 import type * as grpc from '@grpc/grpc-js';
+import { aFunction, check, grpcComplaint } from '../../checks.js';
 import { fitIntoTrailers, quotePeerText } from '../../error-text.js';
 import { statusOfSystemError } from '../../errors.js';
 import type { FdServerCall } from '../transceiver.js';
@@ -61,6 +62,7 @@ export function handler<Request, Response>(
   fn: (call: grpc.ServerDuplexStream<Request, Response>, fds: FdServerCall) => Reply<void>,
 ): grpc.handleBidiStreamingCall<Request, Response>;
 export function handler(fn: (call: never, fds: FdServerCall) => unknown): unknown {
+  check(grpcComplaint, 'the handler', fn, aFunction);
   return (call: never, callback?: grpc.sendUnaryData<unknown>) => {
     void run(fn, call, callback);
   };
@@ -103,7 +105,7 @@ function keepWritable(stream: Duplex): void {
  */
 function toStatus(thrown: unknown): object {
   const status = typeof thrown === 'object' && thrown !== null ? thrown : new Error(String(thrown));
-  const { message, details } = status as { message?: unknown; details?: unknown };
+  const { message, details } = status as Partial<Record<'message' | 'details', unknown>>;
   const code = statusOfSystemError(status);
   const text = fit(message);
   const mended: PropertyDescriptorMap = {};

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import { anObject, check, grpcComplaint } from '../../checks.js';
 import { ReceivedFile } from '../../descriptor/received-file.js';
 import { GrpcFdError } from '../../errors.js';
 import type { CallScope } from '../../inbox/call-scope.js';
@@ -37,9 +38,7 @@ export function registerStream(stream: ServerHttp2Stream, headers: IncomingHttpH
     transceiverOf(stream, connection).distrust(malformedMetadata());
     return;
   }
-  connection.sharedId ??= metadata.connectionId;
-  connection.inbox.exactPeer = true;
-  addResponseHeader(stream, FDS_METADATA_KEY, connection.sharedId);
+  addResponseHeader(stream, FDS_METADATA_KEY, connection.learnOfClient(metadata.connectionId));
   if (metadata.runs.length > 0) transceiverOf(stream, connection).claim(metadata);
 }
 
@@ -64,6 +63,7 @@ function transceiverOf(stream: ServerHttp2Stream, connection: Connection): Serve
  * descriptors. What is received with it came for this call, or for none; its waits end with the call.
  */
 export function tryFromCall(call: object): FdServerCall | undefined {
+  check(grpcComplaint, 'call', call, anObject);
   const stream = streamOf(call);
   if (stream === undefined) return undefined;
   const known = transceivers.get(stream);

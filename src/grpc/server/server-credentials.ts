@@ -18,12 +18,12 @@ export function serverCredentials(
 ): grpc.ServerCredentials {
   checkArguments('server', inner, options);
   registerUnixAbstractResolver();
-  return new FdServerCredentials(inner, options);
+  return new FdServerCredentials(inner, { ...options });
 }
 
 type SecureContextWatcher = Parameters<grpc.ServerCredentials['_addWatcher']>[0];
 
-export class FdServerCredentials extends grpc.ServerCredentials {
+class FdServerCredentials extends grpc.ServerCredentials {
   readonly options: FdServerOptions;
   readonly #inner: grpc.ServerCredentials;
   #honoured = false;

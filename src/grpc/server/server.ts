@@ -2,10 +2,11 @@ import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { UnixListener } from '../../socket/unix-listener.js';
-import { Connection } from '../connection.js';
+import { Connection, OnConnectionError } from '../connection.js';
 import { bridgedSocketOf } from '../internals/bridged-socket.js';
 import {
   type AnyHttp2Server,
+  allowsHalfOpen,
   listenOnUnixPathsWith,
   replaceCreateHttp2Server,
 } from '../internals/http2-server.js';
@@ -41,18 +42,13 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): voi
     const onConnection = (fd: number) => {
       try {
         accept(() => {
-          const connection = new Connection(
-            fd,
-            'server',
-            options,
-            (server as { allowHalfOpen?: boolean }).allowHalfOpen,
-          );
+          const connection = new Connection(fd, 'server', options, allowsHalfOpen(server));
           connections.set(connection.socket, connection);
           return connection.socket;
         });
       } catch (error) {
-        // A throwing onConnection costs its connection, not the server.
-        process.emitWarning(error instanceof Error ? error : String(error));
+        // It costs the connection, not the server.
+        if (!(error instanceof OnConnectionError)) process.emitWarning(error as Error);
       }
     };
     const onError = (error: Error) => process.emitWarning(error);
