@@ -10,7 +10,7 @@ import { clearTimeout, setTimeout } from '../timers.js';
 import { arrivals } from './arrivals.js';
 import type { DescriptorOwner, OutgoingDescriptor } from './outgoing-descriptors.js';
 import { isTransient, Sender } from './sender.js';
-import { UnreadDescriptors } from './unread-descriptors.js';
+import { descriptorLimit, UnreadDescriptors } from './unread-descriptors.js';
 
 const { EAGAIN, ECANCELED, EPIPE } = constants.errno;
 
@@ -156,9 +156,15 @@ export class BridgedStream {
     return this.#peerInode;
   }
 
-  /** As many descriptors wait as one connection may have in flight, because its peer reads none. */
+  /**
+   * Descriptors wait because the peer does not read those before, and so many wait for such peers that they take up half of the
+   * descriptor table. A peer that is only slow may have any number up to that; the other half is for everybody else.
+   */
   get isHeldUp(): boolean {
-    return this.#retryTimer !== undefined && this.#unread.mustWait(this.pendingFds);
+    if (this.#retryTimer === undefined || !this.#unread.mustWait(this.pendingFds)) return false;
+    let waiting = 0;
+    for (const stream of open) if (stream.#retryTimer !== undefined) waiting += stream.pendingFds;
+    return waiting > descriptorLimit() / 2;
   }
 
   /** Node is about to close its handle, which is done by `closeNode`: now, or when what Node wrote has been sent. */

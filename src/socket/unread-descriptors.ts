@@ -63,8 +63,12 @@ export class UnreadDescriptors {
 function shareOfLimit(): number {
   exempt ??= isExempt();
   if (exempt) return Number.POSITIVE_INFINITY;
-  const limit = Number(/^Max open files +(\d+)/m.exec(procSelf('limits'))?.[1] ?? Number.POSITIVE_INFINITY);
-  return Math.max(SMALLEST_SHARE, Math.floor(limit * SHARE_OF_LIMIT));
+  return Math.max(SMALLEST_SHARE, Math.floor(descriptorLimit() * SHARE_OF_LIMIT));
+}
+
+/** The soft RLIMIT_NOFILE, which bounds the descriptor table too. */
+export function descriptorLimit(): number {
+  return Number(/^Max open files +(\d+)/m.exec(procSelf('limits'))?.[1] ?? Number.POSITIVE_INFINITY);
 }
 
 let exempt: boolean | undefined;
