@@ -8,6 +8,7 @@ import type { Arrival, Inode, InodeName, SequenceName } from '../inbox/names.js'
 import { type ReceiveOptions, receive } from '../inbox/pending-receive.js';
 import { SequenceCounter } from '../inbox/sequence-counter.js';
 import { native } from '../native/binding.js';
+import type { PeerCredentials } from '../native/types.js';
 import type { BridgedStream } from '../socket/bridged-stream.js';
 import type { OutgoingDescriptor } from '../socket/outgoing-descriptors.js';
 import { setImmediate } from '../timers.js';
@@ -78,7 +79,7 @@ export class Connection extends Transceiver implements FdConnection {
     }
   }
 
-  get peer(): { readonly pid: number; readonly uid: number; readonly gid: number } {
+  get peer(): PeerCredentials {
     return this.#stream.peer;
   }
 
