@@ -1,51 +1,51 @@
 /**
- * How text that this package did not write gets into the text of an error. A peer chooses much of it: references, URLs, paths, names.
- * Whoever makes an error puts such a value through {@link quotePeerText}; `test/error-text.test.ts` looks for places that do not.
+ * How text from elsewhere gets into the text of an error. A peer chooses much of it: references, URLs, paths, names. Code that makes an
+ * error passes such a value through {@link quotePeerText}. `test/error-text.test.ts` looks for code that does not.
  */
 
-/** UTF-16 code units of a quoted value. A longer one is cut in the middle: a path is known by its end. */
+/** UTF-16 code units of a quoted value. A longer value is cut in the middle, because the end of a path tells most about it. */
 export const MAX_QUOTED_LENGTH = 200;
 const HEAD_LENGTH = 120;
 const TAIL_LENGTH = 60;
 
 /**
- * Bytes of a status text in the `grpc-message` trailer, where percent-encoding makes up to nine bytes of one character. Tried: with
- * 66,000 bytes a call of grpc-js ends, with 80,000 nothing is sent, and the call and those behind it hang, because nghttp2 sends no
- * header block above 64 KiB. Peers take less: gRPC for Java and for C++ refuse more than 8 KiB of trailers by default. Half of that
- * leaves as much for a status's metadata.
+ * Bytes of a status text in the `grpc-message` trailer, where percent-encoding makes up to nine bytes of one character. nghttp2 sends no
+ * header block above 64 KiB: in a trial, a call of grpc-js ended with 66,000 bytes, but with 80,000 nothing was sent, and the call and
+ * those behind it hung. Peers accept less: gRPC for Java and for C++ refuse more than 8 KiB of trailers by default. One half of that is
+ * for the text, the other for the metadata of the status.
  */
 export const MAX_STATUS_BYTES = 4096;
 
-/** For the mark that says what was cut. */
+/** Room for the mark that tells the length of a text that was cut. */
 const MARK_BYTES = 64;
 
-/** What `encodeURI` makes of U+FFFD, which stands in for half a surrogate pair. It is also the most that it makes of one code unit. */
+/** Bytes that `encodeURI` makes of U+FFFD, which replaces half a surrogate pair. It is the most that it makes of one code unit. */
 const LONGEST_ENCODED = 9;
 
-/** What moves the cursor, breaks or turns a line, or cannot be seen. */
+/** Characters that move the cursor, break a line, change its direction, or are invisible. */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
 /**
- * A value for an error's text: a string in quotes, any other value without. Characters that cannot be printed are escaped, and so is
- * half a surrogate pair. A string of more than {@link MAX_QUOTED_LENGTH} is cut, and its length stands behind it:
- * `"fd:xxxx…xxxx" (100003 characters)`.
+ * A value in the form in which it is put into the text of an error. A string is in quotes, any other value is not. Characters that cannot
+ * be printed are escaped, and so is half a surrogate pair. A string of more than {@link MAX_QUOTED_LENGTH} is cut, and its length is
+ * appended: `"fd:xxxx…xxxx" (100003 characters)`.
  */
 export function quotePeerText(value: unknown): string {
   if (typeof value === 'string') {
     return shorten(value, (part) => printable(JSON.stringify(part).slice(1, -1)), '"');
   }
-  // What an object says of itself can be as long as it likes, or throw.
+  // The toString() of an object can return a text of any length, or throw.
   if (typeof value === 'object' && value !== null) return 'an object';
   if (typeof value === 'function') return 'a function';
   return shorten(String(value), printable, '');
 }
 
-/** {@link quotePeerText} without quotes, for what stands at the end of a text: the address in a failed syscall's message. */
+/** {@link quotePeerText} without quotes, for a value at the end of a text, like the address in the message of a failed syscall. */
 export function cutPeerText(text: string): string {
   return shorten(text, printable, '');
 }
 
-/** A text that fits into the trailers of a call, whoever wrote it: see {@link MAX_STATUS_BYTES}. */
+/** Cuts a text so that it fits into the trailers of a call: see {@link MAX_STATUS_BYTES}. */
 export function fitIntoTrailers(text: string): string {
   if (text.length <= MAX_STATUS_BYTES) {
     // encodeURI() throws on half a surrogate pair, here and in grpc-js.
@@ -70,7 +70,7 @@ function shorten(text: string, escaped: (part: string) => string, quote: '"' | '
   return `${quote}${escaped(head)}…${escaped(tail)}${quote} (${text.length} characters)`;
 }
 
-/** The index itself, or the one before it where it would part a surrogate pair. */
+/** The index itself, or the index before it where a cut would split a surrogate pair. */
 function boundary(text: string, index: number): number {
   return (text.codePointAt(index - 1) ?? 0) > 0xffff ? index - 1 : index;
 }

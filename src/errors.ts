@@ -1,7 +1,6 @@
 /**
- * The one error class of this package, and the one place where errno values and failures are mapped to
- * gRPC status codes. Knows nothing of grpc-js: the status numbers are those of the gRPC specification
- * (https://grpc.github.io/grpc/core/md_doc_statuscodes.html).
+ * The error class of this package, and the only place where errno values and failures are mapped to gRPC status codes. It does not
+ * import grpc-js: the status numbers are those of the gRPC specification (https://grpc.github.io/grpc/core/md_doc_statuscodes.html).
  */
 
 import { fitIntoTrailers } from './error-text.js';
@@ -22,8 +21,8 @@ const STATUS = {
 } as const;
 
 /**
- * Why an operation of this package failed, with the gRPC status that goes with it. `docs/errors.md` has a heading for each.
- * The status of the two `*_FAILED` reasons depends on the errno of the failed syscall.
+ * The reasons why an operation of this package can fail, each with its gRPC status. `docs/errors.md` has a section for each. The status
+ * of the `*_FAILED` reasons, which is UNKNOWN here, depends on the errno of the failed syscall.
  */
 const REASONS = {
   ERR_GRPCFD_INVALID_ARGUMENT: STATUS.INVALID_ARGUMENT,
@@ -54,10 +53,10 @@ const REASONS = {
   ERR_GRPCFD_INTERNALS_CHANGED: STATUS.UNIMPLEMENTED,
 } as const;
 
-/** A documented reason: see `docs/errors.md`. */
+/** Why an operation failed: one of the `ERR_GRPCFD_*` strings. `docs/errors.md` has a section for each. */
 export type GrpcFdErrorReason = keyof typeof REASONS;
 
-/** errno of a failed syscall to gRPC status. Anything not listed is INTERNAL: the fault is not the caller's. */
+/** The gRPC status for the errno of a failed syscall. For any other errno it is INTERNAL, because the caller is not at fault. */
 const STATUS_OF_ERRNO: Readonly<Record<string, number>> = {
   EBADF: STATUS.INVALID_ARGUMENT,
   EINVAL: STATUS.INVALID_ARGUMENT,
@@ -78,21 +77,21 @@ const STATUS_OF_ERRNO: Readonly<Record<string, number>> = {
   ECANCELED: STATUS.CANCELLED,
 };
 
-/**
- * Brands instances so that {@link GrpcFdError} recognises errors of a second copy of this package in the same process.
- */
+/** Marks instances, so that `instanceof` also holds for errors of a second copy of this package in the same process. */
 const BRAND = Symbol.for('grpcfd.GrpcFdError');
 
 /**
- * Every failure that this package reports through gRPC. It has the shape that grpc-js takes for a status, so it can be
- * given to a handler's callback, or thrown from {@link handler}, as it is.
+ * The error of all failures that this package reports through gRPC. It has the form of a gRPC status, so it can be given to the callback
+ * of a handler of grpc-js, or thrown in the function that `handler()` was given. `cause` is the failed syscall with its `code`, `errno` and
+ * `syscall`, or the reason of an abort signal, where there is one. `instanceof` also holds for errors of a second copy of this package in
+ * the same process.
  */
 export class GrpcFdError extends Error {
-  /** gRPC status number. */
+  /** The gRPC status number, one of `grpc.status`. */
   readonly code: number;
-  /** gRPC status text, without the reason. It fits into the trailers of a call. */
+  /** The gRPC status text, without the reason. It has at most 4096 bytes in the trailers of a call, and is cut where it is longer. */
   readonly details: string;
-  /** What went wrong, for programs: one of the documented `ERR_GRPCFD_*` strings. */
+  /** Why the operation failed, for programs. */
   readonly reason: GrpcFdErrorReason;
 
   /** @internal */
@@ -104,10 +103,12 @@ export class GrpcFdError extends Error {
     this.code = statusOf(reason, options?.cause);
   }
 
+  /** @internal */
   get [BRAND](): true {
     return true;
   }
 
+  /** @internal */
   static override [Symbol.hasInstance](value: unknown): boolean {
     return typeof value === 'object' && value !== null && BRAND in value;
   }

@@ -1,11 +1,19 @@
-export {
-  fdToUrl,
-  filenameToUrl,
-  fileToUrl,
-  urlToDevIno,
-} from './descriptor/inode-url.js';
+/**
+ * File descriptors that travel with gRPC calls over unix domain sockets.
+ *
+ * @module grpcfd
+ */
+
+export type { FileKind } from './descriptor/file-kind.js';
+export type { ReadStreamOptions, WriteStreamOptions } from './descriptor/file-streams.js';
+export { type DevIno, fdToUrl, filenameToUrl, fileToUrl, urlToDevIno } from './descriptor/inode-url.js';
 export type { MapOptions, MappedMemory } from './descriptor/mapped-memory.js';
-export { ReceivedFile } from './descriptor/received-file.js';
+export {
+  type FileRead,
+  type FileWritten,
+  type ReadFileOptions,
+  ReceivedFile,
+} from './descriptor/received-file.js';
 export {
   createSharedMemory,
   type SharedMemory,
@@ -16,6 +24,7 @@ export {
   callCredentials,
   callCredentialsFromOptions,
   type FdCallCredentials,
+  type FdCallOptions,
   fromCallCredentials,
 } from './grpc/client/call-credentials.js';
 export { channelCredentials } from './grpc/client/channel-credentials.js';
@@ -31,6 +40,7 @@ export type {
   FdConnectionStats,
   FdServerCall,
   FdTransceiver,
+  HasFd,
   NamesOf,
   ReceivedFiles,
   Sendable,
@@ -38,3 +48,4 @@ export type {
   SendFilenameOptions,
 } from './grpc/transceiver.js';
 export type { ReceiveOptions } from './inbox/pending-receive.js';
+export type { PeerCredentials } from './native/types.js';

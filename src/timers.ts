@@ -1,19 +1,21 @@
 /**
  * Timers, as they were when this module was loaded. Test runners replace the global ones (`vi.useFakeTimers()`,
- * `jest.useFakeTimers()`, `mock.timers` of node:test), and then no timer runs until the test says so. A connection has to go on all the
- * same: grpc-js and Node's HTTP/2 do. So nothing else in `src/` uses a timer or a clock of Node's; `test/timers.test.ts` looks.
+ * `jest.useFakeTimers()`, `mock.timers` of node:test), and then a timer runs only when the test tells it to. Connections must go on all
+ * the same, as those of grpc-js and of Node's HTTP/2 do. So no other file in `src/` uses a timer or a clock of Node, and
+ * `test/timers.test.ts` holds that.
  *
- * They come from modules rather than from the global object, because the fakes may have been there first. What was found, with Node
- * 20, 22, 24 and 26, the runners with Node 20 only:
+ * The timers come from modules and not from the global object, because the fake ones may have been installed first. Findings with Node
+ * 20, 22, 24 and 26 (the runners with Node 20 only):
  *
- * - vitest 4 and jest 30 replace what is global, and leave these modules alone. What is here is real, whether they were told to
- *   before the import or after it. `nextTick` is the exception: jest gives the code that it runs a `process` of its own, by
- *   `node:process` as well. If jest has replaced its `nextTick` before the import, that is what is here. grpc-js stands still then, too.
- * - `@sinonjs/fake-timers` by itself, and `mock.timers`, also replace the functions of `node:timers` and `node:timers/promises`. What
- *   is here is real if they do so after the import. If they do so before it, then what is here is fake: import this package first.
- * - `@sinonjs/fake-timers` also replaces `performance.now` in `node:perf_hooks`, but not that of its prototype.
+ * - vitest 4 and jest 30 replace global functions, and do not change these modules. The timers here are real then, whether the fake
+ *   ones were installed before the import or after it. `nextTick` is an exception: jest gives the code that it runs a `process` object of
+ *   its own, also through `node:process`. If jest has replaced `nextTick` before the import, the one here is fake. grpc-js does not work
+ *   then, either.
+ * - `@sinonjs/fake-timers` alone and `mock.timers` also replace the functions of `node:timers` and `node:timers/promises`. The timers
+ *   here are real if that happens after the import, and fake if it happens before: import this package first.
+ * - `@sinonjs/fake-timers` also replaces `performance.now` of `node:perf_hooks`, but not that of its prototype.
  *
- * Constants, and not a re-export, so that `syncBuiltinESMExports()` does not reach them.
+ * They are constants and not a re-export, because `syncBuiltinESMExports()` would change a re-export.
  */
 
 import { performance } from 'node:perf_hooks';

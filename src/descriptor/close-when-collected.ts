@@ -1,4 +1,4 @@
-/** Closes the descriptors of objects that were collected although their owner had not closed them. */
+/** Closes the descriptors of objects that were collected although their user had not closed them. */
 import { native } from '../native/binding.js';
 
 interface Forgotten {
@@ -14,7 +14,7 @@ const registry = new FinalizationRegistry<Forgotten>(({ fd, what }) => {
   });
 });
 
-/** Takes over `fd` if `owner` is collected before {@link closedByOwner}. `what` begins the text of the warning. */
+/** Closes `fd` if `owner` is collected before {@link closedByOwner} is called for it. `what` begins the text of the warning. */
 export function closeWhenCollected(owner: object, fd: number, what: string): void {
   registry.register(owner, { fd, what }, owner);
 }

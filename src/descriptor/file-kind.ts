@@ -1,8 +1,8 @@
 import type { BigIntStats } from 'node:fs';
 
 /**
- * What an open file is. `other` is what has no type of its own in the kernel: eventfd, epoll, timerfd,
- * io_uring, pidfd of older kernels. A symlink can only be open as O_PATH.
+ * The kind of an open file. `other` stands for all without a file type in the kernel: eventfd, epoll, timerfd, io_uring, pidfd of older
+ * kernels. A symlink can only be open with O_PATH.
  */
 export type FileKind =
   | 'file'
@@ -25,7 +25,7 @@ export function fileKind(stats: BigIntStats): FileKind {
   return 'other';
 }
 
-/** Whether every byte has a position of its own, so that `pread` and `pwrite` work. */
+/** Whether the bytes of the file have positions, so that `pread` and `pwrite` work. */
 export function isPositioned(kind: FileKind): boolean {
   return kind === 'file' || kind === 'block-device';
 }

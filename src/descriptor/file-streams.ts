@@ -1,7 +1,7 @@
 import { Readable, Writable } from 'node:stream';
 import { anInteger, checkGrpcOptions, type RulesFor, rule } from '../checks.js';
 
-/** What a stream needs of the file under it. */
+/** The part of a file that a stream uses. */
 export interface StreamableFile {
   read(
     buffer: Buffer,
@@ -17,21 +17,21 @@ export interface StreamableFile {
   ): Promise<{ bytesWritten: number }>;
 }
 
+/** Options of {@link ReceivedFile.createReadStream}. */
 export interface ReadStreamOptions {
-  /**
-   * Where to begin, in bytes. Default 0. Means nothing for what has no positions (pipes, sockets, terminals).
-   */
+  /** Position of the first byte to read. Default 0. It has no effect on a file without positions (pipe, socket, terminal). */
   readonly start?: number | undefined;
-  /** The last byte to read, itself included, as in `node:fs`. Default: up to the end. */
+  /** Position of the last byte to read, which is included, as in `node:fs`. Default `Infinity`: up to the end of the file. */
   readonly end?: number | undefined;
   /** Bytes to read at a time. Default 65536. */
   readonly highWaterMark?: number | undefined;
 }
 
+/** Options of {@link ReceivedFile.createWriteStream}. */
 export interface WriteStreamOptions {
-  /** Where to begin, in bytes. Default 0. Means nothing for what has no positions. */
+  /** Position of the first byte to write. Default 0. It has no effect on a file without positions (pipe, socket, terminal). */
   readonly start?: number | undefined;
-  /** Buffered bytes above which `write` returns false. Default: that of `node:stream`. */
+  /** Bytes to buffer before `write` returns false. Default: that of `node:stream`. */
   readonly highWaterMark?: number | undefined;
 }
 
@@ -63,7 +63,7 @@ export function readStream(file: StreamableFile, positioned: boolean, options: R
     const { bytesRead } = await file.read(buffer, 0, length, positioned ? start + done : null);
     done += bytesRead;
     if (bytesRead === 0) return null;
-    // A short chunk may be kept for long; the whole buffer should not be kept with it.
+    // The user may keep a short chunk for long, and must not keep the whole buffer with it.
     return bytesRead === length ? buffer : Buffer.from(buffer.subarray(0, bytesRead));
   };
   return new Readable({

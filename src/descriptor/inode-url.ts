@@ -4,18 +4,20 @@ import type { Inode } from '../inbox/names.js';
 import { native } from '../native/binding.js';
 import { openFile } from './open-file.js';
 
-/** What an `inode://` URL says: `st_dev` and `st_ino`, 64 bits each. */
+/** The two numbers of an `inode://` URL, 64 bits each. */
 export interface DevIno {
+  /** `st_dev`: the device that the file is on. */
   readonly dev: bigint;
+  /** `st_ino`: the inode of the file on its device. */
   readonly ino: bigint;
 }
 
 const MAX_UINT64 = 2n ** 64n - 1n;
 
-/** The path percent-encoded, as the Go package takes it; only digits can follow from that. */
+/** The digits of the path may be percent-encoded, as the Go package allows. */
 const INODE_URL = /^inode:\/\/([0-9]+)\/((?:[0-9]|%3[0-9])+)$/i;
 
-/** As all that this package and the Go package make are: what stands behind the scheme is the {@link Inode}. Below 10^19, so below 2^64. */
+/** The form that this package and the Go package make: the {@link Inode} stands behind the scheme. Numbers of 19 digits are below 2^64. */
 const CANONICAL_URL = /^inode:\/\/((?:0|[1-9]\d{0,18})\/(?:0|[1-9]\d{0,18}))$/;
 
 /** `inode://<dev>/<ino>`, in decimal. */
@@ -28,24 +30,28 @@ export function inodeToUrl(inode: Inode): string {
 }
 
 /**
- * The URL by which a peer finds this open file. `fd` stays the caller's.
+ * The URL that names the open file `fd` to a peer. `fd` stays the caller's.
  *
- * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT` when `fd` is not an open descriptor.
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT` when `fd` is not an open descriptor
  */
 export function fdToUrl(fd: number): string {
   return inodeToUrl(fdToInode(fd));
 }
 
-/** The same for anything that has an `fd`: a `FileHandle`, a `ReceivedFile`. The file stays the caller's. */
+/**
+ * {@link fdToUrl} for an object with an `fd`: a `FileHandle`, a `ReceivedFile`. The file stays the caller's.
+ *
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`
+ */
 export function fileToUrl(file: { readonly fd: number }): string {
   return fdToUrl(file?.fd);
 }
 
 /**
- * The URL of what sending this file name would send: symlinks are followed, and so are the links in /proc.
- * Needs no permission on the file itself.
+ * The URL of the file at `path`, which `sendFilename(path)` would send. Symlinks are followed, and so are the links in /proc. No
+ * permission on the file itself is needed.
  *
- * @throws GrpcFdError `ERR_GRPCFD_OPEN_FAILED`, `ERR_GRPCFD_INVALID_ARGUMENT`.
+ * @throws GrpcFdError `ERR_GRPCFD_OPEN_FAILED`, `ERR_GRPCFD_INVALID_ARGUMENT`
  */
 export function filenameToUrl(path: string): string {
   const fd = openFile(path, native.O_PATH);
@@ -57,9 +63,8 @@ export function filenameToUrl(path: string): string {
 }
 
 /**
- * Reads an `inode://<dev>/<ino>` URL. Takes what the Go package takes: the scheme in any case, leading zeros,
- * percent-encoded digits in the path. It ignores user names, queries and fragments; no one writes them, so
- * here they are refused.
+ * Reads an `inode://<dev>/<ino>` URL. Like the Go package, it allows the scheme in upper or lower case, leading zeros, and
+ * percent-encoded digits in the path. Unlike the Go package, which ignores them, it refuses user names, queries and fragments.
  *
  * @throws GrpcFdError `ERR_GRPCFD_INVALID_URL`
  */
@@ -71,7 +76,7 @@ export function urlToDevIno(url: string | URL): DevIno {
   return { dev: parseUint64(dev, text), ino: parseUint64(decodeURIComponent(ino), text) };
 }
 
-/** {@link urlToDevIno}, as the name by which a file is looked up. */
+/** {@link urlToDevIno}, in the form in which files are looked up. */
 export function urlToInode(url: string | URL): Inode {
   const [, inode] = CANONICAL_URL.exec(String(url)) ?? [];
   if (inode !== undefined) return inode;
@@ -90,7 +95,7 @@ function fdToInode(fd: number): Inode {
 }
 
 function parseUint64(digits: string, url: string): bigint {
-  // Measured first: turning digits into a bigint takes time that grows faster than their number.
+  // The length is checked first: the time that BigInt() takes grows faster than the number of digits.
   const significant = digits.replace(/^0+(?=.)/, '');
   const value = significant.length <= 20 ? BigInt(significant) : MAX_UINT64 + 1n;
   if (value > MAX_UINT64) throw invalidUrl(url, 'a number in it is above 2^64-1');
@@ -105,7 +110,7 @@ function describeFault(url: string): string {
 }
 
 function invalidUrl(url: string, fault: string): GrpcFdError {
-  return new GrpcFdError('ERR_GRPCFD_INVALID_URL', `${quotePeerText(url)} names no file: ${fault}`);
+  return new GrpcFdError('ERR_GRPCFD_INVALID_URL', `${quotePeerText(url)} does not name a file: ${fault}`);
 }
 
 function notOpen(fd: number, options?: ErrorOptions): GrpcFdError {

@@ -6,28 +6,32 @@ import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
 import { F_SEAL_SHRINK, F_SEAL_WRITE, TMPFS_MAGIC } from '../native/types.js';
 
+/** Options of {@link ReceivedFile.map}. */
 export interface MapOptions {
-  /** Stores reach the file, and everybody who has it. Default false: they stay in this mapping. */
+  /**
+   * Whether stores into the memory reach the file, and with it every process that has the file. Default false: stores stay in this
+   * mapping.
+   */
   readonly writable?: boolean | undefined;
 }
 
 const RULES: RulesFor<MapOptions> = { writable: aBoolean };
 
-/** More threads of the pool (it has 4 by default) than this are not taken from what else waits for them. */
+/** Threads of the pool, which has 4 by default, that are used at most. The others stay free for other work. */
 const MAX_POPULATING_THREADS = 2;
 
 /**
- * The memory of a file, in place. It is given back at {@link close}, at the end of a `using` block, or when neither this object nor
- * a view of its bytes is reachable any more.
+ * The memory of a file, in place. Made by {@link ReceivedFile.map}. The memory is given back at {@link close}, at the end of a `using`
+ * block, or when neither this object nor a view of its bytes is reachable any more. The mapping needs no open descriptor.
  */
 export class MappedMemory implements Disposable {
-  /** Empty, as is every view of its buffer, once it is closed. */
+  /** All bytes of the file. After {@link close}, this and every other view of its buffer is empty. */
   readonly bytes: Uint8Array;
-  /** Whether stores reach the file. */
+  /** Whether stores reach the file: see {@link MapOptions.writable}. */
   readonly writable: boolean;
   /**
-   * Nobody can change the file any more, its sender neither (F_SEAL_WRITE). Without that the peer may do so while the bytes are read:
-   * copy first what is checked first and used later.
+   * Whether the file can never change again (F_SEAL_WRITE). If it can, the peer may change bytes between a check and their use: copy
+   * such bytes before you check them.
    */
   readonly immutable: boolean;
 
@@ -42,9 +46,10 @@ export class MappedMemory implements Disposable {
   }
 
   /**
-   * Has all pages entered into this process's page table now, by threads of the pool, and resolves when they are. Worth it where all
-   * of a large file is going to be read: the first touch of a page costs a fault otherwise. The bytes can be read meanwhile. Only
-   * advice to the kernel: it never rejects, and does nothing before Linux 5.14, or once this is closed.
+   * Enters all pages into the page table of this process, in threads of the pool, and resolves when that is done. It saves time where
+   * all of a large file is going to be read, because the first access to each page costs a page fault otherwise. The bytes can be read
+   * meanwhile. It is only advice to the kernel: the promise never rejects, and nothing happens before Linux 5.14 or after
+   * {@link close}.
    */
   async populate(): Promise<void> {
     if (this.bytes.length === 0) return;
@@ -53,37 +58,38 @@ export class MappedMemory implements Disposable {
   }
 
   /**
-   * Gives the memory back at once. Idempotent. An operation that is still reading or writing `bytes` in another thread does no harm: it
-   * finds zeros, and its stores are dropped.
+   * Gives the memory back at once. Idempotent. An operation that still reads or writes {@link bytes} in another thread does no harm: it
+   * reads zeros, and its stores are lost.
    */
   close(): void {
     if (this.bytes.length > 0) native.unmap(this.#buffer);
   }
 
+  /** {@link close}, for `using`. */
   [Symbol.dispose](): void {
     this.close();
   }
 }
 
 /**
- * Maps all of `fd`, which is only borrowed, if it can be touched without danger whatever others do to it.
+ * Maps all of `fd`, which is only borrowed, if no other process can make an access to its memory fail.
  *
  * @param name of the file, for error texts
- * @throws as {@link ReceivedFile.map}
+ * @throws the errors of {@link ReceivedFile.map}
  */
 export function mapSealed(fd: number, name: string, options: MapOptions): MappedMemory {
   checkGrpcOptions(options, RULES);
   const { writable = false } = options;
   const seals = sealsOf(fd, name);
   if ((seals & F_SEAL_SHRINK) === 0) {
-    throw notMappable(name, 'it has no F_SEAL_SHRINK, so its sender could cut it short');
+    throw notMappable(name, 'it has no F_SEAL_SHRINK, so its sender could shorten it');
   }
   if (writable && (seals & F_SEAL_WRITE) !== 0) {
     throw notMappable(name, 'it is sealed against writing: map it without `writable`');
   }
-  // The seals of a hugetlbfs file do not help: a huge page that is not there when it is touched kills the process, too.
+  // The seals of a hugetlbfs file do not help: an access to a huge page that is missing kills the process, too.
   if (native.fileSystemType(fd) !== TMPFS_MAGIC) throw notMappable(name, 'it is made of huge pages');
-  // Under the seal: from here on it can only grow.
+  // The file is sealed against shrinking, so from here on it can only grow.
   const { size } = fstatSync(fd);
   if (size > limits.MAX_LENGTH) {
     throw new GrpcFdError(
@@ -99,7 +105,7 @@ function sealsOf(fd: number, name: string): number {
   try {
     return native.getSeals(fd);
   } catch (cause) {
-    throw notMappable(name, 'it is no memfd', cause);
+    throw notMappable(name, 'it is not a memfd', cause);
   }
 }
 

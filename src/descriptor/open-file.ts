@@ -2,14 +2,14 @@ import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
 
-/** As every program has it: the umask takes away from it. */
+/** The usual mode of new files. The umask takes bits away from it. */
 const NEW_FILE_MODE = 0o666;
 
 /**
- * Opens a file, CLOEXEC. The caller owns what is returned. Not through `node:fs`, which keeps count of what a
- * worker opened there and complains about descriptors that it does not know.
+ * Opens a file, CLOEXEC. The caller owns the descriptor that is returned. `node:fs` is not used, because it counts the files that a
+ * worker opens, and complains when other descriptors are closed.
  *
- * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT` or `ERR_GRPCFD_OPEN_FAILED`; nothing is open then.
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT` or `ERR_GRPCFD_OPEN_FAILED`. Nothing is open then.
  */
 export function openFile(path: string, flags: number): number {
   if (typeof path !== 'string' || path.includes('\0')) {

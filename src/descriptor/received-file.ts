@@ -15,14 +15,31 @@ const fstatAsync = promisify(fstat);
 const readAsync = promisify(read);
 const writeAsync = promisify(write);
 
+/** Options of {@link ReceivedFile.readFile}. */
 export interface ReadFileOptions {
-  /** With it, the result is a string. */
+  /** The encoding of the string that is wanted. Default: the result is a Buffer. */
   readonly encoding?: BufferEncoding | undefined;
   /**
-   * A longer file fails with `ERR_GRPCFD_FILE_TOO_LARGE`: how long it gets is up to the peer. Default 2^31-1,
-   * as in `node:fs`.
+   * The longest file to read, in bytes. A longer one fails with `ERR_GRPCFD_FILE_TOO_LARGE`: the peer decides how long a file gets.
+   * Default 2^31-1, as in `node:fs`. `Infinity` switches the limit off.
    */
   readonly maxBytes?: number | undefined;
+}
+
+/** The result of {@link ReceivedFile.read}. */
+export interface FileRead<Target> {
+  /** How many bytes were read. 0 at the end of the file. */
+  readonly bytesRead: number;
+  /** The buffer that was given. */
+  readonly buffer: Target;
+}
+
+/** The result of {@link ReceivedFile.write}. */
+export interface FileWritten<Source> {
+  /** How many bytes were written. */
+  readonly bytesWritten: number;
+  /** The buffer that was given. */
+  readonly buffer: Source;
 }
 
 const READ_FILE_RULES: RulesFor<ReadFileOptions> = {
@@ -49,24 +66,25 @@ const aPosition = rule(
 
 const aBuffer = rule('a Buffer, TypedArray or DataView', ArrayBuffer.isView);
 
-const openFlags = anInteger(0, 2 ** 31 - 1);
+const flagsOfOpen = anInteger(0, 2 ** 31 - 1);
 
 const READ_FILE_MAX_BYTES = 2 ** 31 - 1;
 const READ_FILE_CHUNK = 256 * 1024;
 
 /**
- * Owns one received descriptor, and closes it once: at {@link close}, at the end of a `using` or `await
- * using` block, or when it is collected, which gives a process warning with the code `GRPCFD_UNCLOSED`.
+ * Owns one received descriptor, and closes it once: at {@link close}, at the end of a `using` or `await using` block, or when this
+ * object is collected, which gives a process warning with the code `GRPCFD_UNCLOSED`.
  *
- * The open file is shared with the sender, its offset and its flags too. Give positions where other bytes
- * than those at the shared offset are meant. Failed syscalls reject with Node's own errors (`code` 'EIO');
- * everything on a file that was closed or released fails with `ERR_GRPCFD_FILE_CLOSED`.
+ * The open file is shared with the sender, and so are its offset and its flags. Methods that take a position do not use the shared
+ * offset when they are given one. A failed syscall rejects with Node's own error (`code` 'EIO'). Every operation on a file that was closed
+ * or released fails with `ERR_GRPCFD_FILE_CLOSED`. A wrong argument or option fails with `ERR_GRPCFD_INVALID_ARGUMENT`.
  */
 export class ReceivedFile implements Disposable, AsyncDisposable {
-  /** `inode://<dev>/<ino>` */
+  /** `inode://<dev>/<ino>` of the file. */
   readonly url: string;
+  /** What kind of file it is. */
   readonly kind: FileKind;
-  /** It was opened with O_PATH: it can be sent on, looked at and reopened, but not read. */
+  /** Whether it was opened with O_PATH. Such a file can be sent on, looked at and reopened, but not read. */
   readonly pathOnly: boolean;
 
   #fd: number | undefined;
@@ -75,9 +93,9 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   #closing: Promise<void> | undefined;
 
   /**
-   * Takes ownership of `fd`. When this throws, `fd` is closed.
+   * Takes ownership of `fd`, the number of an open descriptor. When this throws, `fd` is closed.
    *
-   * @throws GrpcFdError `ERR_GRPCFD_RECEIVE_FAILED` when the kernel does not tell what `fd` is; the failed syscall is its cause
+   * @throws GrpcFdError `ERR_GRPCFD_RECEIVE_FAILED` when the kernel does not tell what `fd` is. Its cause is the failed syscall.
    */
   constructor(fd: number) {
     try {
@@ -87,7 +105,7 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
       this.pathOnly = (native.statusFlags(fd) & native.O_PATH) !== 0;
     } catch (cause) {
       native.closeAll([fd]);
-      const text = `the descriptor that came cannot be looked at: ${(cause as Error).message}`;
+      const text = `the kernel does not tell what the received descriptor is: ${(cause as Error).message}`;
       throw new GrpcFdError('ERR_GRPCFD_RECEIVE_FAILED', text, { cause });
     }
     this.#fd = fd;
@@ -96,33 +114,40 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   }
 
   /**
-   * The number. It stays this object's: send it, look at it, but do not close it. Throws on a closed file.
+   * The number of the descriptor. It belongs to this object: it can be sent and looked at, but must not be closed by others.
+   *
+   * @throws GrpcFdError `ERR_GRPCFD_FILE_CLOSED`
    */
   get fd(): number {
     if (this.#fd !== undefined) return this.#fd;
     throw new GrpcFdError('ERR_GRPCFD_FILE_CLOSED', `${this.url} was closed or released`);
   }
 
-  /** Closed, being closed, or released. */
+  /** Whether the file was closed or released, or is being closed. */
   get closed(): boolean {
     return this.#fd === undefined;
   }
 
+  /** What `fstat` tells about the file, in bigints. */
   stat(): Promise<BigIntStats> {
     return this.#operate((fd) => fstatAsync(fd, { bigint: true }));
   }
 
   /**
-   * Reads up to `length` bytes into `buffer` at `offset`. Without `position` it reads at the offset shared
-   * with the sender, and moves it. On a pipe or socket that blocks, it occupies a thread of the pool until
-   * something comes.
+   * Reads up to `length` bytes. On a pipe or socket that blocks, it occupies a thread of the pool until data comes.
+   *
+   * @param buffer where the bytes are put
+   * @param offset index in `buffer` of the first byte. Default 0
+   * @param length in bytes. Default: what fits into `buffer` behind `offset`
+   * @param position of the first byte in the file. Default null: it reads at the offset that is shared with the sender, and moves it
+   * @throws GrpcFdError `ERR_GRPCFD_PATH_ONLY`, `ERR_GRPCFD_FILE_CLOSED`, `ERR_GRPCFD_INVALID_ARGUMENT`; the error of a failed syscall
    */
   read<Target extends NodeJS.ArrayBufferView>(
     buffer: Target,
     offset = 0,
     length?: number,
     position: number | null = null,
-  ): Promise<{ bytesRead: number; buffer: Target }> {
+  ): Promise<FileRead<Target>> {
     return this.#transfer(async (fd) => {
       check(grpcComplaint, 'buffer', buffer, aBuffer);
       check(grpcComplaint, 'position', position, aPosition);
@@ -133,15 +158,20 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Writes up to `length` bytes of `buffer` from `offset`. Without `position` it writes at the offset shared
-   * with the sender, and moves it. May write less than it was given, as the syscall may.
+   * Writes up to `length` bytes. It may write fewer than it was given, as the syscall may.
+   *
+   * @param buffer holds the bytes
+   * @param offset index in `buffer` of the first byte. Default 0
+   * @param length in bytes. Default: all of `buffer` behind `offset`
+   * @param position of the first byte in the file. Default null: it writes at the offset that is shared with the sender, and moves it
+   * @throws GrpcFdError `ERR_GRPCFD_PATH_ONLY`, `ERR_GRPCFD_FILE_CLOSED`, `ERR_GRPCFD_INVALID_ARGUMENT`; the error of a failed syscall
    */
   write<Source extends NodeJS.ArrayBufferView>(
     buffer: Source,
     offset = 0,
     length?: number,
     position: number | null = null,
-  ): Promise<{ bytesWritten: number; buffer: Source }> {
+  ): Promise<FileWritten<Source>> {
     return this.#transfer(async (fd) => {
       check(grpcComplaint, 'buffer', buffer, aBuffer);
       check(grpcComplaint, 'position', position, aPosition);
@@ -151,10 +181,16 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
     });
   }
 
-  /** Reads all of it, from its first byte, whatever the shared offset is, which stays where it is. */
+  /**
+   * Reads the whole file from its first byte. The shared offset is neither used nor moved.
+   *
+   * @throws GrpcFdError `ERR_GRPCFD_FILE_TOO_LARGE`, `ERR_GRPCFD_PATH_ONLY`, `ERR_GRPCFD_FILE_CLOSED`, `ERR_GRPCFD_INVALID_ARGUMENT`;
+   * the error of a failed syscall (ESPIPE for a pipe or socket, which has no positions)
+   */
   readFile(
     options: BufferEncoding | (ReadFileOptions & { readonly encoding: BufferEncoding }),
   ): Promise<string>;
+  /** The same, without an encoding: the result is a Buffer. */
   readFile(options?: ReadFileOptions & { readonly encoding?: undefined }): Promise<Buffer>;
   readFile(options: BufferEncoding | ReadFileOptions = {}): Promise<string | Buffer> {
     return this.#transfer(async (fd) => {
@@ -177,9 +213,11 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Reads from `start` on without using the shared offset, where there are positions. A pipe, socket or
-   * terminal is read as it comes, in the thread pool; one that its sender made non-blocking fails with EAGAIN
-   * when nothing is there. The stream does not close this file; once this file is closed, the stream fails.
+   * A stream that reads from `start` on. In a file with positions, it neither uses nor moves the shared offset. It reads a pipe, socket or
+   * terminal in the thread pool, and fails with EAGAIN where the sender has made that non-blocking and it has no data yet. The stream
+   * does not close this file. It fails when this file is closed.
+   *
+   * @throws GrpcFdError `ERR_GRPCFD_PATH_ONLY`, `ERR_GRPCFD_INVALID_ARGUMENT`
    */
   createReadStream(options: ReadStreamOptions = {}): Readable {
     this.#assertNotPathOnly();
@@ -187,8 +225,10 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Writes from `start` on without using the shared offset, where there are positions. Closes nothing, like
-   * {@link createReadStream}.
+   * A stream that writes from `start` on. In a file with positions, it neither uses nor moves the shared offset. The stream does not
+   * close this file. It fails when this file is closed.
+   *
+   * @throws GrpcFdError `ERR_GRPCFD_PATH_ONLY`, `ERR_GRPCFD_INVALID_ARGUMENT`
    */
   createWriteStream(options: WriteStreamOptions = {}): Writable {
     this.#assertNotPathOnly();
@@ -196,36 +236,35 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Opens the same inode anew, with an offset and flags of its own: the way to read what was sent as O_PATH,
-   * and to be independent of the sender. The kernel checks this process's permissions again; a socket cannot
-   * be opened. O_NONBLOCK is added, because a pipe, a device, or a file with a lease could make the process
-   * wait for as long as its owner likes.
+   * Opens the same file again, with an offset and flags of its own. It makes a file readable that was sent as O_PATH, and independent of
+   * its sender. The kernel checks the permissions of this process again. A socket cannot be opened. O_NONBLOCK is added, because a pipe, a
+   * device or a file with a lease could make the process wait for as long as its owner likes.
    *
-   * @param flags as for `open`, from `fs.constants`: O_RDONLY, O_RDWR, ...
-   * @returns a file that the caller is to close; this one stays open.
-   * @throws GrpcFdError `ERR_GRPCFD_OPEN_FAILED`, `ERR_GRPCFD_FILE_CLOSED`
+   * @param flags as for `open`, from `fs.constants`: O_RDONLY, O_RDWR and so on
+   * @returns a file that belongs to the caller, who closes it. This one stays open.
+   * @throws GrpcFdError `ERR_GRPCFD_OPEN_FAILED`, `ERR_GRPCFD_FILE_CLOSED`, `ERR_GRPCFD_INVALID_ARGUMENT`
    */
   reopen(flags: number): ReceivedFile {
-    check(grpcComplaint, 'flags', flags, openFlags);
+    check(grpcComplaint, 'flags', flags, flagsOfOpen);
     const fd = openFile(`/proc/self/fd/${this.fd}`, flags | constants.O_NONBLOCK);
     try {
       return new ReceivedFile(fd);
     } catch (error) {
       const cause = (error as GrpcFdError).cause as Error;
-      const text = `${this.url} was opened anew, and cannot be looked at: ${cause.message}`;
+      const text = `${this.url} was opened again, but the kernel does not tell what it is: ${cause.message}`;
       throw new GrpcFdError('ERR_GRPCFD_OPEN_FAILED', text, { cause });
     }
   }
 
   /**
-   * All of a memfd, in place, without a copy. Only of one that can never get shorter: touching what a peer has cut off would
-   * kill the process. The sender is to seal it with F_SEAL_SHRINK, as {@link createSharedMemory} does.
+   * Maps all of a memfd into memory, without a copy. The sender must have sealed it with F_SEAL_SHRINK, as {@link createSharedMemory}
+   * does: an access to memory behind the end of a shortened file would kill the process.
    *
-   * The mapping is the caller's, and independent of this file, which can be closed. Look at {@link MappedMemory.immutable} before you
-   * trust bytes to stay what they are.
+   * The mapping belongs to the caller. It does not need this file, which can be closed. Look at {@link MappedMemory.immutable} before
+   * you rely on bytes that you have checked.
    *
-   * @throws GrpcFdError `ERR_GRPCFD_NOT_MAPPABLE`, `ERR_GRPCFD_FILE_TOO_LARGE`, `ERR_GRPCFD_PATH_ONLY`, `ERR_GRPCFD_FILE_CLOSED`; where
-   * `mmap` fails, its own error. To be `writable` the file must be open for writing (EACCES), and not sealed against it.
+   * @throws GrpcFdError `ERR_GRPCFD_NOT_MAPPABLE`, `ERR_GRPCFD_FILE_TOO_LARGE`, `ERR_GRPCFD_PATH_ONLY`, `ERR_GRPCFD_FILE_CLOSED`,
+   * `ERR_GRPCFD_INVALID_ARGUMENT`; the error of a failed `mmap` (EACCES with `writable` where the file is not open for writing)
    */
   map(options: MapOptions = {}): MappedMemory {
     this.#assertNotPathOnly();
@@ -233,9 +272,10 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Gives the descriptor away: the caller owns the number that is returned, and this file counts as closed.
-   * While operations are in flight, the number is that of a duplicate, so that it can be closed at once; that
-   * can fail with EMFILE, and changes nothing then.
+   * Gives the descriptor away. The caller owns the number that is returned, and this file counts as closed. While operations are in
+   * flight, the number is that of a duplicate, so that the caller can close it at any time.
+   *
+   * @throws GrpcFdError `ERR_GRPCFD_FILE_CLOSED`; EMFILE where the duplicate cannot be made. Nothing changes then.
    */
   release(): number {
     const fd = this.fd;
@@ -250,22 +290,21 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Closes the descriptor once the operations in flight have ended, so that none of them finds its number at
-   * another file. New ones fail at once. Idempotent: every call returns the same promise. What a file system
-   * finds wrong only at its close is not reported: `fsync` what must be on disk.
+   * Closes the descriptor when the operations in flight have ended. (Earlier, its number could become that of another file, which they
+   * would use.) New operations fail at once. Idempotent: every call returns the same promise. An error that a file system reports only
+   * when a file is closed is lost: call `fsync` for data that must be on disk.
    */
   close(): Promise<void> {
     this.#closing ??= this.#closeWhenIdle();
     return this.#closing;
   }
 
-  /**
-   * {@link close} without its result. Where nothing is in flight, the descriptor is closed when this returns.
-   */
+  /** {@link close} without its promise, for `using`. Where no operation is in flight, the descriptor is closed when this returns. */
   [Symbol.dispose](): void {
     this.close().catch(() => {});
   }
 
+  /** {@link close}, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -306,10 +345,9 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
 
   #assertNotPathOnly(): void {
     if (!this.pathOnly) return;
-    const wayOut = `reopen(flags) opens it through /proc/self/fd/${this.fd}`;
     throw new GrpcFdError(
       'ERR_GRPCFD_PATH_ONLY',
-      `${this.url} was sent as O_PATH, without content; ${wayOut}`,
+      `${this.url} was opened with O_PATH, which gives no access to its content: use reopen(flags), or open /proc/self/fd/${this.fd}`,
     );
   }
 

@@ -21,8 +21,12 @@ import {
 import { closedByOwner, closeWhenCollected } from './close-when-collected.js';
 import { type MappedMemory, mapSealed } from './mapped-memory.js';
 
+/** Options of {@link createSharedMemory}. */
 export interface SharedMemoryOptions {
-  /** Shown in `/proc/PID/fd` and `/proc/PID/maps`, and good for nothing else. At most 249 bytes. Default `grpcfd`. */
+  /**
+   * A name that `/proc/PID/fd` and `/proc/PID/maps` show. It has no other use. At most 249 bytes, without NUL characters. Default
+   * `grpcfd`.
+   */
   readonly name?: string | undefined;
 }
 
@@ -39,10 +43,12 @@ const RULES: RulesFor<SharedMemoryOptions> = {
 const aSize = anInteger(0);
 
 /**
- * Makes memory that can be handed to other processes: a memfd of that many bytes, all 0, whose size can never change. The caller is to
- * close it.
+ * Makes memory that can be sent to other processes: a memfd of `size` bytes, all 0, whose size can never change. The result belongs to
+ * the caller, who closes it.
  *
- * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`; where the kernel refuses (EMFILE), its own error. Nothing is open then.
+ * @param size in bytes
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`; the error of the failed syscall where the kernel refuses (EMFILE). Nothing is open
+ * then.
  */
 export function createSharedMemory(size: number, options: SharedMemoryOptions = {}): SharedMemory {
   check(grpcComplaint, 'size', size, aSize);
@@ -59,12 +65,14 @@ export function createSharedMemory(size: number, options: SharedMemoryOptions = 
 }
 
 /**
- * Owns a memfd, and closes it once: at {@link close}, at the end of a `using` block, or when it is collected, which gives a process
- * warning with the code `GRPCFD_UNCLOSED`. It can be sent like any file: `fds.sendFile(memory)`. Whoever received it has the memory for
- * as long as they like, and unless it is sealed can write to it.
+ * Owns a memfd, and closes it once: at {@link close}, at the end of a `using` block, or when this object is collected, which gives a
+ * process warning with the code `GRPCFD_UNCLOSED`. It can be sent like any file: `fds.sendFile(memory)`. A receiver can keep the memory
+ * for as long as it likes, and can write to it unless it is sealed.
  */
 export class SharedMemory implements Disposable {
+  /** In bytes. It never changes. */
   readonly size: number;
+  /** See {@link SharedMemoryOptions.name}. */
   readonly name: string;
   #fd: number | undefined;
   #mapped: MappedMemory | undefined;
@@ -77,7 +85,11 @@ export class SharedMemory implements Disposable {
     closeWhenCollected(this, fd, `A SharedMemory (fd ${fd}, ${quotePeerText(name)})`);
   }
 
-  /** The number. It stays this object's: send it, look at it, but do not close it. Throws once this is closed. */
+  /**
+   * The number of the descriptor. It belongs to this object: it can be sent and looked at, but must not be closed by others.
+   *
+   * @throws GrpcFdError `ERR_GRPCFD_FILE_CLOSED` after {@link close}
+   */
   get fd(): number {
     if (this.#fd !== undefined) return this.#fd;
     throw new GrpcFdError(
@@ -86,18 +98,19 @@ export class SharedMemory implements Disposable {
     );
   }
 
+  /** Whether {@link close} was called. */
   get closed(): boolean {
     return this.#fd === undefined;
   }
 
-  /** Nobody can write to it any more. */
+  /** Whether the content is final: see {@link seal}. */
   get sealed(): boolean {
     return (native.getSeals(this.fd) & F_SEAL_WRITE) !== 0;
   }
 
   /**
-   * The memory itself, mapped when it is first asked for. Stores reach everybody who has it, until it is sealed; then they stay in this
-   * view. Views taken earlier are empty after {@link seal} and {@link close}.
+   * The memory itself. It is mapped at the first use of this property. Stores reach every process that has the memory, until it is
+   * sealed. Later stores stay in this mapping. Views that were taken before {@link seal} or {@link close} are empty afterwards.
    */
   get bytes(): Uint8Array {
     this.#mapped ??= mapSealed(this.fd, quotePeerText(this.name), { writable: !this.sealed });
@@ -105,18 +118,20 @@ export class SharedMemory implements Disposable {
   }
 
   /**
-   * Makes the content final, for this process and every other: what a receiver has checked then stays as it was. Fails with EBUSY, and
-   * changes nothing, while another process has mapped it to write to it. Idempotent.
+   * Makes the content final, for this process and every other one. A receiver that checks it can then rely on the result. Idempotent.
+   *
+   * @throws EBUSY while another process has mapped the memory to write to it. Nothing changes then, but views of {@link bytes} are
+   * empty.
    */
   seal(): void {
     const { fd } = this;
     if (this.sealed) return;
-    // The kernel refuses as long as anybody could write through a mapping, this process as well.
+    // The kernel refuses while any process, this one included, could write through a mapping.
     this.#unmap();
     native.addSeals(fd, F_SEAL_WRITE | F_SEAL_SEAL);
   }
 
-  /** Closes the descriptor and gives back the mapping. What was sent is not affected. Idempotent. */
+  /** Closes the descriptor and gives back the mapping. Receivers keep what was sent to them. Idempotent. */
   close(): void {
     const fd = this.#fd;
     if (fd === undefined) return;
@@ -126,6 +141,7 @@ export class SharedMemory implements Disposable {
     native.close(fd);
   }
 
+  /** {@link close}, for `using`. */
   [Symbol.dispose](): void {
     this.close();
   }
@@ -138,7 +154,7 @@ export class SharedMemory implements Disposable {
 
 function createMemFd(name: string, size: number): number {
   try {
-    // Without it, kernels since 6.3 say in their log that it is missing, and may be told to refuse.
+    // Since Linux 6.3 the kernel logs that MFD_NOEXEC_SEAL is missing, and can be configured to refuse a memfd without it.
     return native.memFd(name, size, MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).syscall !== 'memfd_create') throw error;

@@ -8,6 +8,7 @@ import type { Arrival, Inode, InodeName, SequenceName } from '../inbox/names.js'
 import { type ReceiveOptions, receive } from '../inbox/pending-receive.js';
 import { SequenceCounter } from '../inbox/sequence-counter.js';
 import { native } from '../native/binding.js';
+import type { PeerCredentials } from '../native/types.js';
 import type { BridgedStream } from '../socket/bridged-stream.js';
 import type { OutgoingDescriptor } from '../socket/outgoing-descriptors.js';
 import { setImmediate } from '../timers.js';
@@ -19,7 +20,7 @@ import { formatReference, type Reference } from './reference.js';
 import { Outcome, type OutcomeSink, Sent, type SentFd } from './send-outcome.js';
 import { type FdConnection, type FdConnectionStats, Transceiver } from './transceiver.js';
 
-/** Told when a connection is about to close, while its inbox is still open. */
+/** Is told when a connection is about to close, while its inbox is still open. */
 export interface ConnectionUser {
   connectionClosing(connection: Connection): void;
 }
@@ -28,7 +29,7 @@ export interface ConnectionUser {
 export class Connection extends Transceiver implements FdConnection {
   readonly id = uniqueId();
   readonly role: 'client' | 'server';
-  /** What http2 and tls are given. Destroying it closes the connection. */
+  /** The socket for HTTP/2 or TLS. Destroying it closes the connection. */
   readonly socket: Socket;
   readonly inbox: Inbox;
   readonly holdMs: number;
@@ -78,7 +79,7 @@ export class Connection extends Transceiver implements FdConnection {
     }
   }
 
-  get peer(): { readonly pid: number; readonly uid: number; readonly gid: number } {
+  get peer(): PeerCredentials {
     return this.#stream.peer;
   }
 
@@ -90,7 +91,7 @@ export class Connection extends Transceiver implements FdConnection {
     return this.#stream.isOpen;
   }
 
-  /** The kernel dropped some that came in, perhaps before anybody could be told: in a TLS handshake. */
+  /** Whether the kernel has dropped descriptors that came in. It may have happened before {@link onDescriptorsLost} was set, in a TLS handshake. */
   get hasLostDescriptors(): boolean {
     return this.#lostDescriptors;
   }
@@ -105,10 +106,7 @@ export class Connection extends Transceiver implements FdConnection {
     };
   }
 
-  /**
-   * Queues a descriptor, on a reference of its own: it leaves with the next write. Returns its place among all that were
-   * sent on this connection.
-   */
+  /** Queues a descriptor, which leaves with the next write. The queue counts as one more holder of it. Returns its sequence number. */
   queue(descriptor: CountedFd, outcome: OutcomeSink): number {
     if (this.isOpen) this.#stream.queueDescriptor(new Outgoing(descriptor.retain(), outcome));
     else outcome.settle(connectionClosed());
@@ -175,7 +173,7 @@ export class Connection extends Transceiver implements FdConnection {
     return this.sendNow(descriptor);
   }
 
-  /** Queues `descriptor`, whose reference it takes over. */
+  /** Queues `descriptor`, and takes over the caller's count of it. */
   sendNow(descriptor: CountedFd): SentFd {
     if (this.isOpen && this.#stream.isHeldUp) {
       descriptor.release();
@@ -201,8 +199,8 @@ export class Connection extends Transceiver implements FdConnection {
   }
 
   /**
-   * Each direction is counted apart, so a reference says who sent: one that a server only echoes in its reply must not name
-   * what happens to have the same number in that direction.
+   * The id in references to what `sender` sent. Each direction has sequence numbers of its own, so the id also tells the sender. Without
+   * that, a reference that a server only echoes in its reply would name another descriptor, which has that number in the other direction.
    */
   #idOf(sender: 'client' | 'server'): string | undefined {
     return this.#sharedId === undefined ? undefined : `${this.#sharedId}${sender === 'client' ? 'c' : 's'}`;
@@ -225,8 +223,8 @@ export class Connection extends Transceiver implements FdConnection {
   }
 
   /**
-   * The peer's own end of this connection would keep it open after the peer has gone, and with it all that it holds. Nobody has a
-   * use for it, so it is closed. What takes its place keeps the numbers right, and a receive of it fails.
+   * A peer may send its own end of this connection. This process would then keep the connection open after the peer has gone, with all
+   * descriptors that it holds. So that descriptor is closed, and a placeholder keeps its sequence number. A receive of it fails.
    */
   #arrivalOf(fd: number): Arrival {
     const inode = inodeOf(fd);
@@ -242,14 +240,14 @@ export class Connection extends Transceiver implements FdConnection {
     }
   }
 
-  /** A session that is closing, and whose streams are all over, ends when its users have read what came. */
+  /** A session that is closing, and whose streams have all ended, ends by itself when its users have read what came. */
   #failed(error: Error): void {
     const session = this.findSession?.();
     const usersStillRead = session?.closed === true && !isStuck(session);
     if (!usersStillRead) this.socket.destroy(connectionFailed(error));
   }
 
-  /** A session that has ended without a word would keep the connection, its calls and all that it holds for ever. */
+  /** A session that has ended without telling Node would keep the connection, its calls and its descriptors for ever. */
   #stalled(): void {
     const session = this.findSession?.();
     if (session !== undefined && isStuck(session)) {
@@ -302,8 +300,8 @@ class Outgoing implements OutgoingDescriptor {
 }
 
 /**
- * A file system may refuse to tell: FUSE does to every user but the one who mounted it. Such a file keeps its place among the others,
- * and has the inode 0, which no file has: a receive of it fails.
+ * A file system may refuse to tell the inode: FUSE does so to every user except the one that mounted it. Such a file has a sequence
+ * number like the others, and the inode 0, which no file has. A receive of it fails.
  */
 function inodeOf(fd: number): Inode {
   try {
@@ -325,15 +323,16 @@ export function connectionClosed(): GrpcFdError {
 export function wrongConnection(reference: Reference): GrpcFdError {
   return new GrpcFdError(
     'ERR_GRPCFD_WRONG_CONNECTION',
-    `${quotePeerText(formatReference(reference.id, reference.number))} names a descriptor of another connection or call: was the call that brought it started with the options() of ` +
-      'its credentials?',
+    `${quotePeerText(formatReference(reference.id, reference.number))} names a descriptor of another connection or call. ` +
+      'Was the call that brought it started with the options() of these credentials?',
   );
 }
 
 /**
- * Unique among all connections and credentials that a peer may ever hear of: 72 random bits of this thread, enough that two never share
- * them by chance, and always as long; then a count in decimal digits, so that with the letter of its sender a connection's id never is
- * another's. Names need not be secret: one is only good on the connection, or in the call, that it came with.
+ * Unique among all connections and credentials that a peer may ever see: 72 random bits of this thread, which no two threads share by
+ * chance, then a count in decimal digits. The random part always has the same length, and a letter for the sender may follow the count,
+ * so no id with its letter is another id. Ids need not be secret: a name is only valid on the connection, or in the call, that it came
+ * with.
  */
 export function uniqueId(): string {
   lastId++;

@@ -6,8 +6,8 @@ import type { Inode } from '../inbox/names.js';
 import { native } from '../native/binding.js';
 
 /**
- * A descriptor of ours that waits to be sent, perhaps on several connections: a call may be tried more than once. Whoever made it
- * holds one reference, and so does each connection that it is queued on; it is closed with the last.
+ * A duplicate that waits to be sent, perhaps on several connections, because a call may have several attempts. It counts its holders: its
+ * maker, and each connection on which it is queued. The last one that releases it closes it.
  */
 export class CountedFd {
   readonly inode: Inode;
@@ -31,8 +31,8 @@ export class CountedFd {
   }
 
   get fd(): number {
-    // The number may be another file's by now.
-    assert(this.#references > 0, 'a released descriptor is not to be sent');
+    // Its number may already belong to another file.
+    assert(this.#references > 0, 'a released descriptor cannot be sent');
     return this.#fd;
   }
 
@@ -41,20 +41,20 @@ export class CountedFd {
   }
 
   retain(): this {
-    assert(this.#references > 0, 'a released descriptor is not to be kept');
+    assert(this.#references > 0, 'a released descriptor cannot be retained');
     this.#references++;
     return this;
   }
 
   release(): void {
-    assert(this.#references > 0, 'each reference is released once');
+    assert(this.#references > 0, 'each holder releases the descriptor once');
     this.#references--;
     if (this.#references === 0) native.close(this.#fd);
   }
 }
 
 /**
- * A duplicate of the caller's descriptor, which stays the caller's.
+ * Duplicates the caller's descriptor, which stays the caller's.
  *
  * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`, or `ERR_GRPCFD_SEND_FAILED` with the failed syscall as its cause
  */

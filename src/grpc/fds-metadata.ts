@@ -3,15 +3,15 @@ import type { ClaimEntry, Inode } from '../inbox/names.js';
 import { isCount, isId } from './reference.js';
 
 /**
- * The metadata key in which a client names what it attached to a call: `<connection id>` and, for each run of descriptors with
- * consecutive numbers, `;<id>.<number>.<sequence>.<dev>/<ino>.<dev>/<ino>…`, where `fd:<id>:<number>` is the reference of the first, and
- * `sequence` its place. A peer that is not this package ignores it.
+ * The metadata key in which a client names the descriptors that it attached to a call. Its value is `<connection id>` and, for each run of
+ * descriptors with consecutive numbers, `;<id>.<number>.<sequence>.<dev>/<ino>.<dev>/<ino>…`. There, `fd:<id>:<number>` is the reference
+ * of the first descriptor, and `sequence` its sequence number. A peer that is not this package ignores the key.
  */
 export const FDS_METADATA_KEY = 'grpcfd-fds';
 
 /**
- * Takes what a server of this package answers to {@link FDS_METADATA_KEY} out of the metadata of its response: under the same
- * key, the id by which it knows the connection. Undefined from another server.
+ * Removes the answer to {@link FDS_METADATA_KEY} from the metadata of a response, and returns it. A server of this package answers, under
+ * the same key, with the id by which it knows the connection. Other servers do not answer.
  */
 export function takeAnswer(response: grpc.Metadata): string | undefined {
   const [answer] = response.get(FDS_METADATA_KEY);
@@ -20,7 +20,7 @@ export function takeAnswer(response: grpc.Metadata): string | undefined {
   return String(answer);
 }
 
-/** The sequence of a descriptor that was let go of before: it keeps its place among the others of its call. */
+/** In place of the sequence number of a descriptor that was released before it was sent. */
 export const NOT_SENT = 0;
 
 /** One descriptor that was attached to a call, with the two parts of its reference. */
@@ -29,7 +29,7 @@ export interface FdsEntry extends ClaimEntry {
   readonly number: number;
 }
 
-/** Descriptors whose references have one id, and numbers from `number` on. */
+/** Descriptors whose references have the same id, and consecutive numbers from `number` on. */
 export interface FdsRun {
   readonly id: string;
   readonly number: number;
@@ -54,19 +54,19 @@ export function formatFdsMetadata(connectionId: string, entries: readonly FdsEnt
   return text;
 }
 
-/** Within a run. What was not sent has no place, and what follows it in its run was not sent either. */
+/** The next sequence number within a run. After a descriptor that was not sent, its run has only others that were not sent. */
 function sequenceAfter(sequence: number): number {
   return sequence === NOT_SENT ? NOT_SENT : sequence + 1;
 }
 
-/** Two numbers of 64 bits. The length bounds an error's text, which has it. */
+/** Two numbers of 64 bits. Their length is checked, because the text of an error may contain them. */
 function isInode(text: string): boolean {
   return text.length <= 41 && /^\d+\/\d+$/.test(text);
 }
 
 /**
- * Undefined for what is not in the form above: it comes from a peer, and fails no call. Of several values the last counts:
- * where a proxy copied an earlier one, the client's own stands behind it.
+ * Undefined where the value does not have the form above. It comes from a peer, and must not fail the call. The last one of several values
+ * counts: where a proxy has copied an earlier one, that of the client follows it.
  */
 export function parseFdsMetadata(value: string | readonly string[]): FdsMetadata | undefined {
   const text = typeof value === 'string' ? value : value.join(',');

@@ -5,7 +5,7 @@ import { LIMIT_RULES } from '../inbox/limits.js';
 import { SOCKET_FILE_RULES } from '../socket/unix-listener.js';
 import type { FdConnection } from './transceiver.js';
 
-/** What can be set for the connections of `channelCredentials()` and `serverCredentials()`. */
+/** Options of `channelCredentials()`, which apply to each of its connections. `serverCredentials()` has more: see {@link FdServerOptions}. */
 export interface FdConnectionOptions {
   /**
    * Received descriptors that one connection holds idle: no running call claims them. Above it, the least recently used one is
@@ -36,15 +36,20 @@ export interface FdConnectionOptions {
   readonly onConnection?: ((connection: FdConnection) => unknown) | undefined;
 }
 
-/** What can also be set for the unix sockets that a server listens on. */
+/** Options of `serverCredentials()`: those of its connections, and those of the unix socket that the server listens on. */
 export interface FdServerOptions extends FdConnectionOptions {
-  /** Permissions of the socket file, set before the first connection can be accepted. Default: 0o777 less the umask. */
+  /**
+   * Permissions of the socket file, from 0 to 0o7777. A client needs the right to write to connect. They are set before the first
+   * connection can be accepted. Default: 0o777 without the bits of the umask.
+   */
   readonly mode?: number | undefined;
-  /** Owner of the socket file. Default: the process's. */
+  /** User id of the socket file's owner. Default: that of the process. */
   readonly uid?: number | undefined;
-  /** Group of the socket file. Default: the process's. */
+  /** Group id of the socket file. Default: that of the process. */
   readonly gid?: number | undefined;
-  /** Connections that the kernel queues before they are accepted. Default 511, as in Node; the kernel's `net.core.somaxconn` caps it. */
+  /**
+   * Connections that the kernel queues before they are accepted, at most `net.core.somaxconn` of the kernel. Default 511, as in Node.
+   */
   readonly backlog?: number | undefined;
 }
 
@@ -69,7 +74,7 @@ export function checkArguments(role: 'channel' | 'server', inner: object, option
   else checkGrpcOptions(options, SERVER_RULES);
 }
 
-/** Whether two sets of options make equal connections, so that channels may share them. */
+/** Whether two sets of options make equal connections, which channels may share then. */
 export function sameOptions(a: FdServerOptions, b: FdServerOptions): boolean {
   const keys = new Set([...Object.keys(a), ...Object.keys(b)]) as Set<keyof FdServerOptions>;
   return [...keys].every((key) => a[key] === b[key]);

@@ -1,29 +1,29 @@
-import { urlToInode } from '../descriptor/inode-url.js';
+import { type DevIno, urlToInode } from '../descriptor/inode-url.js';
 import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import type { InodeName } from '../inbox/names.js';
 
-/** What names a descriptor to receive: an `inode://` URL, a `ref`, or the two numbers of its inode. */
-export type DescriptorSource = string | URL | { readonly dev: bigint; readonly ino: bigint };
+/** Names a descriptor to receive: an `inode://` URL, a reference (`ref`), or the two numbers of its inode. */
+export type DescriptorSource = string | URL | DevIno;
 
-/** The exact name of a descriptor, as it stands in a message: `fd:<id>:<number>`. */
+/** The exact name of a descriptor, in a message: `fd:<id>:<number>`. */
 export interface Reference {
   readonly kind: 'reference';
-  /** Of credentials, for what was attached before a call started; of a connection and its sender, for all else. */
+  /** The id of the credentials, for a descriptor that was attached before its call started; otherwise that of a connection and its sender. */
   readonly id: string;
-  /** The index among what was attached, from 0; or the place among all that this end sent on the connection, from 1. */
+  /** The index among the descriptors attached to the credentials, from 0; otherwise the sequence number on the connection, from 1. */
   readonly number: number;
 }
 
 const PREFIX = 'fd:';
 const MAX_ID_LENGTH = 64;
-/** Every number of so many digits is a safe integer, and so is the sum of two. */
+/** A number with so many digits is a safe integer, and so is the sum of two of them. */
 const MAX_COUNT_DIGITS = 15;
 const ID = /^[\w-]+$/;
 const DIGITS = /^\d+$/;
 
-// Lengths are compared, and one expression for all of a name is not used: V8 unrolls counted repeats into code that takes longer to
-// run, once for each descriptor, than all the rest of its receive.
+// One regular expression for a whole name would need counted repeats. V8 unrolls them into code that takes longer, for each descriptor,
+// than all the rest of its receive. So lengths are compared instead.
 
 export function isId(text: string): boolean {
   return text.length <= MAX_ID_LENGTH && ID.test(text);
@@ -63,7 +63,7 @@ export function parseSource(source: DescriptorSource): InodeName | Reference {
   );
 }
 
-/** A number out of range would name a file that cannot exist, and be waited for in vain. */
+/** A number out of range names a file that cannot exist. A receive of it would wait until its end. */
 function isUint64(value: unknown): value is bigint {
   return typeof value === 'bigint' && BigInt.asUintN(64, value) === value;
 }

@@ -1,25 +1,26 @@
-/** A descriptor that has been given away to be sent. What the caller sent stays the caller's, who may close it at once. */
+/** A duplicate of the caller's descriptor that waits to be sent, or was sent. The caller's own descriptor can be closed at once. */
 export interface SentFd {
-  /** `inode://<dev>/<ino>`: the name to put in the message for any peer. */
+  /** `inode://<dev>/<ino>`: the name to put into the message for a peer of any kind. */
   readonly url: string;
   /**
-   * The exact name to put in the message when this package is at both ends: it never is another file, even where files
-   * share an inode. Where the peer is known not to understand it, the same as `url`.
+   * The exact name to put into the message when this package is at both ends. It never names another file, even where files share an
+   * inode. It is the same as `url` where the peer is known not to understand references.
    */
   readonly ref: string;
   /**
-   * Settles when the kernel took the descriptor, or with the reason why it never will. An unread rejection never ends the
-   * process.
+   * Resolves when the kernel has taken the descriptor. Rejects with a GrpcFdError that says why it never will:
+   * `ERR_GRPCFD_SEND_FAILED`, `ERR_GRPCFD_CALL_ENDED`, `ERR_GRPCFD_CLOSED`, `ERR_GRPCFD_CONNECTION_CLOSED`,
+   * `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`. A rejection that nobody handles does not end the process.
    */
   readonly sent: Promise<void>;
 }
 
-/** Is told what became of a descriptor on one connection: null when the kernel took it. */
+/** Is told the outcome of a descriptor on one connection: null when the kernel took it. */
 export interface OutcomeSink {
   settle(error: Error | null): void;
 }
 
-/** How a {@link SentFd} learns what became of its descriptor. The first outcome counts. */
+/** Holds the outcome of a {@link SentFd}. The first one counts. */
 export class Outcome implements OutcomeSink {
   #result: Error | null | undefined;
   #promise: Promise<void> | undefined;
@@ -50,7 +51,7 @@ export class Outcome implements OutcomeSink {
   }
 }
 
-/** A {@link SentFd} whose promise is only made when it is asked for. */
+/** A {@link SentFd} whose promise is made at the first use of it. */
 export class Sent implements SentFd {
   readonly url: string;
   readonly ref: string;

@@ -11,107 +11,161 @@ import {
 import { openFile } from '../descriptor/open-file.js';
 import { ReceivedFile } from '../descriptor/received-file.js';
 import { GrpcFdError } from '../errors.js';
-import type { InboxStats } from '../inbox/inbox.js';
 import type { InodeName } from '../inbox/names.js';
 import type { ReceiveOptions } from '../inbox/pending-receive.js';
 import { O_PATH } from '../native/binding.js';
+import type { PeerCredentials } from '../native/types.js';
 import { CountedFd, duplicateToSend } from './counted-fd.js';
 import { type DescriptorSource, parseSource, type Reference } from './reference.js';
 import { Outcome, Sent, type SentFd } from './send-outcome.js';
 
-/** How `sendFilename` opens. */
+/** Options of {@link FdTransceiver.sendFilename}. */
 export interface SendFilenameOptions {
   /**
-   * open(2) flags, as a number of `fs.constants` or one of Node's 'r', 'r+', 'w', 'w+', 'a', 'a+'. Default `O_PATH`: sockets,
-   * namespaces and files without read permission can be sent, and the receiver cannot read through the descriptor itself,
-   * only open it again at /proc/self/fd/N.
+   * Flags of open(2): a number made of `fs.constants`, or one of Node's 'r', 'r+', 'w', 'w+', 'a', 'a+'. Default `O_PATH`. With it,
+   * sockets, namespaces and files without read permission can be sent. The receiver cannot read through such a descriptor, but can
+   * open it again with `reopen()`, if it has the permission.
    */
   readonly flags?: number | string | undefined;
 }
 
-/** Sends and receives descriptors: on a connection, for a call in its handler, or for the calls of a client's credentials. */
+/**
+ * Sends and receives descriptors: for a call in its handler, for the calls of a client's credentials, or on a connection.
+ *
+ * What is sent stays the caller's: a duplicate is made before the method returns. What is received is a duplicate that belongs to the
+ * caller, who closes it. A promise of a receive that rejects without a handler does not end the process.
+ */
 export interface FdTransceiver {
   /**
-   * Sends a duplicate of `fd`, made before this returns; `fd` stays the caller's.
+   * Sends a duplicate of the descriptor `fd`, which stays the caller's.
    *
-   * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`, `ERR_GRPCFD_SEND_FAILED` (EBADF, EMFILE …), `ERR_GRPCFD_CLOSED`
+   * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`, `ERR_GRPCFD_SEND_FAILED` (EBADF, EMFILE), `ERR_GRPCFD_CLOSED`,
+   * `ERR_GRPCFD_TOO_MANY_DESCRIPTORS`
    */
   sendFd(fd: number): SentFd;
-  /** {@link sendFd} for what has an `fd`, like an fs.promises FileHandle. */
-  sendFile(file: { readonly fd: number }): SentFd;
   /**
-   * Opens `path` and sends it. Links are followed, those of /proc too. It is opened before this returns, on this thread: a
-   * path under /proc/thread-self means the caller's.
+   * {@link sendFd} for an object with an `fd`: a `FileHandle` of fs.promises, a {@link ReceivedFile}, a `SharedMemory`.
    *
-   * @throws GrpcFdError `ERR_GRPCFD_OPEN_FAILED` at once when it cannot be opened
+   * @throws the errors of {@link sendFd}
+   */
+  sendFile(file: HasFd): SentFd;
+  /**
+   * Opens the file at `path` and sends it. Links are followed, those of /proc too. The file is opened before this returns, in the thread
+   * of the caller, to which /proc/thread-self refers then. Nothing stays open that the caller would have to close.
+   *
+   * @throws GrpcFdError `ERR_GRPCFD_OPEN_FAILED`, `ERR_GRPCFD_INVALID_ARGUMENT`; the errors of {@link sendFd}
    */
   sendFilename(path: string, options?: SendFilenameOptions): SentFd;
   /**
-   * Waits for a descriptor. It resolves to a duplicate that is the caller's, to close; it can be received again.
-   * Rejects with a GrpcFdError when it can never come.
+   * Receives a descriptor, and waits for it if it is named by its inode. The promise resolves to the number of a duplicate that belongs
+   * to the caller, who closes it. The same descriptor can be received again.
+   *
+   * It rejects with a GrpcFdError when the descriptor can never come: `ERR_GRPCFD_CALL_ENDED`, `ERR_GRPCFD_CLOSED`,
+   * `ERR_GRPCFD_HOLD_EXPIRED`, `ERR_GRPCFD_CONNECTION_CLOSED`, `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`, `ERR_GRPCFD_DESCRIPTORS_LOST`,
+   * `ERR_GRPCFD_NOT_FOUND`, `ERR_GRPCFD_WRONG_CONNECTION`, `ERR_GRPCFD_REFERENCE_MISMATCH`; or when this receive fails:
+   * `ERR_GRPCFD_ABORTED`, `ERR_GRPCFD_TIMEOUT`, `ERR_GRPCFD_TOO_MANY_RECEIVES`, `ERR_GRPCFD_RECEIVE_FAILED`, `ERR_GRPCFD_INVALID_URL`,
+   * `ERR_GRPCFD_INVALID_REFERENCE`, `ERR_GRPCFD_INVALID_ARGUMENT`.
    */
   recvFd(source: DescriptorSource, options?: ReceiveOptions): Promise<number>;
-  /** {@link recvFd}, as a {@link ReceivedFile} that owns the descriptor. */
+  /** {@link recvFd}, with a {@link ReceivedFile} that owns the duplicate. The caller closes the file. */
   recvFile(source: DescriptorSource, options?: ReceiveOptions): Promise<ReceivedFile>;
   /**
-   * Sends several, and gives the fields of a message that name them: `{ path, ...fds.refs({ input, output }) }`. Owner and errors as
-   * with {@link sendFd}; where one cannot be sent, those before it go all the same, and nobody asks for them.
+   * Sends several descriptors, and returns the fields of a message that name them: `{ path, ...fds.refs({ input, output }) }`. The
+   * files stay the caller's. Where one of them cannot be sent, this throws, but those before it are sent.
+   *
+   * @throws the errors of {@link sendFd}
    */
   refs<Files extends SendableFiles<Files>>(files: Files): NamesOf<Files>;
-  /** {@link refs} with URLs, for a peer that is the Go package. */
+  /**
+   * {@link refs} with URLs in place of references, for a peer that is the Go package.
+   *
+   * @throws the errors of {@link sendFd}
+   */
   urls<Files extends SendableFiles<Files>>(files: Files): NamesOf<Files>;
   /**
-   * Receives what the named fields of a message name. All or nothing: where one fails, the others are closed. `await using` closes
-   * them all, and each can be closed or released by itself.
+   * Receives the descriptors that the given fields of a message name. If one of them fails, the others are closed, and the promise rejects
+   * with the errors of {@link recvFd}. The files belong to the caller. `await using` closes them all, and each of them can be closed or
+   * released alone.
    */
   recvFiles<Field extends string>(
     message: Readonly<Record<Field, DescriptorSource>>,
     fields: readonly Field[],
     options?: ReceiveOptions,
   ): Promise<ReceivedFiles<Field>>;
-  /** Receives from another transceiver and sends on, in one step: for a handler that passes a descriptor to its own backend. */
+  /**
+   * Receives a descriptor from another transceiver and sends it, in one step: for a handler that passes a descriptor on to a backend. The
+   * caller has nothing to close. The promise rejects with the errors of {@link recvFd} and {@link sendFd}.
+   */
   forward(from: FdTransceiver, source: DescriptorSource, options?: ReceiveOptions): Promise<SentFd>;
 }
 
-/** What can be sent: the number of a descriptor, or what has one as its `fd`. It stays the caller's. */
-export type Sendable = number | { readonly fd: number };
+/** Can be sent: the number of a descriptor, or an object with one. It stays the caller's. */
+export type Sendable = number | HasFd;
 
-/** An object whose every field can be sent. */
+/** An object with the number of an open descriptor: a `FileHandle`, a {@link ReceivedFile}, a `SharedMemory`. */
+export interface HasFd {
+  /** The number of the descriptor. */
+  readonly fd: number;
+}
+
+/** An object of which each field can be sent. */
 export type SendableFiles<Files> = { readonly [Field in keyof Files & string]: Sendable };
 
-/** The same fields, with the names to put in a message. */
+/** The same fields with the names to put into a message. */
 export type NamesOf<Files> = { [Field in keyof Files & string]: string };
 
-/** A file for each field of a message, the caller's to close. */
+/** A file for each field of a message. They belong to the caller, who closes them. */
 export type ReceivedFiles<Field extends string> = Record<Field, ReceivedFile> & AsyncDisposable;
 
 /** The transceiver of a call, in its handler. */
 export interface FdServerCall extends FdTransceiver {
   /**
-   * What the client attached to the call, in its order, each the caller's to close; none from a peer that is not this package. Ends
-   * the iteration with an error where one of them did not arrive.
+   * The descriptors that the client attached to the call, in the order in which it did. Each file belongs to the caller, who closes it.
+   * There are none from a client that is not this package. The iteration ends with an error of {@link FdTransceiver.recvFd} where one of
+   * them did not arrive.
    */
   received(): AsyncIterableIterator<ReceivedFile>;
 }
 
-/** Counters of a connection. */
-export interface FdConnectionStats extends InboxStats {
+/** Counters of a connection. Those without "now" count since the connection began. */
+export interface FdConnectionStats {
+  /** Bytes received. */
   readonly bytesRead: number;
+  /** Bytes that the kernel took. */
   readonly bytesWritten: number;
+  /** Descriptors received. */
+  readonly receivedFds: number;
+  /** Descriptors that the kernel took. */
   readonly sentFds: number;
-  /** Queued for the next write. */
+  /** Descriptors that wait now for bytes to travel with. */
   readonly pendingFds: number;
+  /** Descriptors held now, idle or claimed. */
+  readonly heldFds: number;
+  /** Descriptors held now and claimed by running calls. */
+  readonly claimedFds: number;
+  /** Receives that wait now. */
+  readonly pendingReceives: number;
+  /** Descriptors closed because more than `maxHeldFds` were idle. */
+  readonly evictedFds: number;
+  /** Descriptors closed because they were idle for `holdMs`. */
+  readonly expiredFds: number;
+  /** Descriptors closed because a newer one of the same inode came from a peer that is not an exact peer. */
+  readonly supersededFds: number;
 }
 
-/** One connection that carries descriptors. */
+/**
+ * One connection that carries descriptors, as `onConnection` gets it. What is received from it came for no running call.
+ */
 export interface FdConnection extends FdTransceiver {
   /** Unique to the connection, on this machine and on any other. */
   readonly id: string;
+  /** Which end of the connection this process is. */
   readonly role: 'client' | 'server';
-  /** The process at the other end, as it was when it connected (SO_PEERCRED). */
-  readonly peer: { readonly pid: number; readonly uid: number; readonly gid: number };
-  /** Resolves when the connection has closed; never rejects. */
+  /** The process at the other end, at the time at which it connected or began to listen (SO_PEERCRED). */
+  readonly peer: PeerCredentials;
+  /** Resolves when the connection has closed. It never rejects. */
   readonly closed: Promise<void>;
+  /** The counters of the connection, as they are now. */
   stats(): FdConnectionStats;
 }
 
@@ -125,11 +179,11 @@ const aListOfNames = rule(
   (value) => Array.isArray(value) && value.every((name) => typeof name === 'string'),
 );
 
-/** What all transceivers share: how descriptors are opened, duplicated and named. */
+/** The part that all transceivers share: how descriptors are opened, duplicated and named. */
 export abstract class Transceiver implements FdTransceiver {
-  /** Takes over the reference to `descriptor`, also if it throws. */
+  /** Takes over the caller's count of `descriptor`, also when it throws. */
   protected abstract send(descriptor: CountedFd): SentFd;
-  /** A duplicate, the caller's own: at once where it is here. A promise that rejects unread must not end the process. */
+  /** A duplicate that is the caller's, without a promise where the descriptor is here. A rejection that nobody handles must not end the process. */
   protected abstract receive(
     name: InodeName | Reference,
     options: ReceiveOptions | undefined,
@@ -139,7 +193,7 @@ export abstract class Transceiver implements FdTransceiver {
     return this.send(duplicateToSend(fd));
   }
 
-  sendFile(file: { readonly fd: number }): SentFd {
+  sendFile(file: HasFd): SentFd {
     return this.sendFd(file?.fd);
   }
 
@@ -205,12 +259,12 @@ export abstract class Transceiver implements FdTransceiver {
       await closeAll();
       throw failed.reason;
     }
-    // Not enumerable: the fields are what it has.
+    // Not enumerable, so that a loop over the files finds files only.
     Object.defineProperty(files, Symbol.asyncDispose, { value: closeAll });
     return files as ReceivedFiles<Field>;
   }
 
-  /** Mostly the descriptor is here: then there is one promise, and it is settled. */
+  /** In most cases the descriptor is here already. Then one promise is made, which is settled. */
   #receive<Result>(
     source: DescriptorSource,
     options: ReceiveOptions | undefined,
@@ -227,7 +281,7 @@ export abstract class Transceiver implements FdTransceiver {
   }
 }
 
-/** A peer that hangs up must not end the process because a receive that it rejects has not been awaited yet. */
+/** When a peer hangs up, a receive may reject before the user awaits it. That must not end the process. */
 function quiet<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
@@ -264,7 +318,7 @@ function openFlags(options: SendFilenameOptions): number {
   return typeof flags === 'string' ? (FLAGS[flags] ?? O_PATH) : flags;
 }
 
-/** For calls on connections that cannot carry descriptors: the call goes on, what is sent or received fails. */
+/** For calls on connections that cannot carry descriptors: the call goes on, and each send or receive fails. */
 export class UnsupportedTransceiver extends Transceiver implements FdServerCall {
   readonly #error: () => GrpcFdError;
 
@@ -284,14 +338,14 @@ export class UnsupportedTransceiver extends Transceiver implements FdServerCall 
     throw this.#error();
   }
 
-  /** Nothing came, and nothing was expected to. */
+  /** Nothing can come. */
   async *received(): AsyncIterableIterator<ReceivedFile> {}
 }
 
 export function noDescriptorSupport(): GrpcFdError {
   return new GrpcFdError(
     'ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT',
-    'this call does not run over a connection that carries file descriptors: that takes a unix or unix-abstract target, ' +
+    'this call does not run over a connection that carries file descriptors. Such a connection needs a unix: or unix-abstract: target, ' +
       'grpcfd.channelCredentials() at the client, and grpcfd.serverCredentials() at the server',
   );
 }

@@ -7,11 +7,11 @@ import type { Inbox, Taken } from './inbox.js';
 import { type DescriptorName, describeName } from './names.js';
 import type { Waiter } from './waits.js';
 
-/** How long a receive waits. Without either, until it is settled by what arrives or ends. */
+/** Options of a receive: how long it waits. Without either, it waits until the descriptor arrives, or can never arrive. */
 export interface ReceiveOptions {
-  /** Ends the wait with `ERR_GRPCFD_ABORTED`, whose `cause` is the signal's reason. */
+  /** When it aborts, the receive fails with `ERR_GRPCFD_ABORTED`, whose `cause` is the reason of the signal. Default: none. */
   readonly signal?: AbortSignal | undefined;
-  /** Ends the wait with `ERR_GRPCFD_TIMEOUT`. Above 0, at most 2^31-1. Default: none. */
+  /** After so many milliseconds, the receive fails with `ERR_GRPCFD_TIMEOUT`. Above 0 and at most 2^31-1. Default: none. */
   readonly timeoutMs?: number | undefined;
 }
 

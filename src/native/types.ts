@@ -3,10 +3,13 @@
  * own errors.
  */
 
-/** Who was at the other end of a unix socket when it was connected. */
+/** The process at the other end of a unix socket, at the time at which the two were connected (SO_PEERCRED). */
 export interface PeerCredentials {
+  /** Process id. It may belong to another process by now. */
   readonly pid: number;
+  /** Effective user id. */
   readonly uid: number;
+  /** Effective group id. */
   readonly gid: number;
 }
 

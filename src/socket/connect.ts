@@ -14,13 +14,14 @@ import { Backoff } from './backoff.js';
 import { adoptSocket, type FdSocket, type FdSocketOptions, STREAM_RULES } from './fd-socket.js';
 
 /**
- * A unix connect is done at once or not at all: EAGAIN means that the listener's backlog is full, and nothing
- * tells when it no longer is. A listener that accepts nothing for this long is not going to.
+ * A unix connect succeeds or fails at once. EAGAIN means that the backlog of the listener is full, and there is no event when it has room
+ * again. A listener that accepts nothing for this long is considered stuck.
  */
 const CONNECT_RETRY = { firstMs: 1, longestMs: 100, totalMs: 20_000 };
 
+/** Options of {@link connect}. Those of {@link FdSocketOptions} apply to the new socket. */
 export interface ConnectOptions extends Omit<FdSocketOptions, 'fd'> {
-  /** Gives up when it aborts, with its reason. */
+  /** When it aborts, the connect fails with the reason of the signal. Default: none. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -32,8 +33,12 @@ const anAddress = rule(
 );
 
 /**
- * Connects to a path, or to `\0` and an abstract name. Rejects as a failed syscall does (ENOENT,
- * ECONNREFUSED, EACCES, ENAMETOOLONG; EAGAIN when the listener's backlog stays full for 20 seconds).
+ * Connects to a unix socket. The result belongs to the caller, who destroys it.
+ *
+ * @param address a path, or an abstract name that starts with NUL (`\0`)
+ * @param options of the socket. Default: none
+ * @throws the error of a failed syscall (ENOENT, ECONNREFUSED, EACCES, ENAMETOOLONG; EAGAIN when the backlog of the listener stays full
+ * for 20 seconds); ERR_INVALID_ARG_TYPE, ERR_OUT_OF_RANGE or ERR_INVALID_ARG_VALUE for wrong arguments. The promise rejects with them.
  */
 export async function connect(
   address: string | { readonly path: string },

@@ -15,12 +15,13 @@ import { nextTick } from '../timers.js';
 import { Duplicates } from './duplicates.js';
 import { UnixStream } from './unix-stream.js';
 
+/** Options of `new FdSocket()`. */
 export interface FdSocketOptions {
-  /** A connected unix stream socket. The new object owns it, unless its constructor throws. */
+  /** The number of a connected unix stream socket. It belongs to the new FdSocket, unless the constructor throws. */
   readonly fd: number;
-  /** Keep the writable side open when the peer has ended. Default: true. */
+  /** Whether the writable side stays open when the peer has ended. Default true. */
   readonly allowHalfOpen?: boolean | undefined;
-  /** Bytes to buffer in each direction before back-pressure sets in. Default: 64 KiB. */
+  /** Bytes to buffer in each direction before back-pressure begins. Default 64 KiB. */
   readonly highWaterMark?: number | undefined;
 }
 
@@ -31,39 +32,47 @@ export const STREAM_RULES: RulesFor<Omit<FdSocketOptions, 'fd'>> = {
 
 const SOCKET_RULES: RulesFor<FdSocketOptions> = { fd: aFileDescriptor, ...STREAM_RULES };
 
+/** Counters of an {@link FdSocket}. */
 export interface FdSocketStats {
+  /** Bytes received. */
   readonly bytesRead: number;
+  /** Bytes that the kernel took. */
   readonly bytesWritten: number;
+  /** Descriptors received. */
   readonly receivedFds: number;
-  /** Taken by the kernel. */
+  /** Descriptors that the kernel took. */
   readonly sentFds: number;
-  /** Waiting for bytes to ride on. */
+  /** Descriptors that wait now for bytes to travel with. */
   readonly pendingFds: number;
 }
 
 /**
- * Of the event `'fds'`. Descriptors arrived: the listener owns them and must close them; without a listener
- * they are closed. With `truncated`, the kernel dropped some of those that were sent (MSG_CTRUNC), mostly
- * because the descriptor table of this process is full; `fds` may be empty then. They come no later than the
- * bytes that were written after them, and only while the stream is being read.
+ * A listener for the event `'fds'`: descriptors arrived. They belong to the listener, which closes them. Without a listener they are
+ * closed at once. The event comes before the bytes that were written after the descriptors, and only while the stream is being read.
+ *
+ * @param fds the numbers of the descriptors
+ * @param truncated whether the kernel dropped some of those that were sent (MSG_CTRUNC), in most cases because the descriptor table of
+ * this process was full. `fds` may be empty then
  */
 export type FdsListener = (fds: number[], truncated: boolean) => void;
 
 type AnyListener = Parameters<Duplex['on']>[1];
 
-/**
- * What `UnixStream` reads at a time. Node's own default of 16 KiB (before version 22) would stop it after
- * each read.
- */
+/** As much as `UnixStream` reads at a time. The default of Node before version 22, 16 KiB, would stop it after each read. */
 const DEFAULT_HIGH_WATER_MARK = 64 * 1024;
 
-/** A stream over a connected unix socket that carries file descriptors with its bytes. */
+/**
+ * A stream over a connected unix socket that carries file descriptors with its bytes. Besides the events of a Duplex it has `'fds'`: see
+ * {@link FdsListener}.
+ */
 export class FdSocket extends Duplex {
   readonly #stream: UnixStream;
 
   /**
-   * Throws ENOTSOCK, EAFNOSUPPORT or EPROTOTYPE for what is not a unix stream socket; `fd` is then still the
-   * caller's.
+   * Takes ownership of `options.fd`. When this throws, the descriptor is still the caller's.
+   *
+   * @throws ENOTSOCK, EAFNOSUPPORT or EPROTOTYPE where it is not a unix stream socket; ERR_INVALID_ARG_TYPE or ERR_OUT_OF_RANGE for
+   * wrong options
    */
   constructor(options: FdSocketOptions) {
     checkOptions(nodeComplaint, options, SOCKET_RULES);
@@ -83,24 +92,29 @@ export class FdSocket extends Duplex {
     });
   }
 
-  /** Who was at the other end when the two were connected. */
+  /** The process at the other end, at the time at which the two were connected. */
   get peer(): PeerCredentials {
     return this.#stream.peer;
   }
 
-  /** {@link sendFds} of one. */
+  /**
+   * {@link sendFds} for one descriptor, which stays the caller's.
+   *
+   * @throws the errors of {@link sendFds}
+   */
   sendFd(fd: number): Promise<void> {
     return this.sendFds([fd]);
   }
 
   /**
-   * Has descriptors travel with the next bytes that are written, or with bytes that are still being written: up to 64 to a byte,
-   * what is left with later ones. They are duplicated before this returns, and stay the caller's to close; when one of them cannot
-   * be (EBADF, EMFILE), this throws, and none of them is sent.
+   * Sends descriptors with the next bytes that are written, or with bytes that are still being written: up to 64 with each byte. They are
+   * duplicated before this returns, and stay the caller's.
    *
-   * Resolves when the kernel took all of them. Rejects if it never will take one: the socket is closed or ended before enough
-   * bytes are written after it, or the kernel refuses to send what it is; the others may have been sent. Ignoring the promise is
-   * safe.
+   * The promise resolves when the kernel has taken all of them. It rejects when the kernel never will take one of them: the socket was
+   * closed or ended before enough bytes followed, or the kernel refuses to send a file of this kind. The others may have been sent then.
+   * A rejection that nobody handles does not end the process.
+   *
+   * @throws EBADF, EMFILE where one of them cannot be duplicated; ERR_INVALID_ARG_TYPE. None of them is sent then.
    */
   sendFds(fds: readonly number[]): Promise<void> {
     const duplicates = new Duplicates(fds);
@@ -109,14 +123,14 @@ export class FdSocket extends Duplex {
   }
 
   /**
-   * Writes `chunk` as `write` does, a string as UTF-8, and has `fds` travel with it or with bytes before it, as {@link sendFds} does. Mostly the
-   * kernel takes both at once: no duplicate is made then. The descriptors are only borrowed until this returns. When one of them
-   * cannot be duplicated (EBADF, EMFILE), this throws, and nothing is written. An empty chunk carries none: they travel with what
-   * is written next.
+   * Writes `chunk` like `write`, and sends `fds` with it or with bytes before it, like {@link sendFds}. In most cases the kernel takes both
+   * at once, and no duplicate is made. The descriptors stay the caller's, who may close them when this returns.
    *
-   * `callback` is called when the kernel took all bytes and descriptors, or with the reason why it never will.
-   *
+   * @param chunk bytes, or a string that is sent as UTF-8. With an empty one, the descriptors travel with the bytes written next
+   * @param fds the numbers of open descriptors
+   * @param callback called when the kernel has taken all bytes and descriptors, or with the reason why it never will
    * @returns false when the caller should wait for 'drain' before it writes more
+   * @throws EBADF, EMFILE where a descriptor cannot be duplicated; ERR_INVALID_ARG_TYPE. Nothing is written then.
    */
   writeWithFds(
     chunk: string | Uint8Array,
@@ -125,9 +139,9 @@ export class FdSocket extends Duplex {
   ): boolean {
     if (callback !== undefined) check(nodeComplaint, 'callback', callback, aFunction);
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
-    // Ended or destroyed, or no bytes at all: `write` says so, as it always does, and no descriptor goes.
+    // The stream has ended or was destroyed, or `chunk` has a wrong type. `write` reports that, and no descriptor is sent.
     if (!this.writable || !(bytes instanceof Uint8Array)) return this.write(bytes, 'utf8', callback);
-    // Nothing waits in this stream either: its machinery, which would call `_write` now, has nothing to add.
+    // Where nothing waits in this stream, `write` would only call `_write`.
     const isIdle = this.writableLength === 0 && this.writableCorked === 0;
     const taken = isIdle ? this.#stream.writeNow(bytes, fds) : 0;
     if (taken > 0 && taken === bytes.length) {
@@ -143,58 +157,69 @@ export class FdSocket extends Duplex {
     });
   }
 
+  /** The counters of the socket, as they are now. */
   stats(): FdSocketStats {
     const { bytesRead, bytesWritten, receivedFds, sentFds, pendingFds } = this.#stream;
     return { bytesRead, bytesWritten, receivedFds, sentFds, pendingFds };
   }
 
-  /** Keeps the process alive while this is open (the default). */
+  /** Keeps the process alive while the socket is open, which is the default. */
   ref(): this {
     this.#stream.ref();
     return this;
   }
 
+  /** Lets the process exit while the socket is open. */
   unref(): this {
     this.#stream.unref();
     return this;
   }
 
+  /** Adds a listener for the descriptors that arrive. */
   override on(event: 'fds', listener: FdsListener): this;
+  /** Adds a listener for any other event of a Duplex. */
   override on(event: string | symbol, listener: AnyListener): this;
   override on(event: string | symbol, listener: AnyListener): this {
     return super.on(event, listener);
   }
 
+  /** Adds a listener for the descriptors that arrive next. */
   override once(event: 'fds', listener: FdsListener): this;
+  /** Adds a listener for any other event of a Duplex, once. */
   override once(event: string | symbol, listener: AnyListener): this;
   override once(event: string | symbol, listener: AnyListener): this {
     return super.once(event, listener);
   }
 
+  /** @internal */
   override _read(): void {
     this.#stream.readStart();
   }
 
+  /** @internal */
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
     if (this.#stream.write([chunk], callback)) callback();
   }
 
+  /** @internal */
   override _writev(chunks: { chunk: Buffer }[], callback: (error?: Error | null) => void): void {
     const buffers = chunks.map(({ chunk }) => chunk);
     if (this.#stream.write(buffers, callback)) callback();
   }
 
+  /** @internal */
   override _final(callback: (error?: Error | null) => void): void {
     this.#stream.shutdown(callback);
   }
 
+  /** @internal */
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#stream.close();
     callback(error);
   }
 }
 
-/** An {@link FdSocket} that closes the descriptor if it cannot be made: `fd` is taken over in any case. */
+/** Makes an {@link FdSocket}. The descriptor is taken over in any case: when this throws, it has been closed. */
 export function adoptSocket(options: FdSocketOptions): FdSocket {
   try {
     return new FdSocket(options);

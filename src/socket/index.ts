@@ -1,3 +1,8 @@
+/**
+ * Bytes and file descriptors over one unix socket, without gRPC.
+ *
+ * @module grpcfd/socket
+ */
 export type { PeerCredentials } from '../native/types.js';
 export { type ConnectOptions, connect } from './connect.js';
 export { FdListener, type FdListenerEvents, type ListenOptions, listen } from './fd-listener.js';

@@ -1,16 +1,22 @@
 import { closeAll, identify } from '../native/binding.js';
 
 /**
- * Closes descriptors that were received, in one native call. Their numbers must not be used any more, whatever happens: an error of
- * a file that is closed is not reported, as the descriptor is gone all the same, and one that is not open is passed over.
+ * Closes descriptors that were received, in one native call. Their numbers must not be used afterwards. Errors are not reported: a
+ * descriptor is closed even where its file system reports an error, and numbers that are not open are skipped.
+ *
+ * @param fds descriptors that belong to the caller
+ * @throws ERR_INVALID_ARG_TYPE where `fds` is not an array of 32-bit integers. None of them is closed then.
  */
 export function closeFds(fds: readonly number[]): void {
   closeAll(fds);
 }
 
 /**
- * `[dev, ino, dev, ino…]`, which tells the files apart that descriptors of any kind refer to, O_PATH included: one native call for the
- * `fstat` of all. They stay the caller's. Throws EBADF if one is not open, and what else `fstat` fails with.
+ * Tells to which files descriptors refer, with one native call for the `fstat` of all. They can be of any kind, O_PATH included.
+ *
+ * @param fds descriptors, which stay the caller's
+ * @returns `[dev, ino, dev, ino…]`, two numbers for each descriptor
+ * @throws EBADF where one of them is not open; other errors of `fstat`; ERR_INVALID_ARG_TYPE
  */
 export function identifyFds(fds: readonly number[]): BigUint64Array {
   return identify(fds);

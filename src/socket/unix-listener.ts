@@ -9,36 +9,35 @@ import { SocketFile } from './socket-file.js';
 
 const { EAGAIN, ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM } = constants.errno;
 
-/**
- * Connections accepted in one turn of the event loop, so that a storm of them does not starve those that are
- * there.
- */
+/** Connections accepted in one turn of the event loop. The limit leaves time for connections that exist, however many are new. */
 const ACCEPTS_PER_TURN = 32;
 
-/** What Node.js takes. The kernel cuts it to net.core.somaxconn. */
+/** The default of Node.js. The kernel lowers it to net.core.somaxconn. */
 const DEFAULT_BACKLOG = 511;
 
-/**
- * Nothing but time, or somebody closing descriptors, mends these. The connections wait in the backlog
- * meanwhile.
- */
+/** These errors last until descriptors are closed or memory is freed. The connections wait in the backlog meanwhile. */
 const EXHAUSTED: ReadonlySet<number> = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM]);
 
 /**
- * A listener that waits for descriptors would otherwise be called again at once, for ever: the connection it
- * cannot accept keeps the socket readable. There is no end to it, because there is nothing better to do.
+ * A connection that cannot be accepted keeps the socket readable, so without a delay the listener would be called again at once. It
+ * tries without end: there is no better way to go on.
  */
 const ACCEPT_RETRY = { firstMs: 10, longestMs: 1_000, totalMs: Number.POSITIVE_INFINITY };
 
+/** Where and how a unix socket listens. */
 export interface UnixListenOptions {
-  /** A path, or `\0` and an abstract name, which is taken for exactly what it is, without padding. */
+  /** A path, or an abstract name that starts with NUL (`\0`). An abstract name is used as it is, without padding. */
   readonly path: string;
-  /** Connections that may wait to be accepted. Default: 511. */
+  /** Connections that the kernel queues before they are accepted, at most `net.core.somaxconn` of the kernel. Default 511. */
   readonly backlog?: number | undefined;
-  /** Mode of the socket file; to connect takes the right to write. Default: 0o777 less the umask. */
+  /**
+   * Permissions of the socket file, from 0 to 0o7777. A client needs the right to write to connect. Default: 0o777 without the bits of
+   * the umask.
+   */
   readonly mode?: number | undefined;
-  /** Owner of the socket file. Default: this process's. */
+  /** User id of the socket file's owner. Default: that of the process. */
   readonly uid?: number | undefined;
+  /** Group id of the socket file. Default: that of the process. */
   readonly gid?: number | undefined;
 }
 
@@ -56,19 +55,18 @@ export const SOCKET_FILE_RULES: RulesFor<Omit<UnixListenOptions, 'path'>> = {
 export const LISTEN_RULES: RulesFor<UnixListenOptions> = { path: aString, ...SOCKET_FILE_RULES };
 
 export interface UnixListenerEvents {
-  /** A connected socket, which is the callee's to close, or to give to a `UnixStream`. */
+  /** A connected socket. It belongs to the callee, which closes it or gives it to a `UnixStream`. */
   onConnection(fd: number): void;
   /**
-   * `accept` failed. The listener goes on by itself: where descriptors or memory ran out, it tries again
-   * after a while, and reports only the first of such failures in a row. Or `close` could not remove the
-   * socket file.
+   * `accept` failed, or `close` could not remove the socket file. After a failed `accept` the listener tries again. Where descriptors
+   * or memory have run out, it waits first, and reports only the first of several failures in a row.
    */
   onError(error: NodeJS.ErrnoException): void;
 }
 
 /** A listening unix socket. */
 export class UnixListener {
-  /** The path or abstract name, as it was given. */
+  /** The path or abstract name that was given. */
   readonly address: string;
   readonly #events: UnixListenerEvents;
   readonly #handle: Handle;
@@ -80,9 +78,10 @@ export class UnixListener {
   #closed = false;
 
   /**
-   * Listens from when this returns. A socket file that nobody listens on is replaced; anything else at that
-   * path is EADDRINUSE. The file has its owner and mode from the moment it appears. Throws as a failed
-   * syscall does.
+   * When this returns, the socket listens. A socket file at that path on which no process listens is replaced. The file has its owner and
+   * mode from the moment at which it appears.
+   *
+   * @throws EADDRINUSE where anything else is at that path; other errors of failed syscalls
    */
   static listen(options: UnixListenOptions, events: UnixListenerEvents): UnixListener {
     return new UnixListener(options, events);
@@ -117,18 +116,18 @@ export class UnixListener {
   }
 
   /**
-   * Stops listening and removes the socket file, unless that is another's by now. Connections that were not
-   * accepted yet are reset; those that were are not touched. Idempotent.
+   * Stops listening, and removes the socket file unless another process has replaced it. Connections that were not accepted yet are
+   * reset. Accepted ones stay open. Idempotent.
    */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#retryTimer);
-    // While the file is there its socket listens: whoever finds one that does not may take it away.
+    // The file goes first: another process may replace a file whose socket does not listen.
     try {
       this.#file?.unlink();
     } catch (error) {
-      // The process may have given up the right since it bound. The socket is closed all the same, and the file then is a dead one.
+      // The process may have lost the permission since it bound. The socket is closed all the same. Nobody listens on the file then.
       this.#events.onError(error as NodeJS.ErrnoException);
     } finally {
       this.#handle.close();

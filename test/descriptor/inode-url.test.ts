@@ -32,9 +32,9 @@ describe('urlToDevIno', () => {
   }
 
   const refused: [url: string | URL, details: RegExp][] = [
-    ['', /^"" names no file: it is empty/],
+    ['', /^"" does not name a file: it is empty/],
     ['42', /scheme/],
-    ['file:/x', /^"file:\/x" names no file: its scheme/],
+    ['file:/x', /^"file:\/x" does not name a file: its scheme/],
     ['file:///proc/1/fd/1', /scheme/],
     [new URL('file:///4/42'), /scheme/],
     [' inode://4/42', /scheme/],
@@ -71,7 +71,7 @@ describe('urlToDevIno', () => {
     ['inode://1/18446744073709551616', /above 2\^64-1/],
     [
       `inode://1/${'9'.repeat(100_000)}`,
-      /^"inode:\/\/1\/9{110}…9{60}" \(100010 characters\) names no file: a number in it is above 2\^64-1$/,
+      /^"inode:\/\/1\/9{110}…9{60}" \(100010 characters\) does not name a file: a number in it is above 2\^64-1$/,
     ],
     [undefined as unknown as string, /^"undefined"/],
   ];

@@ -122,13 +122,13 @@ test('map() refuses files that a peer could truncate, and descriptors that are n
   const growSealed = native.memFd('grow', size, MFD_ALLOW_SEALING);
   native.addSeals(growSealed, F_SEAL_GROW);
   refused(growSealed, /no F_SEAL_SHRINK/);
-  refused(openFile('/proc/self/exe', constants.O_RDONLY), /no memfd/);
-  refused(openFile('/proc/self', constants.O_RDONLY), /no memfd/);
+  refused(openFile('/proc/self/exe', constants.O_RDONLY), /not a memfd/);
+  refused(openFile('/proc/self', constants.O_RDONLY), /not a memfd/);
   for (const pair of [native.testing.pipe(), native.socketPair()]) {
     defer(() => close(pair[1]));
-    refused(pair[0], /no memfd/);
+    refused(pair[0], /not a memfd/);
   }
-  refused(fileWith('on some disk, or on tmpfs'), /no memfd|no F_SEAL_SHRINK/);
+  refused(fileWith('on some disk, or on tmpfs'), /not a memfd|no F_SEAL_SHRINK/);
 });
 
 test('map() refuses memory of huge pages', (t) => {

@@ -5,18 +5,18 @@ import { type FdsEntry, NOT_SENT } from '../fds-metadata.js';
 import { formatReference } from '../reference.js';
 import { Outcome, type OutcomeSink } from '../send-outcome.js';
 
-/** Makes the error for what was never sent. Only where it never was: an error costs more than the rest of a call's descriptor. */
+/** Makes the error for a descriptor that was never sent. It is called only then, because an error costs more than all the rest. */
 export type Reason = () => GrpcFdError;
 
 /**
- * A descriptor attached to the calls of an FdCallCredentials. It is kept until no attempt of any call that started with it
- * can follow, and sent anew on the connection of each attempt.
+ * A descriptor attached to the calls of an FdCallCredentials. It is sent again on the connection of each attempt, and kept until no
+ * attempt of any of these calls can follow.
  */
 export class Attachment implements OutcomeSink {
   readonly descriptor: CountedFd;
-  /** Success once any connection's kernel took it; else why it never was sent, known when nothing more can follow. */
+  /** Success as soon as the kernel has taken it on any connection; otherwise a failure, as soon as no attempt can follow. */
   readonly outcome = new Outcome();
-  /** How many calls carry it of which an attempt may still follow. */
+  /** How many calls carry it and may have another attempt. */
   carriers = 0;
   #queued = 0;
   #sent = false;
@@ -25,7 +25,7 @@ export class Attachment implements OutcomeSink {
   #id: string;
   #number: number;
 
-  /** Takes over the reference to `descriptor`. It is named `fd:<credentials id>:<index>`. */
+  /** Takes over the caller's count of `descriptor`. Its name is `fd:<credentials id>:<index>`. */
   constructor(credentialsId: string, index: number, descriptor: CountedFd) {
     this.#id = credentialsId;
     this.#number = index;
@@ -36,15 +36,15 @@ export class Attachment implements OutcomeSink {
     return formatReference(this.#id, this.#number);
   }
 
-  /** Queues it on the connection of an attempt, whose metadata is to have the entry. */
+  /** Queues it on the connection of an attempt. Returns its entry in the metadata of that attempt. */
   sendOn(connection: Connection): FdsEntry {
     const { inode } = this.descriptor;
     return { id: this.#id, number: this.#number, sequence: this.#queueOn(connection), inode };
   }
 
   /**
-   * Queues it on the connection of an attempt whose metadata has left already, and names it after its place there. A retry
-   * sends the messages that have this name again; its metadata then says what the name stands for.
+   * Queues it on the connection of an attempt whose metadata was already sent. Its name is made from its sequence number there. A retry
+   * sends messages with this name again, and its metadata tells the sequence number that the name has in that attempt.
    */
   sendLate(connection: Connection): void {
     const id = connection.sentId;
@@ -55,13 +55,13 @@ export class Attachment implements OutcomeSink {
   }
 
   #queueOn(connection: Connection): number {
-    // Its credentials were closed since the call started.
+    // Its credentials were closed after the call started.
     if (this.#released !== undefined) return NOT_SENT;
     this.#queued++;
     return connection.queue(this.descriptor, this);
   }
 
-  /** @internal What became of it on one connection. */
+  /** @internal The outcome on one connection. */
   settle(error: Error | null): void {
     this.#queued--;
     if (error === null) {
@@ -73,7 +73,7 @@ export class Attachment implements OutcomeSink {
     this.#conclude();
   }
 
-  /** Lets go of the descriptor: no attempt can follow. `reason` tells why, where it never was sent. Idempotent. */
+  /** Releases the descriptor, because no attempt can follow. Where it was never sent, `reason` makes the error. Idempotent. */
   release(reason: Reason): void {
     if (this.#released !== undefined) return;
     this.#released = reason;

@@ -6,30 +6,30 @@ import { noDescriptorSupport } from '../transceiver.js';
 import type { ClientCall } from './client-call.js';
 
 /**
- * How a call meets the connection that carries it.
+ * How an attempt of a call finds the connection that carries it.
  *
- * grpc-js composes a call's credentials with those of the subchannel that was picked for an attempt. The subchannel's come from
- * our connector (`channel-credentials.ts`) and tell where its connection is; the call's are a {@link CallBoundCredentials}. So
- * compose() is where the two meet, and what comes of it makes the metadata of that attempt.
+ * For each attempt, grpc-js composes the credentials of the call with those of the subchannel that it has picked. Those of the
+ * subchannel come from our connector (`channel-credentials.ts`), and know its connection. Those of the call are a
+ * {@link CallBoundCredentials}. Its compose() makes {@link AttemptCredentials} of the two, which make the metadata of that attempt.
  */
 
 type CallMetadataOptions = Parameters<grpc.CallCredentials['generateMetadata']>[0];
 
-/** Where the calls of one subchannel find the connection that carries them. */
+/** Knows the connection of one subchannel. */
 export interface ConnectionSource {
-  /** The one that is open now: a subchannel has one at a time. */
+  /** The connection that is open now. A subchannel has one at a time. */
   readonly connection: Connection | undefined;
 }
 
 interface SubchannelCredentials {
   readonly source: ConnectionSource;
-  /** Those of the channel itself, like a token. */
+  /** The call credentials of the channel itself, such as a token. */
   readonly channelCredentials: grpc.CallCredentials;
 }
 
 const subchannelCredentials = new WeakMap<grpc.CallCredentials, SubchannelCredentials>();
 
-/** The call credentials of a subchannel whose connection is that of `source`. Without any of the channel, they are empty ones, which cost a call nothing. */
+/** The call credentials of a subchannel whose connection `source` knows. Where the channel has none, they are empty ones, which cost a call nothing. */
 export function callCredentialsOfSubchannel(
   source: ConnectionSource,
   channelCredentials: grpc.CallCredentials,
@@ -127,7 +127,7 @@ class AttemptCredentials extends grpc.CallCredentials {
     return metadata;
   }
 
-  /** Runs while the stream of the attempt starts: what is queued here leaves with its HEADERS frame, or earlier. */
+  /** Runs while the stream of the attempt starts. Descriptors that are queued here leave with its HEADERS frame, or before it. */
   #bind(): string {
     const { connection } = this.#source;
     if (connection === undefined) return '';

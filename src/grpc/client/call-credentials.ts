@@ -9,6 +9,7 @@ import type { DescriptorSource } from '../reference.js';
 import type { SentFd } from '../send-outcome.js';
 import type {
   FdTransceiver,
+  HasFd,
   NamesOf,
   ReceivedFiles,
   SendableFiles,
@@ -19,12 +20,22 @@ import { ClientCall } from './client-call.js';
 import { CredentialsTransceiver, credentialsClosed } from './credentials-transceiver.js';
 import type { Holdings } from './holdings.js';
 
+/** Call options with credentials among them. */
+export type FdCallOptions = grpc.CallOptions & {
+  /** Composed of the given credentials and the FdCallCredentials. */
+  credentials: grpc.CallCredentials;
+};
+
 /**
- * Call credentials that carry descriptors: what is sent with them before a call goes with that call, on the connection that
- * its stream takes; what comes back is received from them, during the call and after it. Make them anew for each call.
+ * Call credentials that carry descriptors, made by {@link callCredentials} for one call. A descriptor that is sent with them before the
+ * call starts is attached to it: it goes with each attempt of the call, on the connection of that attempt. Descriptors that the server
+ * sends are received with them, during the call and after it.
  *
- * What was sent is kept until no attempt of the call can follow (its first response headers, or its status), for
- * retries; or until `close()`, or until the credentials are collected.
+ * The duplicate of an attached descriptor is closed when no attempt of the call can follow (its first response headers have come, or its
+ * status), after `close()`, or after the credentials have been collected.
+ *
+ * The connection holds each descriptor that was received with them, so that it can be received again, until `close()`, until their next
+ * call starts, or until they are collected. The duplicate that a receive gave to the caller stays the caller's.
  */
 export class FdCallCredentials extends grpc.CallCredentials implements FdTransceiver {
   readonly #inner: grpc.CallCredentials;
@@ -39,10 +50,11 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
   }
 
   /**
-   * Call options that carry these credentials: `base`, its own credentials kept and composed with these. `interceptors` are
-   * never set: those of a call would replace the client's.
+   * Call options that carry these credentials.
+   *
+   * @param base further options, such as a deadline. Credentials among them are kept, and composed with these. Default: none
    */
-  options(base: grpc.CallOptions = {}): grpc.CallOptions & { credentials: grpc.CallCredentials } {
+  options(base: grpc.CallOptions = {}): FdCallOptions {
     const others = base.credentials;
     if (others === undefined) return { ...base, credentials: this };
     if (componentsOf(others).includes(this)) return { ...base, credentials: others };
@@ -53,7 +65,7 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
     return this.#transceiver.sendFd(fd);
   }
 
-  sendFile(file: { readonly fd: number }): SentFd {
+  sendFile(file: HasFd): SentFd {
     return this.#transceiver.sendFile(file);
   }
 
@@ -90,13 +102,15 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
   }
 
   /**
-   * Closes what was not sent, ends what waits with `ERR_GRPCFD_CLOSED`, and has the connection close what it held of that
-   * which was received with these credentials: yours stays yours. Calls that run go on. Idempotent.
+   * Closes attached descriptors that were not sent yet, fails receives that wait with `ERR_GRPCFD_CLOSED`, and has the connection close
+   * what it holds of the descriptors that were received with these credentials. Duplicates that receives have given to you stay yours.
+   * Calls that run go on. Idempotent.
    */
   close(): void {
     this.#transceiver.close();
   }
 
+  /** {@link close}, for `using`. */
   [Symbol.dispose](): void {
     this.close();
   }
@@ -115,15 +129,18 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
     return this === other;
   }
 
-  /** @internal One more call that was given these credentials. */
+  /** @internal For one more call that was given these credentials. */
   newCall(): ClientCall {
     return new ClientCall(this.#transceiver);
   }
 }
 
 /**
- * Call credentials that carry descriptors, around `inner`, whose metadata they keep.
- * Given to a call, alone or composed with others, they are its {@link FdTransceiver}.
+ * Makes call credentials that carry descriptors. Give them to one call, with `credentials.options()` or composed with others, and send
+ * and receive with them.
+ *
+ * @param inner credentials whose metadata is sent, too. Default: none. FdCallCredentials are returned as they are
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`
  */
 export function callCredentials(
   inner: grpc.CallCredentials = grpc.credentials.createEmpty(),
@@ -137,17 +154,17 @@ const callCredentialsRule = rule(
   (value) => value instanceof grpc.CallCredentials,
 );
 
-/** The credentials that call options carry, or undefined. */
+/** The credentials in call options, or undefined. */
 export function callCredentialsFromOptions(options: grpc.CallOptions): grpc.CallCredentials | undefined {
   return options.credentials;
 }
 
-/** The transceiver inside credentials, composed ones too; the last one where there are several. Undefined without one. */
+/** The FdCallCredentials among the components of `credentials`: the last one where there are several, undefined where there is none. */
 export function fromCallCredentials(credentials: grpc.CallCredentials): FdCallCredentials | undefined {
   return fdCredentialsIn(credentials).at(-1);
 }
 
-/** Each once, also where credentials were given twice. */
+/** All FdCallCredentials among the components. Each is there once, also where it was composed twice. */
 export function fdCredentialsIn(credentials: grpc.CallCredentials): FdCallCredentials[] {
   if (credentials instanceof FdCallCredentials) return [credentials];
   const found = componentsOf(credentials).filter((each) => each instanceof FdCallCredentials);
@@ -171,14 +188,14 @@ function observerOf(calls: readonly ClientCall[]): CallObserver {
       for (const call of calls) call.committed(answer);
     },
     ended: (trailers) => {
-      // A response without headers has it in its trailers.
+      // A response without headers has the answer in its trailers.
       takeAnswer(trailers);
       for (const call of calls) call.ended();
     },
   };
 }
 
-/** Closes what credentials that nobody has any more left behind. */
+/** Closes what is still open for credentials that were collected. */
 const collected = new FinalizationRegistry<Holdings>((holdings) => {
   holdings.close(() => credentialsClosed('were collected'));
 });

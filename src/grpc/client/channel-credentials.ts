@@ -17,12 +17,13 @@ type SecureConnector = ReturnType<grpc.ChannelCredentials['_createSecureConnecto
 type SecureConnectResult = Awaited<ReturnType<SecureConnector['connect']>>;
 
 /**
- * Channel credentials whose connections over unix sockets carry descriptors, around `inner`: TLS and mutual TLS go on inside.
- * A TCP target passes through, without descriptors. Call credentials can be composed with them also where `inner` is
- * insecure; a unix socket does not leave the machine, and on a TCP target such a channel does not connect.
+ * Makes channel credentials whose connections to `unix:` and `unix-abstract:` targets carry descriptors. Connections to other targets are
+ * those of `inner`, without descriptors. Call credentials, such as a token, can be composed with the result even where `inner` is
+ * insecure, because a unix socket does not leave the machine. Such a channel does not connect to other targets.
  *
- * @param inner default: insecure
- * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT` for options out of range or unknown
+ * @param inner credentials that secure the connections: `grpc.credentials.createSsl(…)` for TLS and mutual TLS. Default: insecure
+ * @param options of the connections. Default: none
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`
  */
 export function channelCredentials(
   inner: grpc.ChannelCredentials = grpc.credentials.createInsecure(),
@@ -108,10 +109,10 @@ class FdConnector implements SecureConnector, ConnectionSource {
     try {
       const result = await this.#inner.connect(connection.socket);
       if (connection.hasLostDescriptors) throw descriptorsLost();
-      // Node leaves a socket open after a TLS error that follows the handshake, as a server's demand for a certificate does
-      // in TLS 1.3, and grpc-js forgets it.
+      // A TLS error can follow the handshake: in TLS 1.3, a server that demands a certificate sends it then. Node leaves the socket
+      // open, and grpc-js forgets it.
       result.socket.once('error', () => connection.socket.destroy());
-      // Sequence numbers are of no use any more. In a later turn: nothing of grpc-js is to run inside a read.
+      // Sequence numbers are of no use any more. The channel learns it in a later turn, because grpc-js must not run inside a read.
       connection.onDescriptorsLost = () => setImmediate(leaveConnection, result.socket);
       connection.findSession = () => sessionOf(result.socket);
       this.#connection = connection;
@@ -138,10 +139,10 @@ class FdConnector implements SecureConnector, ConnectionSource {
     if (!this.#secure && !isEmptyCallCredentials(this.#innerCallCredentials)) {
       throw new GrpcFdError(
         'ERR_GRPCFD_INVALID_ARGUMENT',
-        'call credentials are not sent over an insecure connection to a target that is no unix socket',
+        'call credentials are not sent over an insecure connection to a target that is not a unix socket',
       );
     }
-    // To a call that carries descriptors, a subchannel without this entry is one that cannot.
+    // These are not in the map of subchannels, so a call with descriptors learns that this subchannel cannot carry them.
     this.#callCredentials = this.#innerCallCredentials;
     return this.#inner.connect(socket);
   }

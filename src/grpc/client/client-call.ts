@@ -3,9 +3,9 @@ import type { Connection } from '../connection.js';
 import type { FdsEntry } from '../fds-metadata.js';
 import type { Attachment } from './attachment.js';
 
-/** What a call tells the credentials that it was given. */
+/** The credentials that were given to a call, which tells them of its course. */
 export interface ClientCallOwner {
-  /** A call starts: the attachments that go with it. */
+  /** A call starts. Returns the attachments that go with it. */
   callStarted(call: ClientCall): Iterable<Attachment>;
   /** An attempt's stream starts on `connection`. */
   callBound(connection: Connection): void;
@@ -33,7 +33,7 @@ export class ClientCall {
     return this.#connection?.isOpen ? this.#connection : undefined;
   }
 
-  /** Has every further attempt carry `attachment`; false if none can follow. */
+  /** Adds `attachment` to all further attempts. False if none can follow. */
   add(attachment: Attachment): boolean {
     if (!this.#committed) this.#attachments.push(attachment);
     return !this.#committed;
@@ -43,7 +43,7 @@ export class ClientCall {
     this.#attachments = [...this.#owner.callStarted(this)];
   }
 
-  /** Queues what is attached on the connection of an attempt whose stream starts in this turn. */
+  /** Queues the attachments on the connection of an attempt whose stream is starting. */
   bind(connection: Connection): FdsEntry[] {
     this.#attempts++;
     this.#connection = connection;
@@ -55,9 +55,9 @@ export class ClientCall {
     this.#owner.callUnsupported(error);
   }
 
-  /** @param answer of the server in its response headers; see `fds-metadata.ts` */
+  /** @param answer the server's, in its response headers: see `fds-metadata.ts` */
   committed(answer: string | undefined): void {
-    // Which of several attempts was answered is not known.
+    // With several attempts, it is not known which of them the server has answered.
     if (this.#attempts === 1) this.#connection?.learnOfServer(answer);
     this.#commit();
   }

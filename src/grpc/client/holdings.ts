@@ -3,27 +3,27 @@ import type { ReceiveSource } from '../../inbox/pending-receive.js';
 import type { Attachment, Reason } from './attachment.js';
 
 /**
- * The descriptors that are open on behalf of one FdCallCredentials. It stands apart from these, so that what they leave behind
- * can be closed when they have been collected.
+ * The descriptors that are open for one FdCallCredentials. They are in an object of their own, so that they can be closed after the
+ * credentials have been collected.
  */
 export class Holdings {
-  /** What the next call takes along, and what running calls may need again. */
+  /** Descriptors that the next call takes along, and those that running calls may need for another attempt. */
   readonly attachments = new Set<Attachment>();
-  /** What was received: the receiver has a duplicate, and the connection holds on to its own. The oldest first. */
+  /** Descriptors that were received, oldest first. The receiver has a duplicate, and the connection still holds its own. */
   #received: ReceiveSource[] = [];
 
   addReceived(source: ReceiveSource): void {
     this.#received.push(source);
-    // A stream may receive without end, and a connection holds no more than this by default.
+    // A stream may receive any number of descriptors. By default, a connection holds no more than this.
     if (this.#received.length > DEFAULT_LIMITS.maxHeldFds) release(this.#received.splice(0, 1));
   }
 
-  /** Has the connections close what was received: its receiver wants it no more, or has it. */
+  /** Closes what the connections hold of the descriptors that were received. Nobody receives them again. */
   releaseReceived(): void {
     release(this.#received.splice(0));
   }
 
-  /** Lets go of everything. `reason` tells why what was not sent never will be. */
+  /** Releases everything. `reason` makes the error for descriptors that were not sent. */
   close(reason: Reason): void {
     for (const attachment of this.attachments) attachment.release(reason);
     this.attachments.clear();

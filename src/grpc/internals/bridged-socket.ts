@@ -2,9 +2,9 @@
  * A net.Socket for a connection that carries descriptors.
  *
  * HTTP/2 and TLS get a stock net.Socket over one end of a socketpair (`src/socket/bridged-stream.ts`). Two methods of its handle
- * are replaced. Every close of a net.Socket goes through its handle's `close` (`lib/net.js`, _destroy; a TLSSocket destroys the
- * socket below it), so that is where the bridge learns that libuv's stream is about to go. `getpeername`, which a Pipe does not
- * have, is asked for `remoteAddress`, by a TLSSocket too (`_tls_wrap.js`, proxiedMethods).
+ * are replaced. Every close of a net.Socket calls `close` of its handle (`lib/net.js`, _destroy; a TLSSocket destroys the socket below
+ * it), so the bridge learns there that the stream of libuv is about to be closed. `getpeername`, which a Pipe does not have, is called
+ * for `remoteAddress`, also by a TLSSocket (`_tls_wrap.js`, proxiedMethods).
  */
 
 import type { ServerHttp2Session } from 'node:http2';
@@ -73,7 +73,7 @@ export function bridgedConnection(
   }
 }
 
-/** For calls on a connection that has failed, grpc-js makes UNAVAILABLE of this code; the text is the reason. */
+/** The error for calls on a connection that has failed. grpc-js makes UNAVAILABLE of its code, and its text tells the reason. */
 export function connectionFailed(cause: Error): Error {
   const { errno, syscall } = cause as NodeJS.ErrnoException;
   const error = new Error(`the connection failed: ${cause.message}`, { cause });
@@ -92,13 +92,13 @@ function hookHandle(socket: net.Socket, peerName: string, onClose: (close: () =>
     out.address = peerName;
     return 0;
   };
-  // A Proxy of the socket, which is what `session.socket` is, hands on properties only.
+  // `session.socket` is a Proxy of the socket, and gives access to its properties only.
   Object.defineProperty(socket, kSelf, { value: socket });
 }
 
 /**
- * The bridged socket that an HTTP/2 session runs over, below its TLS socket if it has one. `session.socket` is a Proxy that
- * only hands properties on, hence the property; `_parent` is what a TLSSocket was made from (`_tls_wrap.js`).
+ * The bridged socket below an HTTP/2 session, and below its TLS socket if it has one. `session.socket` is a Proxy that gives access to
+ * properties only, so the socket is found in a property. `_parent` is the socket from which a TLSSocket was made (`_tls_wrap.js`).
  */
 export function bridgedSocketOf(session: ServerHttp2Session): net.Socket | undefined {
   const socket = session.socket;

@@ -1,19 +1,19 @@
 /**
- * The course of a client call.
+ * Learns the course of a client call.
  *
- * No interceptor can be used to learn of a call's end: interceptors of a call replace those of its client. The channel's
- * call object sees all: cancelled calls, calls that never got a connection, retries, hedges.
+ * An interceptor cannot be used for that, because the interceptors of a call replace those of its client. The call object of the channel
+ * takes part in all calls: those that are cancelled, never get a connection, are retried or hedged.
  */
 
 import * as grpc from '@grpc/grpc-js';
 import { changed } from './hidden.js';
 
-/** What is told of a client call. Each is called at most once, in this order. */
+/** Is told the course of a client call. Each method is called at most once, in this order. */
 export interface CallObserver {
   started(): void;
   /**
-   * The first response headers came: no further attempt can follow. Not called for a response without headers. What is taken
-   * out of the metadata does not reach the user.
+   * The first response headers have come, so no further attempt can follow. It is not called for a response without headers. Metadata
+   * that the observer removes does not reach the user.
    */
   committed(headers: grpc.Metadata): void;
   /** `trailers` are the server's, or empty; see {@link committed}. */
@@ -31,25 +31,25 @@ interface ChannelCallListener {
   onReceiveStatus(status: grpc.StatusObject): void;
 }
 
-/** Gives the credentials to use instead, and who is to be told of the call's course; undefined leaves the call alone. */
+/** Returns the credentials to use instead, and an observer for the call. With undefined, the call stays as it is. */
 export type CallHook = (
   credentials: grpc.CallCredentials,
 ) => { credentials: grpc.CallCredentials; observer: CallObserver } | undefined;
 
 let callHookInstalled = false;
 
-/** Has `hook` asked about every call that is given credentials of its own, on any channel of this process. */
+/** Calls `hook` for every call with credentials of its own, on any channel of this process. */
 export function installCallHook(hook: CallHook): void {
   if (callHookInstalled) return;
   callHookInstalled = true;
-  // The class of the call object is not exported: the first call that a channel creates shows it.
+  // The class of the call object is not exported. It is found from the first call that a channel creates.
   const channel = grpc.Channel.prototype as unknown as { createCall(...args: unknown[]): ChannelCall };
   const createCall = channel.createCall;
   if (typeof createCall !== 'function') throw changed('Channel.createCall');
   let hooked = false;
   function createCallOnce(this: unknown, ...args: unknown[]): ChannelCall {
     const call = createCall.apply(this, args);
-    // A second copy of this package may have wrapped this in turn: then it stays where it is.
+    // A second copy of this package may have wrapped this function. Then it stays in place.
     if (channel.createCall === createCallOnce) channel.createCall = createCall;
     if (!hooked) hookCallClass(call, hook);
     hooked = true;

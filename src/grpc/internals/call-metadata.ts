@@ -1,9 +1,9 @@
 /**
- * A call's metadata, made at the moment at which its stream starts.
+ * Makes metadata of a call at the moment at which its stream starts.
  *
- * Which connection a call takes is only certain inside session.request(): a slow call credential and a reconnect part what
- * was known before from what happens. Metadata values are handed on as they are until Node turns each into a string, right
- * there, once. So the value is an object whose toString() does the work.
+ * The connection of a call is certain only inside session.request(): a slow token or a reconnect can change it after the subchannel was
+ * picked. grpc-js passes metadata values on unchanged, and Node turns each of them into a string inside session.request(), once. So the
+ * value is an object whose toString() does the work.
  */
 
 import * as grpc from '@grpc/grpc-js';
@@ -24,14 +24,14 @@ export function setMetadataAtStreamStart(metadata: grpc.Metadata, key: string, m
   values.set(key, [value]);
 }
 
-/** `CallCredentials.createEmpty()` is not abstract and not exported: an instance is how grpc-js knows "no credentials". */
+/** The class of `createEmpty()`, which is not exported. grpc-js knows by an instance of it that there are no credentials. */
 const EmptyCallCredentials = grpc.credentials.createEmpty().constructor as new () => grpc.CallCredentials;
 
 export function isEmptyCallCredentials(credentials: grpc.CallCredentials): boolean {
   return credentials instanceof EmptyCallCredentials;
 }
 
-/** The credentials that a composed CallCredentials is made of; for any other, itself. */
+/** The credentials of which a composed CallCredentials is made. For any other, itself. */
 export function componentsOf(credentials: grpc.CallCredentials): readonly grpc.CallCredentials[] {
   const components = hidden<grpc.CallCredentials[]>(credentials, 'creds');
   return Array.isArray(components) ? components.flatMap(componentsOf) : [credentials];

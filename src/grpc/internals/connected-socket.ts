@@ -1,8 +1,8 @@
 /**
- * Taking a connection over from net.Socket.
+ * Takes a connection over from a net.Socket.
  *
- * grpc-js connects a net.Socket itself and hands it to the credentials' connector. Node would read its bytes with a plain
- * read, which drops descriptors for good, so the descriptor is taken over in the same turn.
+ * grpc-js connects a net.Socket itself, and gives it to the connector of the credentials. Node would read its bytes with a plain read,
+ * which loses the descriptors that come with them. So the connection is taken over in the same turn, before anything is read.
  */
 
 import type * as net from 'node:net';

@@ -1,6 +1,21 @@
 import { GrpcFdError } from '../../errors.js';
 
-/** A part of Node or grpc-js that this package leans on is missing: never in silence. */
+/**
+ * The error for a missing internal of Node or grpc-js on which this package relies.
+ *
+ * This folder has a file for each such internal, and `test/grpc/internals/` a contract test for each:
+ *
+ * | file | internal |
+ * | --- | --- |
+ * | `bridged-socket` | the handle of a net.Socket: `close` and `getpeername` |
+ * | `call-hook` | the class of a channel's call in grpc-js |
+ * | `call-metadata` | `Metadata.internalRepr`, the class of empty call credentials, the parts of composed ones |
+ * | `connected-socket` | the handle of a net.Socket: its `fd` |
+ * | `http2-server` | `createHttp2Server` of grpc.Server; how net.Server knows its handle and counts its connections |
+ * | `http2-session` | the session of a socket, the streams of a session |
+ * | `response-header` | the one call of `respond()` for each response in grpc-js |
+ * | `unix-abstract` | the resolver of grpc-js for unix targets; the `handle` that net.connect() takes |
+ */
 export function changed(what: string): GrpcFdError {
   return new GrpcFdError(
     'ERR_GRPCFD_INTERNALS_CHANGED',
@@ -9,7 +24,7 @@ export function changed(what: string): GrpcFdError {
   );
 }
 
-/** A property that the public type does not have; undefined where the object does not have it either. */
+/** Reads a property that the public type does not have. Undefined where the object does not have it, either. */
 export function hidden<T>(object: object, key: string | symbol): T | undefined {
   return Reflect.get(object, key) as T | undefined;
 }

@@ -1,10 +1,10 @@
 /**
- * Listening for a grpc.Server.
+ * Listens for a grpc.Server.
  *
- * grpc.Server makes one HTTP/2 server for each address in createHttp2Server(), listens with it, and keeps its books by it
- * (unbind, drain, tryShutdown, forceShutdown). So the HTTP/2 server stays, and only what is behind its listen() changes: a
- * handle of ours where a Pipe would be. `_handle`, `_pipeName`, `_connections` and a socket's `_server` are how net.Server
- * knows that it listens, on what, and that its last connection has gone (`lib/net.js`).
+ * For each address, grpc.Server makes an HTTP/2 server in createHttp2Server(). It listens with that server, and unbind, drain,
+ * tryShutdown and forceShutdown use it. So the HTTP/2 server stays, and only its listen() changes: a handle of this package replaces the
+ * Pipe. By `_handle`, `_pipeName`, `_connections`, and `_server` of a socket, net.Server knows that it listens, at which path, and when its
+ * last connection has closed (`lib/net.js`).
  */
 
 import type { Http2SecureServer, Http2Server, ServerHttp2Stream } from 'node:http2';
@@ -26,7 +26,7 @@ export interface ListenHandle {
   unref(): void;
 }
 
-/** Has `wrap` make the HTTP/2 servers of `prototype`, a grpc.Server's; `original` is what stood there. */
+/** Replaces createHttp2Server of `prototype`, that of a grpc.Server, with `wrap`, which can call the original. */
 export function replaceCreateHttp2Server(
   prototype: grpc.Server,
   wrap: (credentials: grpc.ServerCredentials, original: () => AnyHttp2Server) => AnyHttp2Server,
@@ -40,8 +40,8 @@ export function replaceCreateHttp2Server(
 }
 
 /**
- * Has `server` listen on unix paths with `listen`, and on anything else as ever. `listen` gets the path (an abstract name
- * starts with NUL) and may throw; its `accept` takes each connection's socket.
+ * Makes `server` listen on unix paths with `listen`. Other addresses are left to Node. `listen` gets the path (an abstract name starts
+ * with NUL), and may throw. It calls `accept` for each connection, with a function that makes the socket.
  */
 export function listenOnUnixPathsWith(
   server: AnyHttp2Server,
@@ -79,18 +79,18 @@ export function listenOnUnixPathsWith(
   } as typeof server.listen;
 }
 
-/** What net.Server gives to the sockets that it accepts: HTTP/2 servers of Node allow half-open sockets. Its types leave it out. */
+/** The option that net.Server gives to the sockets that it accepts. The HTTP/2 servers of Node set it. The types do not have it. */
 export function allowsHalfOpen(server: AnyHttp2Server): boolean | undefined {
   return hidden<boolean>(server, 'allowHalfOpen');
 }
 
-/** Credentials that stand inside `createServerCredentialsWithInterceptors(credentials, …)`. */
+/** The credentials inside those of `createServerCredentialsWithInterceptors(credentials, …)`. */
 export function childCredentialsOf(credentials: grpc.ServerCredentials): grpc.ServerCredentials | undefined {
   const child = hidden<unknown>(credentials, 'childCredentials');
   return child instanceof grpc.ServerCredentials ? child : undefined;
 }
 
-/** The HTTP/2 stream of a call as a handler sees it: below the chain of interceptors (`nextCall`) is the one with a stream. */
+/** The HTTP/2 stream of the call that a handler gets. Interceptors form a chain (`nextCall`), and the last call has the stream. */
 export function streamOf(call: object): ServerHttp2Stream | undefined {
   let next = hidden<object>(call, 'call');
   while (next !== undefined && next !== null) {

@@ -1,9 +1,9 @@
 /**
- * The session of a socket, and its streams.
+ * Finds the session of a socket, and the streams of a session.
  *
- * grpc-js keeps its client's session to itself. Node keeps a socket's session under `socket[kBoundSession]`, and a session's streams
- * under `session[kState].streams` (`lib/internal/http2/core.js`). The first key is imported from where it is not exported, and so is
- * 'undefined' up to now. Hence the look at every property.
+ * grpc-js does not give access to the session of its client. Node keeps the session of a socket in `socket[kBoundSession]`, and the
+ * streams of a session in `session[kState].streams` (`lib/internal/http2/core.js`). Node imports the first key from a module that does
+ * not export it, so its value is 'undefined' up to now. Therefore every property is looked at.
  */
 
 import { type ClientHttp2Session, constants, type Http2Stream, type ServerHttp2Session } from 'node:http2';
@@ -12,7 +12,7 @@ import { changed, hidden } from './hidden.js';
 
 type Http2Session = ClientHttp2Session | ServerHttp2Session;
 
-/** The HTTP/2 session over `socket`, which is the one that it was made with. */
+/** The HTTP/2 session that was made with `socket`. */
 export function sessionOf(socket: net.Socket): Http2Session | undefined {
   return Reflect.ownKeys(socket)
     .map((key) => hidden<Http2Session>(socket, key))
@@ -20,8 +20,8 @@ export function sessionOf(socket: net.Socket): Http2Session | undefined {
 }
 
 /**
- * Has grpc-js make a new connection for further calls, as at a server's GOAWAY: calls that run end on the present one. Its
- * session learns it by the event that the frame would cause (`transport.js`). `socket` is what the session was made with.
+ * Makes grpc-js use a new connection for further calls, as after a GOAWAY of the server. Calls that run end on the present connection.
+ * The event that the frame would cause is emitted on the session (`transport.js`), which was made with `socket`.
  */
 export function leaveConnection(socket: net.Socket): void {
   const session = sessionOf(socket);
@@ -29,14 +29,14 @@ export function leaveConnection(socket: net.Socket): void {
   else socket.destroy(changed("the session of a client's socket"));
 }
 
-/** States of a stream that nghttp2 still has: open, half-closed by one side (NGHTTP2_STREAM_STATE_*). */
+/** States of streams that are active in nghttp2: open, or half-closed by one side (NGHTTP2_STREAM_STATE_*). */
 const ACTIVE_STATES: ReadonlySet<number | undefined> = new Set([2, 5, 6]);
 
 /**
- * Of a session that does not read what has come, though no write is under way: whether that is for good. nghttp2 wants nothing more
- * after an error that ends the session, of which older versions of Node tell nobody (it is mended by nodejs/node pull request 62867);
- * then its streams never end. It also wants nothing more after a GOAWAY, once no stream is active; then the streams end as their
- * users read them. A user who reads slowly is no reason: HTTP/2 goes on reading.
+ * For a session that does not read what has come, though no write is in progress: whether it will never read again. nghttp2 stops reading
+ * in two cases. After an error that ends the session, its streams never end, because older versions of Node do not report the error
+ * (nodejs/node pull request 62867 corrects that). After a GOAWAY, when no stream is active any more, the streams end as their users read
+ * them. A user that reads slowly is not a case, because HTTP/2 goes on reading.
  */
 export function isStuck(session: Http2Session): boolean {
   if (session.destroyed) return false;

@@ -1,14 +1,14 @@
 /**
- * A header in a call's response, at a server.
+ * Adds a header to the response of a call, at a server.
  *
- * grpc-js builds the headers of a response in `server-interceptors.ts` and gives them to the stream's public respond(), also
- * those of a call that it refuses before any interceptor runs. No interceptor sees these.
+ * grpc-js makes the headers of a response in `server-interceptors.ts`, and gives them to respond() of the stream, which is public. It
+ * also does so for a call that it refuses before any interceptor runs. So an interceptor cannot be used for this.
  */
 
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
 
-/** Has the response to the call of `stream` carry a header more. It is put into the object that grpc-js made for that response. */
+/** Adds a header to the response on `stream`. It is added to the object that grpc-js has made for that response. */
 export function addResponseHeader(stream: ServerHttp2Stream, key: string, value: string): void {
   const { respond } = stream;
   stream.respond = (headers: OutgoingHttpHeaders = {}, options) => {

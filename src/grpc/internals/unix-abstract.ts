@@ -1,10 +1,10 @@
 /**
- * unix-abstract targets.
+ * Adds `unix-abstract:` targets.
  *
- * grpc-js has no resolver for `unix-abstract:`; its own for `unix:` gives an address in the right shape for the installed
- * version, so ours asks that one. Node 20 pads an abstract name with NULs up to the length of the address, so that no other
- * program finds it (nodejs/node issue 50889): there, the address also carries a `handle`, which net.connect() takes instead
- * of a Pipe of its own, and which connects to the exact name.
+ * grpc-js has no resolver for them. Its resolver for `unix:` makes addresses in the form that the installed version needs, so the one
+ * here uses that. Node 20 pads an abstract name with NULs up to the length of the address, and other programs do not find it then
+ * (nodejs/node issue 50889). There, the address also has a `handle`, which net.connect() uses instead of a Pipe, and which connects to the
+ * exact name.
  */
 
 import { constants as systemConstants } from 'node:os';
@@ -15,7 +15,7 @@ import { changed, hidden } from './hidden.js';
 
 const NODE_PADS_ABSTRACT_NAMES = Number(process.versions.node.split('.')[0]) < 22;
 
-/** What net.Socket needs of a handle until grpc-js hands the connected socket over. */
+/** The part of a handle that a net.Socket uses until grpc-js gives the connected socket away. */
 export class UnixHandle {
   fd = -1;
   reading = false;
@@ -42,7 +42,7 @@ export class UnixHandle {
     return 0;
   }
 
-  /** Nothing is read here: the socket is taken over as soon as it has connected. */
+  /** It does nothing, because the socket is taken over as soon as it has connected. */
   readStart(): number {
     return 0;
   }

@@ -25,24 +25,32 @@ type Intersection<Union> = (Union extends unknown ? (each: Union) => void : neve
   : never;
 
 /**
- * The asynchronous function that stands in for `Handler`. Where any kind of handler will do, as in an untyped service, its call
- * has what the calls of every kind have: only the service's definition, at run time, tells which it is.
+ * The asynchronous function that replaces `Handler`. In an untyped service, where the kind of the handler is not known, its call has
+ * the members that calls of all kinds have: only the service definition tells the kind, at run time.
  */
 type AsyncHandler<Handler> = [Handler] extends [never]
   ? never
   : (call: Intersection<CallOf<Handler>>, fds: FdServerCall) => ReplyOf<Handler>;
 
 /**
- * Makes an asynchronous function a handler of grpc-js: what it returns is the reply, what it throws becomes the call's
- * status, and nothing is left unhandled. A {@link GrpcFdError} has its own status; anything else with a numeric `code` keeps
- * that, with its `details` and `metadata`; a failed syscall has the status of its errno (ENOENT: NOT_FOUND), and its message; the rest is
- * UNKNOWN. A text of more than 4096 bytes is cut, so that the status fits into the call's trailers; its metadata is not.
- * A streaming call is ended when the function has finished, unless it did that itself.
+ * Makes a handler of grpc-js from an asynchronous function, for methods of all four kinds. The value that the function returns is the
+ * reply. An error that it throws becomes the status of the call:
  *
- * `fds` is the call's transceiver. On a connection that cannot carry descriptors the handler still runs, and what it sends
- * or receives fails with `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`.
+ * - a {@link GrpcFdError} has its own status
+ * - an error with a numeric `code` keeps that, with its `details` and `metadata`
+ * - a failed syscall gets the status of its errno (ENOENT: NOT_FOUND) and its message
+ * - any other error is UNKNOWN
  *
- * In a service whose handlers have types, the types of `call` and of the reply follow from those.
+ * A text of more than 4096 bytes is cut, so that the status fits into the trailers of the call. The metadata is not cut. A streaming call
+ * is ended when the function has finished, unless the function has ended it.
+ *
+ * The second argument of the function is the transceiver of the call. What it received belongs to the function, which closes it. On a
+ * connection that cannot carry descriptors the function runs, too, and each send or receive fails with
+ * `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`.
+ *
+ * In a service whose handlers have types, the types of the call and of the reply follow from those.
+ *
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT` when `fn` is not a function
  */
 export function handler<Handler extends grpc.UntypedHandleCall = never>(fn: AsyncHandler<Handler>): Handler;
 /** For a unary method, where the type of `call` is given. */
@@ -89,8 +97,8 @@ async function run(
 }
 
 /**
- * `for await` over a Duplex destroys it after its last message, or when the loop is left. A bidirectional call would then never
- * send another reply, nor its status.
+ * `for await` over a Duplex destroys it after its last message, or when the loop is left. A bidirectional call could then send neither
+ * another reply nor its status.
  */
 function keepWritable(stream: Duplex): void {
   Object.defineProperty(stream, Symbol.asyncIterator, {
@@ -100,8 +108,8 @@ function keepWritable(stream: Duplex): void {
 }
 
 /**
- * What grpc-js can make a status of. An object may be one, whether it is an Error or not. Its text is made to fit into trailers: grpc-js
- * puts it there as it is, and hangs with one that is too long, or throws at half a surrogate pair.
+ * An object from which grpc-js can make a status. It need not be an Error. Its text is made to fit into trailers, because grpc-js puts it
+ * there unchanged: it hangs with a text that is too long, and throws at half a surrogate pair.
  */
 function toStatus(thrown: unknown): object {
   const status = typeof thrown === 'object' && thrown !== null ? thrown : new Error(String(thrown));
@@ -119,7 +127,7 @@ function toStatus(thrown: unknown): object {
   return Object.keys(mended).length === 0 ? status : Object.create(status, mended);
 }
 
-/** Whatever stands where a text should: grpc-js would turn it into one. */
+/** The value need not be a text. grpc-js would turn it into one. */
 function fit(text: unknown): string | undefined {
   if (text === undefined) return undefined;
   return typeof text === 'string' ? fitIntoTrailers(text) : quotePeerText(text);

@@ -2,20 +2,20 @@ import type { ServerHttp2Session } from 'node:http2';
 import { clearTimeout, now, setTimeout } from '../../timers.js';
 import type { Connection } from '../connection.js';
 
-/** Calls whose HEADERS were on their way with the loss follow each other within this time. */
+/** Calls that were on their way when the loss happened follow each other within this time. */
 const NEXT_CALL_MS = 50;
 
-/** How long the HEADERS of the call that lost descriptors are waited for, while nothing comes. */
+/** How long the server waits for the HEADERS of the call that lost descriptors while no bytes come. */
 const QUIET_MS = 1_000;
 
-/** A peer that never pauses is left after this time. */
+/** The session of a peer that never pauses is closed after this time. */
 const LONGEST_MS = 5_000;
 
 /**
- * Ends a server's session after the kernel has dropped descriptors that came in: sequence numbers are of no use on its connection any
- * more, and the channel is sent to a new one. Not at once: the call that lost descriptors has to reach its handler, and fail there
- * with the reason. A session that is closing would refuse it, and its next attempt would wait for as long as the table is full.
- * Descriptors may come before the HEADERS of their call, and under TLS a record may come in two reads.
+ * Ends the session of a server after the kernel has dropped descriptors that came in. Sequence numbers are of no use on its connection
+ * any more, so the channel has to make a new one. The session does not end at once, because the call that lost descriptors has to reach
+ * its handler, and fail there with the reason. A session that is closing would refuse the call, and its next attempt would wait for as
+ * long as the table is full. Descriptors may come before the HEADERS of their call, and under TLS a record may come in two reads.
  */
 export function leaveAfterLoss(session: ServerHttp2Session, connection: Connection): void {
   let timer: NodeJS.Timeout | undefined;

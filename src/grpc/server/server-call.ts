@@ -26,7 +26,7 @@ export function setConnectionOf(session: ServerHttp2Session, connection: Connect
   connections.set(session, connection);
 }
 
-/** For the 'stream' event of an HTTP/2 server: takes note of what came for the call, and keeps the key from its handler. */
+/** For the 'stream' event of an HTTP/2 server. Claims what came for the call, and removes the metadata key before its handler runs. */
 export function registerStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
   const value = headers[FDS_METADATA_KEY];
   if (value === undefined) return;
@@ -59,8 +59,11 @@ function transceiverOf(stream: ServerHttp2Stream, connection: Connection): Serve
 }
 
 /**
- * In a handler of any kind: the transceiver of its call, or undefined if the call does not run over a connection that carries
- * descriptors. What is received with it came for this call, or for none; its waits end with the call.
+ * The transceiver of a call, in its handler. It is undefined if the call does not run over a connection that carries descriptors. It
+ * receives descriptors that the call claims, and idle ones. Receives that still wait fail when the call ends.
+ *
+ * @param call the first argument of a handler of grpc-js, of any of the four kinds
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`
  */
 export function tryFromCall(call: object): FdServerCall | undefined {
   check(grpcComplaint, 'call', call, anObject);
@@ -73,9 +76,10 @@ export function tryFromCall(call: object): FdServerCall | undefined {
 }
 
 /**
- * {@link tryFromCall} for a call that needs one.
+ * {@link tryFromCall}, which throws instead of returning undefined.
  *
- * @throws GrpcFdError `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`, status FAILED_PRECONDITION
+ * @param call the first argument of a handler of grpc-js, of any of the four kinds
+ * @throws GrpcFdError `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`, `ERR_GRPCFD_INVALID_ARGUMENT`
  */
 export function fromCall(call: object): FdServerCall {
   const transceiver = tryFromCall(call);
@@ -83,7 +87,7 @@ export function fromCall(call: object): FdServerCall {
   return transceiver;
 }
 
-/** Like {@link fromCall}, but where there is none, one whose operations fail. */
+/** Like {@link fromCall}, but returns a transceiver whose operations fail instead of throwing. */
 export function fromAnyCall(call: object): FdServerCall {
   return tryFromCall(call) ?? new UnsupportedTransceiver(noDescriptorSupport);
 }
@@ -91,9 +95,9 @@ export function fromAnyCall(call: object): FdServerCall {
 class ServerCallTransceiver extends Transceiver implements FdServerCall {
   readonly #connection: Connection;
   readonly #scope: CallScope;
-  /** What the client attached to the call. */
+  /** The descriptors that the client attached to the call. */
   #attached: readonly FdsRun[] = [];
-  /** Why what the client may have attached cannot be named. */
+  /** Why the names of attached descriptors are not known. */
   #distrust: GrpcFdError | undefined;
 
   constructor(connection: Connection, scope: CallScope) {
@@ -111,7 +115,7 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
     this.#attached = runs;
   }
 
-  /** What only the call's metadata could name fails with `error`. */
+  /** From now on, a receive by a name that only the metadata of the call could explain fails with `error`. */
   distrust(error: GrpcFdError): void {
     this.#distrust = error;
   }
@@ -160,7 +164,7 @@ function malformedMetadata(): GrpcFdError {
   );
 }
 
-/** As a proxy makes it that passes metadata on. */
+/** The metadata of a call that a proxy has copied from another call. */
 function relayedMetadata(): GrpcFdError {
   return new GrpcFdError(
     'ERR_GRPCFD_WRONG_CONNECTION',

@@ -5,12 +5,13 @@ import { registerUnixAbstractResolver } from '../internals/unix-abstract.js';
 import { checkArguments, type FdServerOptions, sameOptions } from '../options.js';
 
 /**
- * Server credentials whose connections over unix sockets carry descriptors, around `inner`, whose TLS and interceptors go
- * on inside. To be given to `bindAsync` of a grpcfd {@link Server}, or of any grpc.Server once `grpcfd/register` has been
- * imported; a stock bindAsync fails with `ERR_GRPCFD_STOCK_SERVER`.
+ * Makes server credentials whose connections on `unix:` and `unix-abstract:` addresses carry descriptors. Give them to `bindAsync` of a
+ * grpcfd `Server`, or of any grpc.Server after `grpcfd/register` was imported. `bindAsync` of any other server fails with
+ * `ERR_GRPCFD_STOCK_SERVER`.
  *
- * @param inner default: insecure
- * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT` for options out of range or unknown
+ * @param inner credentials whose TLS and interceptors are used. Default: insecure
+ * @param options of the connections and of the socket file. Default: none
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`
  */
 export function serverCredentials(
   inner: grpc.ServerCredentials = grpc.ServerCredentials.createInsecure(),
@@ -34,7 +35,7 @@ class FdServerCredentials extends grpc.ServerCredentials {
     this.options = options;
   }
 
-  /** Runs what creates the server, for one that honours these credentials. */
+  /** Runs `create`, which creates a server that honours these credentials. */
   honouredBy<T>(create: () => T): T {
     this.#honoured = true;
     try {
@@ -45,11 +46,11 @@ class FdServerCredentials extends grpc.ServerCredentials {
   }
 
   override _isSecure(): boolean {
-    // The first thing that a grpc.Server asks of credentials when it creates a listening server.
+    // This is the first method that grpc.Server calls when it creates a listening server.
     if (!this.#honoured) {
       throw new GrpcFdError(
         'ERR_GRPCFD_STOCK_SERVER',
-        'grpcfd.serverCredentials() were given to a server that does not honour them: create it with new grpcfd.Server(), ' +
+        'grpcfd.serverCredentials() were given to a server that does not support them: create the server with new grpcfd.Server(), ' +
           "or import 'grpcfd/register' before it binds",
       );
     }
@@ -85,7 +86,7 @@ class FdServerCredentials extends grpc.ServerCredentials {
   }
 }
 
-/** The FdServerCredentials that `credentials` are, or wrap. */
+/** The FdServerCredentials that `credentials` are or contain. */
 export function fdServerCredentialsIn(credentials: grpc.ServerCredentials): FdServerCredentials | undefined {
   let next: grpc.ServerCredentials | undefined = credentials;
   while (next !== undefined && !(next instanceof FdServerCredentials)) next = childCredentialsOf(next);

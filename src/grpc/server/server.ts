@@ -17,12 +17,12 @@ import { registerStream, setConnectionOf } from './server-call.js';
 import { fdServerCredentialsIn } from './server-credentials.js';
 
 /**
- * A grpc.Server whose `bindAsync` honours `serverCredentials()` on `unix:` and `unix-abstract:` addresses: what connects there
- * can send and receive descriptors. On every other address, and with other credentials, it is the stock one.
+ * A grpc.Server whose `bindAsync` takes `serverCredentials()`. Connections to its `unix:` and `unix-abstract:` addresses carry
+ * descriptors then. On other addresses, and with other credentials, it works like the stock one.
  */
 export class Server extends grpc.Server {}
 
-/** Has the servers of `prototype` honour `serverCredentials()`. */
+/** Changes the servers of `prototype` so that they support `serverCredentials()`. */
 export function honourServerCredentials(prototype: grpc.Server): void {
   replaceCreateHttp2Server(prototype, (credentials, create) => {
     const fdCredentials = fdServerCredentialsIn(credentials);
@@ -47,7 +47,7 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): voi
           return connection.socket;
         });
       } catch (error) {
-        // It costs the connection, not the server.
+        // The error costs the connection, not the server.
         if (!(error instanceof OnConnectionError)) process.emitWarning(error as Error);
       }
     };
@@ -65,6 +65,6 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): voi
     leaveAfterLoss(session, connection);
   });
 
-  // Before grpc-js looks at the call, so that also one that it refuses is known to the books.
+  // It runs before grpc-js, so that calls that grpc-js rejects are registered, too.
   server.prependListener('stream', registerStream);
 }
