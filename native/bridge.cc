@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "arguments.h"
+#include "define.h"
 #include "environment.h"
 #include "message.h"
 #include "socket-calls.h"
@@ -63,34 +64,23 @@ short Poll(int fd, short events) {
 }  // namespace
 
 napi_value Bridge::DefineClass(napi_env env) {
-  const auto method = [](const char* name, napi_callback callback) {
-    napi_property_descriptor descriptor = {};
-    descriptor.utf8name = name;
-    descriptor.method = callback;
-    descriptor.attributes = napi_default_method;
-    return descriptor;
-  };
-  const napi_property_descriptor methods[] = {
-      method("setOutgoing", SetOutgoing),
-      method("setBlocked", SetBlocked),
-      method("forward", ForwardMethod),
-      method("take", Take),
-      method("send", Send),
-      method("probe", Probe),
-      method("insert", Insert),
-      method("endWriting", EndWriting),
-      method("readToEnd", ReadToEnd),
-      method("detach", Detach),
-      method("peerInode", PeerInode),
-      method("unread", Unread),
-      method("ref", Ref),
-      method("bytesRead", BytesRead),
-      method("bytesWritten", BytesWritten),
-      method("close", CloseMethod),
-  };
-  napi_value constructor = nullptr;
-  napi_define_class(env, "Bridge", NAPI_AUTO_LENGTH, Construct, nullptr, std::size(methods), methods, &constructor);
-  return constructor;
+  return grpcfd::DefineClass(env, "Bridge", Construct,
+                             {{"setOutgoing", SetOutgoing},
+                              {"setBlocked", SetBlocked},
+                              {"forward", ForwardMethod},
+                              {"take", Take},
+                              {"send", Send},
+                              {"probe", Probe},
+                              {"insert", Insert},
+                              {"endWriting", EndWriting},
+                              {"readToEnd", ReadToEnd},
+                              {"detach", Detach},
+                              {"peerInode", PeerInode},
+                              {"unread", Unread},
+                              {"ref", Ref},
+                              {"bytesRead", BytesRead},
+                              {"bytesWritten", BytesWritten},
+                              {"close", CloseMethod}});
 }
 
 // new Bridge([socket, far, near], arrived, onEvent): takes over `socket` and `far` unless it throws.
@@ -463,7 +453,7 @@ void Bridge::Emit(Event event, int value) {
   napi_get_reference_value(env_, on_event_, &callback);
   napi_create_int32(env_, static_cast<int>(event), &arguments[0]);
   napi_create_int32(env_, value, &arguments[1]);
-  ReportException(napi_make_callback(env_, async_context_, receiver, callback, std::size(arguments), arguments, nullptr));
+  ReportException(env_, napi_make_callback(env_, async_context_, receiver, callback, std::size(arguments), arguments, nullptr));
 }
 
 // Tells JavaScript of descriptors before Node gets the bytes that they came with. No promise or tick runs in between:
@@ -476,7 +466,7 @@ void Bridge::TellArrived() {
   napi_get_reference_value(env_, on_event_, &callback);
   napi_create_int32(env_, static_cast<int>(Event::kArrived), &arguments[0]);
   napi_create_int32(env_, 0, &arguments[1]);
-  ReportException(napi_call_function(env_, receiver, callback, std::size(arguments), arguments, nullptr));
+  ReportException(env_, napi_call_function(env_, receiver, callback, std::size(arguments), arguments, nullptr));
 }
 
 // For promises that TellArrived settled: the bytes may have been such that Node calls no JavaScript.
@@ -488,15 +478,6 @@ void Bridge::RunTicks() {
   if (napi_open_callback_scope(env_, resource, async_context_, &scope) == napi_ok) {
     napi_close_callback_scope(env_, scope);
   }
-}
-
-void Bridge::ReportException(napi_status status) {
-  bool pending = false;
-  // No exception is pending when a worker is being terminated: nothing is to be reported then.
-  if (status != napi_pending_exception || napi_is_exception_pending(env_, &pending) != napi_ok || !pending) return;
-  napi_value error = nullptr;
-  napi_get_and_clear_last_exception(env_, &error);
-  napi_fatal_exception(env_, error);
 }
 
 // The open bridge behind `self`, or nullptr with an exception pending.

@@ -100,7 +100,6 @@ class Bridge final : public LoopHandle {
   void Emit(Event event, int value = 0);
   void TellArrived();
   void RunTicks();
-  void ReportException(napi_status status);
   void ReleaseReferences();
 
   napi_env env_;

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "arguments.h"
+#include "define.h"
 #include "environment.h"
 #include "message.h"
 #include "socket-calls.h"
@@ -14,29 +15,17 @@
 namespace grpcfd {
 
 napi_value SocketHandle::DefineClass(napi_env env) {
-  const auto method = [](const char* name, napi_callback callback) {
-    napi_property_descriptor descriptor = {};
-    descriptor.utf8name = name;
-    descriptor.method = callback;
-    descriptor.attributes = napi_default_method;
-    return descriptor;
-  };
-  const napi_property_descriptor methods[] = {
-      method("watch", Watch),
-      method("receive", Receive),
-      method("send", Send),
-      method("probe", Probe),
-      method("shutdown", Shutdown),
-      method("listen", Listen),
-      method("accept", Accept),
-      method("ref", Ref),
-      method("unref", Unref),
-      method("close", CloseMethod),
-  };
-  napi_value constructor = nullptr;
-  napi_define_class(env, "SocketHandle", NAPI_AUTO_LENGTH, Construct, nullptr, std::size(methods), methods,
-                    &constructor);
-  return constructor;
+  return grpcfd::DefineClass(env, "SocketHandle", Construct,
+                             {{"watch", Watch},
+                              {"receive", Receive},
+                              {"send", Send},
+                              {"probe", Probe},
+                              {"shutdown", Shutdown},
+                              {"listen", Listen},
+                              {"accept", Accept},
+                              {"ref", Ref},
+                              {"unref", Unref},
+                              {"close", CloseMethod}});
 }
 
 // new SocketHandle(fd, onReady): takes over `fd` unless it throws.
@@ -124,15 +113,7 @@ void SocketHandle::Dispatch(int events) {
   napi_get_reference_value(env_, self_, &receiver);
   napi_get_reference_value(env_, on_ready_, &callback);
   napi_value argument = MakeInt(env_, events);
-  const napi_status status =
-      napi_make_callback(env_, async_context_, receiver, callback, 1, &argument, nullptr);
-  bool pending = false;
-  // While a worker is being terminated, no exception is pending, and nothing is reported.
-  if (status == napi_pending_exception && napi_is_exception_pending(env_, &pending) == napi_ok && pending) {
-    napi_value error = nullptr;
-    napi_get_and_clear_last_exception(env_, &error);
-    napi_fatal_exception(env_, error);
-  }
+  ReportException(env_, napi_make_callback(env_, async_context_, receiver, callback, 1, &argument, nullptr));
   napi_close_handle_scope(env_, scope);
 }
 

@@ -42,4 +42,13 @@ napi_value ThrowSystemError(napi_env env, int error_number, const char* syscall)
   return nullptr;
 }
 
+void ReportException(napi_env env, napi_status status) {
+  bool pending = false;
+  // No exception is pending when a worker is being terminated: nothing is to be reported then.
+  if (status != napi_pending_exception || napi_is_exception_pending(env, &pending) != napi_ok || !pending) return;
+  napi_value error = nullptr;
+  napi_get_and_clear_last_exception(env, &error);
+  napi_fatal_exception(env, error);
+}
+
 }  // namespace grpcfd

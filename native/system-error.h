@@ -12,6 +12,9 @@ napi_value MakeSystemError(napi_env env, int error_number, const char* syscall);
 // Throws one. Returns nullptr, so that a function can end with it.
 napi_value ThrowSystemError(napi_env env, int error_number, const char* syscall);
 
+// After a call into JavaScript from the event loop: what it threw is an uncaught exception.
+void ReportException(napi_env env, napi_status status);
+
 }  // namespace grpcfd
 
 #endif  // GRPCFD_SYSTEM_ERROR_H_
