@@ -1,7 +1,7 @@
 import type { BigIntStats } from 'node:fs';
 
 /**
- * The kind of an open file. `other` stands for all without a file type in the kernel: eventfd, epoll, timerfd, io_uring, pidfd of older
+ * The kind of an open file. `other` is for files without a file type in the kernel: eventfd, epoll, timerfd, io_uring, pidfd of older
  * kernels. A symlink can only be open with O_PATH.
  */
 export type FileKind =

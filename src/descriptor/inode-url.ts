@@ -17,7 +17,7 @@ const MAX_UINT64 = 2n ** 64n - 1n;
 /** The digits of the path may be percent-encoded, as the Go package allows. */
 const INODE_URL = /^inode:\/\/([0-9]+)\/((?:[0-9]|%3[0-9])+)$/i;
 
-/** The form that this package and the Go package make: the {@link Inode} stands behind the scheme. Numbers of 19 digits are below 2^64. */
+/** The form that this package and the Go package make: the {@link Inode} follows the scheme. Numbers of 19 digits are below 2^64. */
 const CANONICAL_URL = /^inode:\/\/((?:0|[1-9]\d{0,18})\/(?:0|[1-9]\d{0,18}))$/;
 
 /** `inode://<dev>/<ino>`, in decimal. */

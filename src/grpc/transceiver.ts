@@ -32,8 +32,8 @@ export interface SendFilenameOptions {
 /**
  * Sends and receives descriptors: for a call in its handler, for the calls of a client's credentials, or on a connection.
  *
- * What is sent stays the caller's: a duplicate is made before the method returns. What is received is a duplicate that belongs to the
- * caller, who closes it. A promise of a receive that rejects without a handler does not end the process.
+ * A descriptor that is sent stays the caller's: a duplicate is made before the method returns. A receive gives a duplicate, which belongs
+ * to the caller, who closes it. A promise of a receive that rejects without a handler does not end the process.
  */
 export interface FdTransceiver {
   /**
@@ -154,7 +154,7 @@ export interface FdConnectionStats {
 }
 
 /**
- * One connection that carries descriptors, as `onConnection` gets it. What is received from it came for no running call.
+ * One connection that carries descriptors, as `onConnection` gets it. It receives idle descriptors only, not those that a call claims.
  */
 export interface FdConnection extends FdTransceiver {
   /** Unique to the connection, on this machine and on any other. */

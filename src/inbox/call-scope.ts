@@ -4,16 +4,16 @@ import type { InboxLimits } from './limits.js';
 import type { ClaimEntry } from './names.js';
 import { failWaits, type Wait, type Waits } from './waits.js';
 
-/** What an inbox shares with the scopes of its calls. */
+/** The state that an inbox shares with the scopes of its calls. */
 export interface ConnectionState {
   readonly held: HeldDescriptors;
   readonly waits: Waits;
   readonly limits: InboxLimits;
-  /** Above it no sequence number names anything: descriptors were lost. */
+  /** Higher sequence numbers name nothing, because descriptors were lost. */
   lastGoodSequence: number;
 }
 
-/** The descriptors and the waiting receivers of one call. Costs next to nothing for a call without any. */
+/** The claimed descriptors and the waits of one call. It costs next to nothing for a call without any. */
 export class CallScope {
   readonly #connection: ConnectionState;
   #claims: Claims | undefined;
@@ -30,9 +30,9 @@ export class CallScope {
   }
 
   /**
-   * Makes descriptors that arrived belong to this call: the connection holds them until {@link end}, and no
-   * other call sees them. An entry that is not right (never arrived, of another inode, claimed by another
-   * call) is left out: only the `take` that asks for it fails. So is what goes above `maxFdsPerCall`.
+   * Claims descriptors that arrived for this call: the connection holds them until {@link end}, and no other call can take them. An entry
+   * that is not right (it never arrived, has another inode, or is claimed by another call) is skipped, and only a `take` of it fails.
+   * Entries above `maxFdsPerCall` are skipped, too.
    */
   claim(entries: Iterable<ClaimEntry>): void {
     if (this.#ended) return;
@@ -45,7 +45,7 @@ export class CallScope {
     }
   }
 
-  /** Closes what the call claimed, and fails its waits with `ERR_GRPCFD_CALL_ENDED`. Idempotent. */
+  /** Closes the claimed descriptors, and fails the waits of the call with `ERR_GRPCFD_CALL_ENDED`. Idempotent. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -62,7 +62,7 @@ export class CallScope {
     return this.#claims;
   }
 
-  /** @internal Where a wait within this call registers. */
+  /** @internal The waits within this call. */
   get waits(): Set<Wait> {
     this.#waits ??= new Set();
     return this.#waits;

@@ -1,6 +1,6 @@
 import { clearTimeout, now, setTimeout } from '../timers.js';
 
-/** Time as the inbox needs it; tests bring their own. */
+/** The clock and the timers of an inbox. Tests use their own. */
 export interface Clock {
   /** Milliseconds that never go backwards. */
   now(): number;
@@ -8,10 +8,10 @@ export interface Clock {
   schedule(run: () => void, delayMs: number): () => void;
 }
 
-/** `setTimeout` takes a longer delay for 1 ms. */
+/** `setTimeout` changes a longer delay to 1 ms. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Its timers never keep the process alive: holding descriptors is no reason to stay. */
+/** Its timers do not keep the process alive: held descriptors are not a reason for that. */
 export const systemClock: Clock = {
   now,
   schedule(run, delayMs) {

@@ -4,23 +4,23 @@ import type { InboxLimits } from './limits.js';
 import { type Link, LinkedList } from './linked-list.js';
 import type { Arrival, ClaimEntry, Inode } from './names.js';
 
-/** The syscalls on descriptors that the inbox needs. */
+/** The syscalls on descriptors that the inbox uses. */
 export interface DescriptorOperations {
   /** A new CLOEXEC descriptor of the same open file; throws a Node-style error (EMFILE). */
   duplicate(fd: number): number;
-  /** Must not throw: the inbox closes only what it owns. */
+  /** Must not throw. The inbox closes only descriptors that it owns. */
   close(fd: number): void;
-  /** The same, for many: in as few syscalls as it takes. */
+  /** The same for several, in as few native calls as possible. */
   closeAll(fds: readonly number[]): void;
 }
 
 /**
- * How long a descriptor is safe from eviction after it came. A burst of calls is read within milliseconds; a second covers an
- * event loop that is blocked for a while.
+ * How long a descriptor is safe from eviction after it came. A burst of calls is read within milliseconds. The rest of the second is for
+ * an event loop that is blocked for a while.
  */
 const EVICTION_GRACE_MS = 1_000;
 
-/** How many times `maxHeldFds` a burst may bring: a peer that only sends descriptors must not fill the table all the same. */
+/** The limit of a burst, as a multiple of `maxHeldFds`: a peer that sends nothing but descriptors must not fill the table. */
 const BURST_FACTOR = 8;
 
 /** A descriptor that the connection owns. */
@@ -30,11 +30,11 @@ class Held {
   readonly sequence: number;
   readonly generation: number;
   lastUsedAt: number;
-  /** The call it came for. Without one it is idle: limits and hold time apply. */
+  /** The claims of its call. Without any it is idle, and `maxHeldFds` and `holdMs` apply to it. */
   claims: Claims | undefined;
-  /** Its place among the idle ones. */
+  /** Its link in the list of idle descriptors. */
   idleLink: Link<Held> | undefined;
-  /** Its place among the idle ones of its inode. */
+  /** Its link in the list of idle descriptors of its inode. */
   inodeLink: Link<Held> | undefined;
 
   constructor(arrival: Arrival, sequence: number, generation: number, now: number) {
@@ -48,10 +48,10 @@ class Held {
 
 export type { Held };
 
-/** What came for one call. */
+/** The descriptors that one call claimed. */
 export class Claims {
   readonly inOrder: Held[] = [];
-  /** Made when the first name is an inode: exact ones are looked up by their place. */
+  /** Made at the first receive by inode. Exact names are looked up by sequence number. */
   #newest: Map<Inode, Held> | undefined;
 
   add(held: Held): void {
@@ -66,9 +66,9 @@ export class Claims {
 }
 
 /**
- * The descriptors that one connection holds, and the limits on them. It owns each from {@link add} on, and
- * closes it once. No operation walks over the others. There is one timer while anything is idle, for at most `holdMs` longer,
- * and another while more is idle than `maxHeldFds`.
+ * The descriptors that one connection holds, and the limits on them. It owns each of them from {@link add} on, and closes it once. No
+ * operation on one descriptor takes time that grows with the number of the others. One timer runs while any descriptor is idle, and up
+ * to `holdMs` longer. Another one runs while more than `maxHeldFds` are idle.
  */
 export class HeldDescriptors {
   readonly #operations: DescriptorOperations;
@@ -111,7 +111,7 @@ export class HeldDescriptors {
     return this.#superseded;
   }
 
-  /** Takes the descriptor. May leave more than `maxHeldFds` idle, until {@link evict}. */
+  /** Takes ownership of the descriptor. More than `maxHeldFds` may be idle then, until {@link evict}. */
   add(arrival: Arrival, sequence: number): Held {
     const held = new Held(arrival, sequence, this.#generation, this.#clock.now());
     this.#bySequence.set(sequence, held);
@@ -121,14 +121,14 @@ export class HeldDescriptors {
     return held;
   }
 
-  /** Marks what is held by now as old enough for {@link supersede}. */
+  /** Marks all descriptors that are held now as old enough for {@link supersede}. */
   advance(): void {
     this.#generation++;
   }
 
   /**
-   * Closes the idle descriptors of an inode that came before the last {@link advance}. A peer that has only
-   * URLs cannot name them any more once a newer one is here, and a Go peer may send one file again and again.
+   * Closes the idle descriptors of an inode that came before the last {@link advance}, because a newer one has come. An inode peer cannot
+   * name the older ones any more, and a Go peer may send one file again and again.
    */
   supersede(inode: Inode): void {
     let oldest = this.#idleByInode.oldest(inode);
@@ -140,8 +140,8 @@ export class HeldDescriptors {
   }
 
   /**
-   * Closes the least recently used idle descriptors above `maxHeldFds`. What has just come is spared: descriptors run ahead of
-   * the bytes that say which call they came for, and many calls that start together bring many.
+   * Closes the least recently used idle descriptors above `maxHeldFds`. New ones are spared: descriptors come before the bytes that tell
+   * which call claims them, and many calls that start together bring many.
    */
   evict(): void {
     const { maxHeldFds } = this.#limits;
@@ -166,8 +166,9 @@ export class HeldDescriptors {
   }
 
   /**
-   * A duplicate, the caller's own. Counts as use. Throws what `duplicate` throws; the descriptor stays held
-   * either way.
+   * A duplicate that belongs to the caller. It counts as a use of the descriptor, which stays held.
+   *
+   * @throws the error of {@link DescriptorOperations.duplicate}
    */
   duplicate(held: Held): number {
     const fd = this.#operations.duplicate(held.fd);
@@ -179,10 +180,7 @@ export class HeldDescriptors {
     return fd;
   }
 
-  /**
-   * Moves an idle descriptor to a call. False, and nothing changes, unless it is there, idle, and of that
-   * inode.
-   */
+  /** Gives an idle descriptor to a call. False, and nothing changes, unless it is held, idle, and has the inode of the entry. */
   claim(entry: ClaimEntry, claims: Claims): boolean {
     const held = this.#bySequence.get(entry.sequence);
     if (held === undefined || held.claims !== undefined || held.inode !== entry.inode) return false;
@@ -192,7 +190,7 @@ export class HeldDescriptors {
     return true;
   }
 
-  /** Closes what a call claimed, unless {@link closeAll} did already. */
+  /** Closes the descriptors that a call claimed, unless {@link closeAll} has closed them. */
   release(claims: Claims): void {
     const fds: number[] = [];
     for (const held of claims.inOrder) if (this.#bySequence.delete(held.sequence)) fds.push(held.fd);
@@ -234,7 +232,7 @@ export class HeldDescriptors {
     }
   }
 
-  /** For when the burst that {@link evict} spared is a burst no more. */
+  /** Evicts later the descriptors that {@link evict} spared. */
   #armEviction(): void {
     this.#cancelEviction ??= this.#clock.schedule(() => {
       this.#cancelEviction = undefined;
@@ -243,9 +241,9 @@ export class HeldDescriptors {
   }
 
   /**
-   * One timer, set for the descriptor whose hold time ends first. Use moves that end back without touching
-   * the timer, which then finds nothing to close and is set again. A call that claims the last idle one leaves it running, too:
-   * the next call brings another.
+   * Sets one timer for the descriptor whose hold time ends first. A use of that descriptor does not change the timer, which finds nothing
+   * to close then, and is set again. A call that claims the last idle descriptor does not stop it, either, because the next call brings
+   * others.
    */
   #arm(): void {
     const first = this.#idle.first?.value;

@@ -22,32 +22,26 @@ import { failWaits, type Wait, type Waiter, Waits } from './waits.js';
  */
 export type PeerKind = 'unknown' | 'exact' | 'inode';
 
-/** Counters of one {@link Inbox}. */
+/** Counters of one {@link Inbox}. They are explained at `FdConnectionStats`. */
 export interface InboxStats {
-  /** Held now, those of running calls included. */
   readonly heldFds: number;
-  /** Held now for running calls. */
   readonly claimedFds: number;
   readonly pendingReceives: number;
-  /** Came in since the connection began. */
   readonly receivedFds: number;
-  /** Closed because of `maxHeldFds`. */
   readonly evictedFds: number;
-  /** Closed because of `holdMs`. */
   readonly expiredFds: number;
-  /** Closed because a newer descriptor of the same inode came from a peer without exact references. */
   readonly supersededFds: number;
 }
 
 /**
- * Which received descriptor belongs to whom, on one connection. Bookkeeping only: what arrives is handed to
- * {@link arrive}, and the syscalls and the clock are given from outside.
+ * Knows which received descriptor belongs to which call and receiver, on one connection. It is bookkeeping only: {@link arrive} is given
+ * what arrives, and the syscalls and the clock come from outside.
  *
- * The inbox owns what arrived until the call that claimed it ends; what no call claimed, until a limit or
- * the hold time closes it, or the connection closes. Whoever receives is given a duplicate of their own.
+ * The inbox owns each descriptor that arrived. It closes a claimed one when its call ends, and an idle one when a limit or the hold time is
+ * reached, or the connection closes. Each receiver gets a duplicate of its own.
  */
 export class Inbox {
-  /** Set by the connection as soon as the peer shows what it is. */
+  /** The connection sets it as soon as the peer shows of which kind it is. */
   peerKind: PeerKind = 'unknown';
 
   readonly #operations: DescriptorOperations;
@@ -70,8 +64,8 @@ export class Inbox {
   }
 
   /**
-   * Takes descriptors in the order in which they came, owns each from now on, and gives every receiver that
-   * waits for one of them its own duplicate. On a closed inbox they are closed at once.
+   * Takes ownership of descriptors, in the order in which they came, and gives a duplicate to every receiver that waits for one of them. In
+   * a closed inbox they are closed at once.
    */
   arrive(arrivals: readonly Arrival[]): void {
     if (this.#closedBy !== undefined) {
@@ -83,7 +77,7 @@ export class Inbox {
     const deliveries: Delivery[] = [];
     for (const arrival of arrivals) {
       if (this.peerKind === 'inode') held.advance();
-      // Never among what comes together: that may be the first call of an exact peer, not known as one yet.
+      // Descriptors that come together do not supersede each other: they may be from the first call of a peer that turns out to be exact.
       if (this.peerKind !== 'exact') held.supersede(arrival.inode);
       const arrived = held.add(arrival, this.#incoming.next());
       for (const wait of waits.takeInode(arrival.inode)) deliveries.push(this.#prepare(wait, arrived));
@@ -93,9 +87,9 @@ export class Inbox {
   }
 
   /**
-   * The kernel dropped descriptors (MSG_CTRUNC) behind those that {@link arrive} was just given. How many is
-   * not known, so from here on no sequence number is to be trusted. Every wait fails, and so does every later
-   * one on this connection: what was lost and what is late look the same.
+   * The kernel dropped descriptors (MSG_CTRUNC) that came after those that {@link arrive} was just given. Their number is not known, so
+   * later sequence numbers cannot be trusted. Every wait fails, and so does every later one on this connection, because a lost descriptor
+   * cannot be told from a late one.
    */
   lose(): void {
     if (this.#closedBy !== undefined) return;
@@ -103,19 +97,19 @@ export class Inbox {
     failWaits(this.#state.waits.takeAll(), descriptorsLost());
   }
 
-  /** For the receiving side of a call. Ending it is up to the caller. */
+  /** For a call on the receiving side. The caller has to end the scope. */
   openCall(): CallScope {
     this.#state.held.advance();
     return new CallScope(this.#state);
   }
 
   /**
-   * A duplicate of what is held under a name, the caller's own. A URL names the newest of its inode, first
-   * among what the call of `scope` claimed, then among what no running call claims.
+   * A duplicate of the descriptor with that name. It belongs to the caller. An inode names the newest descriptor: first among those that
+   * the call of `scope` claimed, then among the idle ones.
    *
-   * @returns undefined where nothing of that inode is here: it may still come.
-   * @throws GrpcFdError when it can not come: `NOT_FOUND`, `DESCRIPTORS_LOST`, `REFERENCE_MISMATCH` for a
-   * sequence number; `CALL_ENDED`; `RECEIVE_FAILED` when duplicating failed; what {@link close} was given.
+   * @returns undefined where no descriptor of that inode is here. It may still come.
+   * @throws GrpcFdError when it cannot come: `NOT_FOUND`, `DESCRIPTORS_LOST`, `REFERENCE_MISMATCH` for a sequence number; `CALL_ENDED`;
+   * `RECEIVE_FAILED` when the duplicate could not be made; the error that {@link close} was given
    */
   take(name: SequenceName, scope?: CallScope): number;
   take(name: DescriptorName, scope?: CallScope): number | undefined;
@@ -123,7 +117,7 @@ export class Inbox {
     return this.takeWithSequence(name, scope)?.fd;
   }
 
-  /** {@link take}, and in which place it came: for {@link release}. */
+  /** {@link take}, with the sequence number of the descriptor, for {@link release}. */
   takeWithSequence(name: SequenceName, scope?: CallScope): Taken;
   takeWithSequence(name: DescriptorName, scope?: CallScope): Taken | undefined;
   takeWithSequence(name: DescriptorName, scope?: CallScope): Taken | undefined {
@@ -135,23 +129,21 @@ export class Inbox {
     const held = this.#state.held.newest(name.inode, scope?.claims);
     if (held === undefined) return undefined;
     const fd = this.#duplicate(held, name);
-    // What came with it has come by now, both ends of a pipe for one; see `arrive`.
+    // Descriptors that came together with it, for example the other end of a pipe, are here by now. See `arrive`.
     this.#state.held.advance();
     return { fd, sequence: held.sequence };
   }
 
-  /** Closes what came in a place and is still held for no running call: whoever received it wants it no more. */
+  /** Closes the descriptor with that sequence number if it is idle. Its receiver does not want it again. */
   release(sequence: number): void {
     this.#state.held.releaseIdle(sequence);
   }
 
   /**
-   * Waits for the next arrival of an inode, without looking at what is held. The wait ends with the call of
-   * `scope`.
+   * Waits for the next descriptor of an inode, whether one is held or not. The wait ends with the call of `scope`.
    *
-   * @returns withdraws the wait: the waiter is not called any more.
-   * @throws GrpcFdError `TOO_MANY_RECEIVES`; `DESCRIPTORS_LOST` once {@link lose} was called; `CALL_ENDED`;
-   * what {@link close} was given.
+   * @returns a function that withdraws the wait. The waiter is not called any more then.
+   * @throws GrpcFdError `TOO_MANY_RECEIVES`; `DESCRIPTORS_LOST` after {@link lose}; `CALL_ENDED`; the error that {@link close} was given
    */
   wait(name: InodeName, waiter: Waiter, scope?: CallScope): () => void {
     this.#assertOpen(scope);
@@ -160,7 +152,7 @@ export class Inbox {
     if (waits.size >= limits.maxPendingReceives) {
       throw new GrpcFdError(
         'ERR_GRPCFD_TOO_MANY_RECEIVES',
-        `${waits.size} receivers wait on this connection, which is its maxPendingReceives`,
+        `${waits.size} receives wait on this connection, as many as its maxPendingReceives allows`,
       );
     }
     const wait: Wait = { waiter, inode: name.inode, group: scope?.waits, withdrawn: false };
@@ -172,8 +164,8 @@ export class Inbox {
   }
 
   /**
-   * Closes everything held and fails every wait with `error`, which later calls of {@link take} and {@link
-   * wait} throw. Idempotent: the first error stays.
+   * Closes all held descriptors, and fails all waits with `error`. Later calls of {@link take} and {@link wait} throw it. Idempotent: the
+   * first error stays.
    */
   close(error: GrpcFdError): void {
     if (this.#closedBy !== undefined) return;
@@ -242,13 +234,13 @@ export class Inbox {
   }
 }
 
-/** A duplicate, the taker's own, of what came in that place. */
+/** A duplicate of the descriptor with that sequence number. It belongs to the receiver. */
 export interface Taken {
   readonly fd: number;
   readonly sequence: number;
 }
 
-/** What a waiter that was removed from the waits is about to be told. */
+/** The result for a waiter that has been removed from the waits. */
 type Delivery =
   | { readonly wait: Wait; readonly fd: number; readonly sequence: number }
   | { readonly wait: Wait; readonly error: GrpcFdError };
@@ -256,15 +248,15 @@ type Delivery =
 export function descriptorsLost(): GrpcFdError {
   return new GrpcFdError(
     'ERR_GRPCFD_DESCRIPTORS_LOST',
-    'the kernel dropped descriptors (MSG_CTRUNC): the descriptor table was full, or a security module refused',
+    'the kernel dropped descriptors (MSG_CTRUNC): the descriptor table was full, or a security module refused them',
   );
 }
 
 function whyAbsent(name: SequenceName, last: number): string {
-  if (name.sequence < 1) return 'the descriptor was not sent: its sender had let go of it before';
+  if (name.sequence < 1) return 'the descriptor was not sent: its sender had released it before';
   return name.sequence > last
     ? `${describeName(name)} did not arrive: only ${last} came`
-    : `${describeName(name)} is not held any more: its call ended, its hold time passed, or a limit was hit`;
+    : `${describeName(name)} is not held any more: its call ended, its hold time passed, or a limit was reached`;
 }
 
 function duplicateFailed(name: DescriptorName, cause: unknown): GrpcFdError {

@@ -1,7 +1,7 @@
 import { type Link, LinkedList } from './linked-list.js';
 import type { Inode } from './names.js';
 
-/** Members by inode, oldest first within one inode. Every operation is O(1). */
+/** Lists of values, one for each inode, oldest first. Every operation is O(1). */
 export class InodeIndex<T> {
   readonly #lists = new Map<Inode, LinkedList<T>>();
 

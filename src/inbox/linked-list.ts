@@ -1,4 +1,4 @@
-/** A member's place in a {@link LinkedList}, kept by whoever wants to remove it in O(1). */
+/** A value in a {@link LinkedList}. It is needed to remove the value in O(1). */
 export interface Link<T> {
   readonly value: T;
   previous: Link<T> | undefined;
@@ -6,8 +6,8 @@ export interface Link<T> {
 }
 
 /**
- * A doubly linked list. A `Set` keeps order too, but it has no last member to ask for, and finding its first
- * one walks over the holes that removals left.
+ * A doubly linked list. A `Set` keeps order, too. But it gives no access to its last member, and the search for its first one passes over
+ * all entries that were removed.
  */
 export class LinkedList<T> {
   first: Link<T> | undefined;

@@ -1,34 +1,34 @@
 /**
- * What names a file on this machine: `<st_dev>/<st_ino>`, both decimal and without leading zeros, as in its `inode://` URL. A string
- * from where it is read to where it is looked up: a number has no room for 64 bits, and a `Map` compares objects by identity.
+ * Names a file on this machine: `<st_dev>/<st_ino>`, both decimal and without leading zeros, as in its `inode://` URL. It is a string,
+ * because a number has no room for 64 bits, and a `Map` compares objects by identity.
  */
 export type Inode = string;
 
-/** A received descriptor as the socket layer hands it up: whoever is given one owns `fd`. */
+/** A descriptor that arrived. It belongs to the function that is given the arrival. */
 export interface Arrival {
   readonly fd: number;
   readonly inode: Inode;
 }
 
-/** A name that any peer can give. It is no identity: several open files can share an inode. */
+/** A name that any peer can give. It is not unique: several open files can share an inode. */
 export interface InodeName {
   readonly kind: 'inode';
   readonly inode: Inode;
 }
 
-/** The exact name: the place of a descriptor among all that came in on its connection, counted from 1. */
+/** The exact name: the sequence number of a descriptor among all that came in on its connection, from 1. */
 export interface SequenceName {
   readonly kind: 'sequence';
   readonly sequence: number;
-  /** Checked where it is given. */
+  /** The inode that the descriptor must have. */
   readonly inode?: Inode | undefined;
 }
 
 export type DescriptorName = InodeName | SequenceName;
 
-/** What the peer says it sent for a call. */
+/** A descriptor that the peer has sent for a call, according to the metadata of the call. */
 export interface ClaimEntry {
-  /** 0 for what it did not send in the end. */
+  /** The sequence number, or 0 for a descriptor that was not sent in the end. */
   readonly sequence: number;
   readonly inode: Inode;
 }

@@ -24,21 +24,20 @@ const RULES: RulesFor<ReceiveOptions> = {
   ),
 };
 
-/** The place in which a received descriptor came. */
+/** The inbox and the sequence number of a received descriptor. */
 export interface ReceiveSource {
   readonly inbox: Inbox;
   readonly sequence: number;
 }
 
 /**
- * One receive as its user sees it. It may be attached to several connections over time: a call of a client
- * learns late which one carries it, and a retry may take another. The first result counts, and withdraws it
- * everywhere.
+ * One receive of a user. It may wait on several connections: the connection of a client's call is known late, and a retry may use another
+ * one. The first result counts, and ends the waits on all connections.
  */
 export class PendingReceive {
   /**
-   * The descriptor, which is then the user's own. Nothing happens when a rejection goes unread: a receiver
-   * that was given up must not end the process when the peer hangs up.
+   * Resolves to the descriptor, which belongs to the user then. A rejection that nobody handles does not end the process: the user may have
+   * abandoned the receive when the peer hangs up.
    */
   readonly promise: Promise<number>;
 
@@ -54,8 +53,7 @@ export class PendingReceive {
   #reject: (error: GrpcFdError) => void = () => {};
 
   /**
-   * Options that are not valid, and a signal that is aborted already, fail it at once, before this returns.
-   * `onSettle` must not throw.
+   * Wrong options, or a signal that has aborted, fail the receive before this returns. `onSettle` must not throw.
    */
   constructor(
     name: DescriptorName,
@@ -72,7 +70,7 @@ export class PendingReceive {
     this.#start(options);
   }
 
-  /** Where the descriptor came from, once it has come. */
+  /** Where the descriptor came from. Undefined while the receive waits, and after it failed. */
   get source(): ReceiveSource | undefined {
     return this.#source;
   }
@@ -81,10 +79,7 @@ export class PendingReceive {
     return this.#isSettled;
   }
 
-  /**
-   * Takes the descriptor where it is here already, and waits for it otherwise. What the inbox throws fails
-   * the receive.
-   */
+  /** Takes the descriptor if it is in that inbox, and waits for it there otherwise. An error of the inbox fails the receive. */
   attach(inbox: Inbox, scope?: CallScope): void {
     if (this.#isSettled || this.#attached.has(inbox)) return;
     try {
@@ -103,20 +98,20 @@ export class PendingReceive {
     }
   }
 
-  /** Withdraws the wait on one connection, and keeps the receive open. */
+  /** Ends the wait on one connection. The receive goes on. */
   detach(inbox: Inbox): void {
     this.#attached.get(inbox)?.();
     this.#attached.delete(inbox);
   }
 
-  /** Ends the receive with `error`, unless it is settled. */
+  /** Fails the receive with `error`, unless it is settled. */
   fail(error: GrpcFdError): void {
     if (this.#isSettled) return;
     this.#settle();
     this.#reject(error);
   }
 
-  /** Never after the receive settled: settling withdraws every wait, and a withdrawn one is closed by its inbox. */
+  /** Is not called after the receive has settled: that withdraws every wait, and an inbox closes the duplicate for a withdrawn wait. */
   #resolveWith({ fd, sequence }: Taken, inbox: Inbox): void {
     this.#source = { inbox, sequence };
     this.#settle();
@@ -153,10 +148,10 @@ export class PendingReceive {
 }
 
 /**
- * One receive on one connection: a duplicate, the caller's own, at once where it is here already; otherwise a promise of one. With
- * options it always is a promise.
+ * One receive on one connection. Returns a duplicate that belongs to the caller: directly if the descriptor is here and there are no
+ * options, in a promise otherwise.
  *
- * @throws GrpcFdError when it is known at once that it cannot come
+ * @throws GrpcFdError when it is known at once that the descriptor cannot come
  */
 export function receive(
   inbox: Inbox,

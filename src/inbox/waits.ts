@@ -2,25 +2,25 @@ import type { GrpcFdError } from '../errors.js';
 import type { Inode } from './names.js';
 
 /**
- * Someone who waits for a descriptor. Exactly one of the two is called, once, unless the wait is withdrawn
- * first. Either may call anything of the inbox, and must not throw.
+ * Waits for a descriptor. One of the two methods is called once, unless the wait is withdrawn before. Both may call any method of the
+ * inbox, and must not throw.
  */
 export interface Waiter {
-  /** Receives its own duplicate, to close, of what came in that place. */
+  /** `fd` is a duplicate that belongs to the waiter, of the descriptor with that sequence number. */
   arrived(fd: number, sequence: number): void;
   failed(error: GrpcFdError): void;
 }
 
-/** One registration of a waiter. */
+/** One wait of a waiter. */
 export interface Wait {
   readonly waiter: Waiter;
   readonly inode: Inode;
-  /** The waits of the call in which it waits. */
+  /** All waits of the same call. Undefined outside a call. */
   readonly group: Set<Wait> | undefined;
   withdrawn: boolean;
 }
 
-/** The waits of one connection, by inode; each also is in the group of its call. Calls no waiter itself. */
+/** The waits of one connection, by inode. Each is also in the group of its call. This class does not call the waiters. */
 export class Waits {
   readonly #byInode = new Map<Inode, Set<Wait>>();
   #size = 0;
@@ -37,7 +37,7 @@ export class Waits {
     this.#size++;
   }
 
-  /** Does nothing where the wait was removed before. */
+  /** Does nothing if the wait was removed before. */
   remove(wait: Wait): void {
     const waits = this.#byInode.get(wait.inode);
     if (waits === undefined || !waits.delete(wait)) return;
@@ -70,7 +70,7 @@ export class Waits {
 
 const NONE: readonly Wait[] = [];
 
-/** Tells waiters that were removed from {@link Waits}. One of them may withdraw another while this runs. */
+/** Fails waits that were removed from {@link Waits}. A waiter may withdraw another wait while this runs. */
 export function failWaits(waits: readonly Wait[], error: GrpcFdError): void {
   for (const wait of waits) {
     if (!wait.withdrawn) wait.waiter.failed(error);

@@ -1,4 +1,4 @@
-/** Finds and loads the addon. The only file that knows where it lies. */
+/** Finds and loads the addon. No other file knows where it is. */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -38,19 +38,19 @@ function load(): Addon {
   const details = [
     `the native addon could not be loaded on ${platform}, Node.js ${process.version}. Tried:`,
     ...failures,
-    'To build it: npm ci in a clone of the repository, which takes make, Python 3 and a C++17 compiler; then npm pack, and install that.',
+    'To build it, run npm ci in a clone of the repository, which needs make, Python 3 and a C++17 compiler. Then run npm pack, and install the result.',
   ];
   throw new GrpcFdError('ERR_GRPCFD_ADDON_NOT_LOADED', details.join('\n'), {
     cause: new AggregateError(causes, 'no candidate could be loaded'),
   });
 }
 
-/** A require that fails lists its require stack after the first line. */
+/** The error of a failed require() has the require stack after its first line. */
 function firstLine(error: unknown): string {
   return String(error instanceof Error ? error.message : error).split('\n', 1)[0] ?? '';
 }
 
-/** Which C library this process runs on. `process.report` tells as well, but takes milliseconds to do so. */
+/** Whether this process uses musl as its C library. `process.report` tells it, too, but takes milliseconds. */
 function isMusl(): boolean {
   try {
     return readFileSync('/proc/self/maps', 'latin1').includes('/ld-musl-');

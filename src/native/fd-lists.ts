@@ -1,15 +1,15 @@
-/** The functions of the addon that take lists of descriptors, and how a list crosses over to it. */
+/** The functions of the addon that take lists of descriptors, and the form in which it gets a list. */
 
-/** As the addon has them: of each list, the first `count` elements count. */
+/** The functions of the addon. They use the first `count` elements of each list. */
 export interface ListFunctions {
   closeAll(fds: Int32Array, count: number): void;
   unguardAll(fds: Int32Array, count: number): void;
-  /** In place. */
+  /** Replaces the descriptors in the list with their duplicates. */
   duplicateAll(fds: Int32Array, count: number): void;
   identify(fds: Int32Array, count: number, identities: BigUint64Array): void;
 }
 
-/** As the layers above have them, documented in `types.ts`. */
+/** The same functions for the layers above. They are documented in `types.ts`. */
 export interface ArrayFunctions {
   closeAll(fds: readonly number[]): void;
   unguardAll(fds: readonly number[]): void;
@@ -18,12 +18,12 @@ export interface ArrayFunctions {
   inode(fd: number): string;
 }
 
-/** SCM_MAX_FD: what one message brings at most. */
+/** SCM_MAX_FD: the most descriptors in one message. */
 const USUAL_LENGTH = 253;
 
 /**
- * The addon is given one piece of memory, the same for all calls of the thread: an ordinary array would cost it two calls into the
- * engine for each element, and typed arrays made for each call are expensive to collect.
+ * All calls of the thread give the addon the same memory. For an ordinary array, the addon would need two calls into the engine for each
+ * element. A new typed array for each call would be expensive to collect.
  */
 let list = new Int32Array(USUAL_LENGTH);
 let identities = new BigUint64Array(2 * USUAL_LENGTH);
@@ -61,7 +61,7 @@ export function withArrays(addon: ListFunctions): ArrayFunctions {
   };
 }
 
-/** Good until the next call of a function here. Throws rather than round: NaN, 0.5 and 2^32 would all become the descriptor 0. */
+/** The result is valid until the next call of a function here. Wrong numbers throw: rounded, NaN, 0.5 and 2^32 would all be descriptor 0. */
 export function packFds(fds: readonly number[]): Int32Array {
   if (!Array.isArray(fds)) throw invalid('descriptors must be an array');
   if (list.length < fds.length) list = new Int32Array(fds.length);
@@ -73,7 +73,7 @@ export function packFds(fds: readonly number[]): Int32Array {
   return list;
 }
 
-/** The elements of a typed array from `start` to `end`, exclusive, as an ordinary array, which JavaScript is quicker to make. */
+/** The elements of a typed array from `start` up to, not including, `end`, in an ordinary array, which is cheaper to make. */
 export function unpackFds(from: Int32Array, start: number, end: number): number[] {
   const fds: number[] = [];
   for (let index = start; index < end; index++) fds.push(from[index] ?? -1);

@@ -1,14 +1,15 @@
 import { cutPeerText, quotePeerText } from '../error-text.js';
 
-/** An abstract name has no file: it starts with NUL, and ends with the last listener. */
+/** Whether it is an abstract name, which has no file. It starts with NUL, and exists as long as its listener. */
 export function isAbstract(address: string): boolean {
   return address.startsWith('\0');
 }
 
 /**
- * The bytes of a unix address: a path, or `\0` and an abstract name. Throws ERR_INVALID_ARG_VALUE for what
- * the kernel would silently take for something else: no name at all (it would pick one), or a path with a NUL
- * in it (it would end there).
+ * The bytes of a unix address: a path, or an abstract name that starts with NUL.
+ *
+ * @throws ERR_INVALID_ARG_VALUE for an address that the kernel would silently take for another one: for an empty name, it would choose
+ * one; a path would end at a NUL in it
  */
 export function addressBytes(address: string): Uint8Array {
   if (address === '' || address === '\0' || (!isAbstract(address) && address.includes('\0'))) {
@@ -18,10 +19,10 @@ export function addressBytes(address: string): Uint8Array {
   return Buffer.from(address);
 }
 
-/** Says in a failed syscall's error which address it was about, as the errors of node:net do. */
+/** Adds the address to the error of a failed syscall, as node:net does. */
 export function withAddress(error: unknown, address: string): unknown {
   if (!(error instanceof Error)) return error;
-  // An abstract name with its NULs as `ss` shows them.
+  // The NULs of an abstract name are shown as `ss` shows them.
   error.message += ` ${cutPeerText(address.replaceAll('\0', '@'))}`;
   return Object.assign(error, { address });
 }

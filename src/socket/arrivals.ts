@@ -1,11 +1,11 @@
 import { unpackFds } from '../native/fd-lists.js';
 import { ARRIVED } from '../native/types.js';
 
-/** What came with the bytes of a read. One for all sockets of the thread: it is taken before anybody else can read. */
+/** The descriptors that came with the bytes of a read. All sockets of the thread share one object, because each reads and takes in one turn. */
 class Arrivals {
   readonly memory = new Int32Array(ARRIVED.LENGTH);
 
-  /** Nothing came, and nothing is missing. */
+  /** No descriptor came, and none was dropped. */
   get isEmpty(): boolean {
     return this.memory[ARRIVED.COUNT] === 0 && this.memory[ARRIVED.TRUNCATED] === 0;
   }
@@ -14,7 +14,7 @@ class Arrivals {
     return this.memory[ARRIVED.TRUNCATED] !== 0;
   }
 
-  /** The descriptors, which are the caller's, and guarded. */
+  /** The descriptors. They belong to the caller, and are guarded. */
   take(): number[] {
     return unpackFds(this.memory, ARRIVED.FIRST, ARRIVED.FIRST + (this.memory[ARRIVED.COUNT] ?? 0));
   }

@@ -1,14 +1,12 @@
+/** Limits of the delays of a {@link Backoff}. */
 export interface BackoffLimits {
   readonly firstMs: number;
   readonly longestMs: number;
-  /** All delays together. After that, `next` gives up. */
+  /** The sum of all delays. When it is reached, `next` gives up. */
   readonly totalMs: number;
 }
 
-/**
- * Delays for retrying what only time can mend: each twice as long as the one before, bounded each and in
- * total.
- */
+/** Delays between tries of an operation that may succeed later. Each is twice as long as the one before, up to the limits. */
 export class Backoff {
   readonly #limits: BackoffLimits;
   #nextMs: number;
@@ -19,7 +17,7 @@ export class Backoff {
     this.#nextMs = limits.firstMs;
   }
 
-  /** How long to wait now, or undefined when it is time to give up. */
+  /** How long to wait now, in milliseconds. Undefined when it is time to give up. */
   next(): number | undefined {
     if (this.#spentMs >= this.#limits.totalMs) return undefined;
     const delayMs = this.#nextMs;
@@ -28,7 +26,7 @@ export class Backoff {
     return delayMs;
   }
 
-  /** It went well: the next trouble starts from the beginning. */
+  /** The operation succeeded. The delays begin anew with its next failure. */
   reset(): void {
     this.#nextMs = this.#limits.firstMs;
     this.#spentMs = 0;

@@ -1,19 +1,19 @@
 import { close, closeAll, duplicateAll } from '../native/binding.js';
 import type { DescriptorOwner } from './outgoing-descriptors.js';
 
-/** Duplicates of descriptors that are sent together. Those that went are closed when all have settled, in one native call. */
+/** Duplicates of descriptors that are sent together. When all have settled, those that were sent are closed in one native call. */
 export class Duplicates implements DescriptorOwner {
   readonly fds: readonly number[];
-  /** Settles when all have. An unread rejection never ends the process. */
+  /** Settles when all have settled. A rejection that nobody handles does not end the process. */
   readonly sent: Promise<void>;
   #waiting: number;
   #error: Error | undefined;
-  /** Closed already. */
+  /** Those that were not sent. They have been closed. */
   #refused: Set<number> | undefined;
   #resolve = () => {};
   #reject = (_error: Error) => {};
 
-  /** Throws, and has made none, when one cannot be duplicated. `fds` stay the caller's. */
+  /** `fds` stay the caller's. When one of them cannot be duplicated, this throws, and no duplicate is left. */
   constructor(fds: readonly number[]) {
     this.fds = duplicateAll(fds);
     this.#waiting = this.fds.length;
@@ -26,7 +26,7 @@ export class Duplicates implements DescriptorOwner {
 
   settle(error: Error | null, fd: number): void {
     if (error) {
-      // At once: the queue may need its number for a placeholder.
+      // It is closed at once, because the queue may need its number for a placeholder.
       close(fd);
       this.#refused ??= new Set();
       this.#refused.add(fd);

@@ -1,48 +1,45 @@
 import { close, placeholder } from '../native/binding.js';
 
-/**
- * At most this many descriptors to one `sendmsg`. The kernel takes 253, but the Go package has a buffer for
- * 64 and drops the rest without a word.
- */
+/** Descriptors in one `sendmsg`. The kernel takes 253, but the Go package has a buffer for 64, and drops the rest without an error. */
 export const MAX_DESCRIPTORS_PER_MESSAGE = 64;
 
-/** Whose queued descriptors are: the queue borrows each until it calls `settle` for it, which it does exactly once. */
+/** The owner of queued descriptors. The queue borrows each of them until it calls `settle` for it, exactly once. */
 export interface DescriptorOwner {
   /**
-   * null: the kernel took the descriptor. Called from within `write`, `queueDescriptor`, `shutdown`, `close`
-   * or an event of the socket, as the case may be: it must not throw, and must not write.
+   * Reports the outcome of one descriptor: null if the kernel took it. It is called inside `write`, `queueDescriptor`, `shutdown`, `close` or
+   * an event of the socket, so it must not throw, and must not write.
    */
   settle(error: Error | null, fd: number): void;
 }
 
-/** A descriptor on its way out. It may be queued on several sockets at a time, and is closed when the last one is done with it. */
+/** A descriptor that can be queued. It may be queued on several sockets at a time. */
 export interface OutgoingDescriptor extends DescriptorOwner {
   readonly fd: number;
 }
 
-/** In place of a placeholder that could not be made: the connection fails, and there is nothing to close. */
+/** Stands for a placeholder that could not be made. The connection fails then, and there is nothing to close. */
 const NOTHING = -1;
 
-/** What the next message carries. One for all sockets of the thread: it is sent before anybody else can fill it. */
+/** The descriptors of the next message. All sockets of the thread share it, because each fills it and sends it in one turn. */
 export const batch = new Int32Array(MAX_DESCRIPTORS_PER_MESSAGE);
 
-/** Descriptors that wait for bytes to ride on, in order. */
+/** Descriptors that wait for bytes to travel with, in order. */
 export class OutgoingDescriptors {
-  // Side by side, for the sake of the collector. Placeholders have no owner but the queue. Both are replaced, never emptied, when
-  // all in them has settled.
+  // Two arrays instead of one array of objects, which would cost the collector more. A placeholder has no owner, and belongs to the queue.
+  // When all of them have settled, both arrays are replaced and not emptied, because `replaceRefused` compares them.
   #fds: number[] = [];
   #owners: (DescriptorOwner | undefined)[] = [];
-  /** Those before have gone. */
+  /** Index of the first descriptor not yet sent. */
   #first = 0;
   #sent = 0;
-  /** Why none is sent any more. */
+  /** The error for all later descriptors, once none is sent any more. */
   #refusal: Error | undefined;
 
   get length(): number {
     return this.#fds.length - this.#first;
   }
 
-  /** How many the kernel took. Placeholders do not count. */
+  /** How many descriptors the kernel took, without placeholders. */
   get sent(): number {
     return this.#sent;
   }
@@ -56,14 +53,14 @@ export class OutgoingDescriptors {
     this.#owners.push(owner);
   }
 
-  /** Fills {@link batch}. How many there are in it. */
+  /** Fills {@link batch}, and returns the number of descriptors in it. */
   nextBatch(): number {
     const count = Math.min(this.length, MAX_DESCRIPTORS_PER_MESSAGE);
     for (let index = 0; index < count; index++) batch[index] = this.#fds[this.#first + index] ?? NOTHING;
     return count;
   }
 
-  /** The kernel took the first `count`. */
+  /** The kernel took the first `count` descriptors. */
   markSent(count: number): void {
     if (count === 0) return;
     const fds = this.#fds;
@@ -75,15 +72,15 @@ export class OutgoingDescriptors {
     settle(fds, owners, start, end, null);
   }
 
-  /** The kernel took so many that were never queued. */
+  /** The kernel took `count` descriptors that were never queued. */
   countSent(count: number): void {
     this.#sent += count;
   }
 
   /**
-   * Among the first `count`, settles those that `check` has an error for, and puts placeholders where they
-   * were, so that both ends go on counting the same. False: no descriptor is at fault, or not even a
-   * placeholder may be sent. Throws when no placeholder can be made.
+   * Among the first `count`, settles the descriptors for which `check` returns an error, and replaces them with placeholders, so that the
+   * sequence numbers at both ends stay the same. False if no descriptor is at fault, or if even a placeholder cannot be sent. Throws when a
+   * placeholder cannot be made.
    */
   replaceRefused(count: number, check: (fd: number) => Error | null): boolean {
     const fds = this.#fds;
@@ -98,24 +95,24 @@ export class OutgoingDescriptors {
       refused = true;
       fds[index] = NOTHING;
       owners[index] = undefined;
-      // First, because its owner closes it: where the descriptor table is full, this makes room for the placeholder.
+      // The owner closes it. Where the descriptor table is full, that makes room for the placeholder.
       owner.settle(error, fd);
-      if (this.#fds !== fds) return true; // closed in there
+      if (this.#fds !== fds) return true; // The socket was closed in settle().
       fds[index] = placeholder();
     }
     return refused;
   }
 
   /**
-   * Settles all that is left and all that is pushed later: the connection carries bytes only. For good, since the peer has not
-   * counted those that were refused.
+   * Rejects all descriptors that are left, and all that are queued later: the connection carries bytes only. This is final, because the peer
+   * has not counted the rejected ones.
    */
   refuseAll(error: Error): void {
     this.#refusal = error;
     this.rejectAll(error);
   }
 
-  /** Settles all that is left. */
+  /** Rejects all descriptors that are left. */
   rejectAll(error: Error): void {
     const fds = this.#fds;
     const owners = this.#owners;
@@ -131,7 +128,7 @@ export class OutgoingDescriptors {
       this.#owners = [];
       this.#first = 0;
     } else if (end > this.length) {
-      // More room is behind us than ahead: each is moved once, on the average.
+      // More than half of the array has been sent. On average, each descriptor is copied once.
       this.#fds = this.#fds.slice(end);
       this.#owners = this.#owners.slice(end);
       this.#first = 0;

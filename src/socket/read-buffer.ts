@@ -1,22 +1,19 @@
-/** What Node.js itself reads at most from a socket at a time. */
+/** As much as Node.js itself reads from a socket at a time, at most. */
 const BUFFER_BYTES = 64 * 1024;
 
-/**
- * A slab with less room than this is left to those who hold pieces of it: reads of less cost more than they
- * save.
- */
+/** A buffer with less room than this is replaced: shorter reads cost more than the memory that they save. */
 const SMALLEST_READ_BYTES = 8 * 1024;
 
 /**
- * Where received bytes go, in pieces that are the receiver's to keep. All sockets of the thread share one, which works because
- * a socket reads and delivers in one go: no other can read in between.
+ * Memory for received bytes. Receivers get pieces of it, which they may keep. All sockets of the thread share one buffer, because each
+ * reads and delivers in one turn.
  */
 class ReadBuffer {
   memory = Buffer.allocUnsafeSlow(BUFFER_BYTES);
-  /** Reads start here. There is always room behind it. */
+  /** The next read begins here. There is always room behind it. */
   offset = 0;
 
-  /** The `size` bytes that were read there. */
+  /** The `size` bytes that were read at the offset. */
   take(size: number): Buffer {
     const piece = this.memory.subarray(this.offset, this.offset + size);
     this.offset += size;

@@ -9,36 +9,38 @@ import type { UnreadDescriptors } from './unread-descriptors.js';
 const { EAGAIN, ECONNRESET, ENOBUFS, ENOMEM, ENOTCONN, EPERM, EPIPE } = constants.errno;
 
 /**
- * Not the fault of any descriptor, nor of this connection: memory, or the limit on this user's descriptors in
+ * Errors that neither a descriptor nor this connection has caused: the kernel has no memory, or this user has too many descriptors in
  * flight.
  */
 const TRANSIENT: ReadonlySet<number> = new Set([ETOOMANYREFS, ENOBUFS, ENOMEM]);
 
-/** The peer is gone: no descriptor is to blame. */
+/** Errors that tell that the peer has gone. No descriptor has caused them. */
 const PEER_GONE: ReadonlySet<number> = new Set([EPIPE, ECONNRESET, ENOTCONN]);
 
 /**
- * How long a transient failure is sat out before the connection fails. Descriptors in flight become fewer as
- * soon as any process of this user receives some, which is a matter of milliseconds; ten seconds pass only
- * when a receiver is stuck.
+ * Delays after a transient failure, before the connection fails. The number of descriptors in flight goes down as soon as any process of
+ * this user receives some, within milliseconds. Ten seconds pass only when a receiver is stuck.
  */
 const TRANSIENT_RETRY = { firstMs: 1, longestMs: 250, totalMs: 10_000 };
 
-/** How often a peer is looked at that reads none of many descriptors. It may take as long as it likes: it only holds itself up. */
+/** Delays while the peer reads none of many descriptors. There is no limit: such a peer delays only what is sent to it. */
 const UNREAD_RETRY = { firstMs: 1, longestMs: 100, totalMs: Number.POSITIVE_INFINITY };
 
+/** How far {@link Sender.flush} got with the current write. */
 export type SendProgress =
+  /** All bytes were sent. */
   | { readonly state: 'done' }
-  /** To be continued when the socket is writable. */
+  /** It goes on when the socket is writable. */
   | { readonly state: 'blocked' }
+  /** It goes on after the delay. */
   | { readonly state: 'later'; readonly delayMs: number }
-  /** Some bytes may have gone, so nothing may be sent on this connection any more. */
+  /** Some bytes may have been sent, so nothing can be sent on this connection any more. */
   | { readonly state: 'failed'; readonly error: NodeJS.ErrnoException };
 
-/** What a {@link Sender} sends through. */
+/** The socket of a {@link Sender}. */
 export type SendHandle = Pick<SocketHandle, 'send' | 'probe'>;
 
-/** Whether only time can mend a failed sendmsg: it is not the connection's fault. */
+/** Whether a failed sendmsg may succeed later. */
 export function isTransient(errno: number): boolean {
   return TRANSIENT.has(errno);
 }
@@ -46,7 +48,7 @@ export function isTransient(errno: number): boolean {
 const DONE: SendProgress = { state: 'done' };
 const BLOCKED: SendProgress = { state: 'blocked' };
 
-/** The sending half of a socket: one write at a time, and the descriptors that ride on its bytes. */
+/** The sending half of a socket: one write at a time, and the descriptors that travel with its bytes. */
 export class Sender {
   readonly descriptors = new OutgoingDescriptors();
   readonly #handle: SendHandle;
@@ -57,7 +59,7 @@ export class Sender {
   #remaining = 0;
   #bytesWritten = 0;
 
-  /** With `unread`, descriptors wait for a peer that reads none. */
+  /** With `unread`, descriptors wait while the peer does not read those that were sent before. */
   constructor(handle: SendHandle, unread?: UnreadDescriptors) {
     this.#handle = handle;
     this.#unread = unread;
@@ -67,7 +69,7 @@ export class Sender {
     return this.#bytesWritten;
   }
 
-  /** Nothing of a write is left to be sent. */
+  /** Whether nothing of a write is left to be sent. */
   get isIdle(): boolean {
     return this.#remaining === 0;
   }
@@ -78,12 +80,12 @@ export class Sender {
     for (const { length } of buffers) this.#remaining += length;
   }
 
-  /** Copies what is left of the current write: its memory is needed for something else. */
+  /** Copies the rest of the current write, whose memory is going to be used for something else. */
   keep(): void {
     this.#buffers = this.#buffers.map((buffer) => Uint8Array.prototype.slice.call(buffer));
   }
 
-  /** Nothing more is sent of the current write. */
+  /** Drops the rest of the current write. */
   abandon(): void {
     this.#buffers = [];
     this.#remaining = 0;
@@ -93,8 +95,7 @@ export class Sender {
   flush(): SendProgress {
     while (this.#remaining > 0) {
       const count = this.descriptors.nextBatch();
-      // A message that leaves descriptors behind takes one byte only, so that the next ones have bytes to
-      // ride on.
+      // Where more descriptors wait than fit into this message, it takes one byte only. The next messages need bytes, too.
       const limit = this.descriptors.length > count ? 1 : this.#remaining;
       if (count > 0 && this.#unread?.mustWait(count)) {
         return { state: 'later', delayMs: this.#unreadBackoff.next() ?? UNREAD_RETRY.longestMs };
@@ -118,8 +119,8 @@ export class Sender {
   }
 
   /**
-   * One message, when nothing waits to be sent before it: how many of the bytes the kernel took at once, and with them all of
-   * `fds`, which are only borrowed. 0: nothing has been sent, for whatever reason.
+   * Sends one message, when nothing waits to be sent before it. Returns how many of the bytes the kernel took. With any of them, it took all
+   * of `fds`, which are only borrowed. With 0, nothing was sent, for whatever reason.
    */
   sendNow(bytes: Uint8Array, fds: readonly number[]): number {
     const packed = packFds(fds);
@@ -131,7 +132,7 @@ export class Sender {
     return sent;
   }
 
-  /** What to do about a failed message, or undefined: try again at once. */
+  /** The state after a failed message, or undefined if it can be tried again at once. */
   #afterFailure(errno: number, batchLength: number): SendProgress | undefined {
     if (TRANSIENT.has(errno)) {
       const delayMs = this.#backoff.next();
@@ -140,7 +141,7 @@ export class Sender {
       try {
         if (this.descriptors.replaceRefused(batchLength, (fd) => this.#whyRefused(fd))) return undefined;
         if (errno === EPERM) {
-          // Not even a placeholder may be sent: the peer takes no descriptors (SO_PASSRIGHTS), or a security module forbids them.
+          // Even a placeholder cannot be sent: the peer does not accept descriptors (SO_PASSRIGHTS), or a security module forbids them.
           this.descriptors.refuseAll(systemError(errno, 'sendmsg'));
           return undefined;
         }

@@ -1,4 +1,4 @@
-/** The name of a listening socket in the file system: how it appears, in one step, and how it goes. */
+/** The file of a listening socket. It appears in one step, with its owner and mode, and is removed safely. */
 import { randomBytes } from 'node:crypto';
 import {
   type BigIntStats,
@@ -21,7 +21,7 @@ const { EADDRINUSE, ENAMETOOLONG } = constants.errno;
 /** The size of sun_path: a longer path cannot be bound. */
 const MAX_PATH_BYTES = 108;
 
-/** The lock is held for some microseconds. Who holds it for longer than all these tries is not one of us. */
+/** This package holds the lock for microseconds. A process that holds it during all these tries uses it for something else. */
 const LOCK_TRIES = 100;
 const LOCK_RETRY_MS = 10;
 
@@ -32,10 +32,9 @@ export interface SocketFileOptions {
 }
 
 /**
- * Binds a socket under a name of its own beside `path`, so that it has its owner and mode, and listens,
- * before anybody can find it; `publish` then gives it its right name. So what is found at a path and refuses
- * connections is dead, and not just about to listen. (The kernel reports the first name as the address of the
- * socket, in `ss -x` for example.)
+ * Binds a socket under a temporary name beside `path`, so that it gets its owner and mode, and listens, before other processes can find
+ * it. Then `publish` gives it its final name. So a socket file that refuses connections has no listener, and is not just about to get one.
+ * (The kernel reports the temporary name as the address of the socket, in `ss -x` for example.)
  */
 export class SocketFile {
   readonly #path: string;
@@ -50,11 +49,11 @@ export class SocketFile {
     this.#temporaryPath = temporaryPathFor(path);
   }
 
-  /** The bound socket, owned by the caller. */
+  /** The bound socket. It belongs to the caller. */
   bind({ mode, uid, gid }: SocketFileOptions): number {
     const fd = this.#bindTemporary();
     try {
-      // Owner first: a change of owner may take bits of the mode away.
+      // The owner is set first, because that may clear bits of the mode.
       if (uid !== undefined || gid !== undefined) lchownSync(this.#temporaryPath, uid ?? -1, gid ?? -1);
       if (mode !== undefined) chmodSync(this.#temporaryPath, mode);
       this.#identity = lstatSync(this.#temporaryPath, { bigint: true });
@@ -67,21 +66,23 @@ export class SocketFile {
   }
 
   /**
-   * Call this when the socket listens. Throws EADDRINUSE if the path is taken by anything but a dead socket.
+   * Gives the socket its final name. It must listen already.
+   *
+   * @throws EADDRINUSE if anything but a socket file without a listener is at the path
    */
   publish(): void {
     if (!this.#linkIfFree()) this.#replaceDeadSocket();
     this.discard();
   }
 
-  /** Removes the file, unless it is somebody else's by now. */
+  /** Removes the file, unless another process has replaced it. */
   unlink(): void {
     const found = lstatOf(this.#absolutePath);
     const own = this.#identity;
     if (found && found.dev === own?.dev && found.ino === own.ino) unlinkSync(this.#absolutePath);
   }
 
-  /** Removes the first name, if it is still there. */
+  /** Removes the temporary name, if it is still there. */
   discard(): void {
     try {
       unlinkSync(this.#temporaryPath);
@@ -93,7 +94,7 @@ export class SocketFile {
   #bindTemporary(): number {
     const { length } = addressBytes(this.#path);
     try {
-      // The first name may well fit, but nobody could connect to the second.
+      // The temporary name may fit, but nobody could connect to the final one.
       if (length > MAX_PATH_BYTES) throw systemError(ENAMETOOLONG, 'bind');
       return bindUnix(addressBytes(this.#temporaryPath));
     } catch (error) {
@@ -111,9 +112,7 @@ export class SocketFile {
     }
   }
 
-  /**
-   * Under a lock: of two processes that start at the same time, the second would otherwise replace the first.
-   */
+  /** It holds a lock: of two processes that start at the same time, the second one would replace the socket of the first. */
   #replaceDeadSocket(): void {
     const directory = openSync(dirname(this.#path), 'r');
     try {
@@ -131,10 +130,7 @@ export class SocketFile {
   }
 }
 
-/**
- * Beside `path`, and as long as it fits: a name that says whose it is, otherwise one that is no longer than
- * the path's own.
- */
+/** A name beside `path`. It begins with `path` if it is short enough for an address; otherwise it is as long as `path`. */
 function temporaryPathFor(path: string): string {
   const unique = randomBytes(8).toString('hex');
   const telling = `${path}.${unique.slice(0, 6)}`;

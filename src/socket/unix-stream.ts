@@ -10,23 +10,20 @@ import { Sender, type SendProgress } from './sender.js';
 
 const { EAGAIN, ECANCELED, EPIPE } = constants.errno;
 
-/**
- * Reads in one turn of the event loop. A fast peer is served again in the next turn, after everybody else.
- */
+/** Reads in one turn of the event loop. A fast peer is served again in the next turn, after all others. */
 const READS_PER_TURN = 16;
 
-/** What happens on a {@link UnixStream}. None of these is called after `close()`. */
+/** Is told what happens on a {@link UnixStream}. No method is called after `close()`. */
 export interface UnixStreamListener {
   /**
-   * Descriptors arrived; they are the listener's to close, and guarded: see `NativeBinding.guard`. Called
-   * before `onData` of the bytes that they came with. `truncated`: the kernel dropped some, and which is not
-   * known (MSG_CTRUNC); `fds` may be empty then.
+   * Descriptors arrived. They belong to the listener, and are guarded: see `NativeBinding.guard`. It is called before `onData` for the bytes
+   * with which they came. With `truncated`, the kernel has dropped some (MSG_CTRUNC), and it is not known which. `fds` may be empty then.
    */
   onDescriptors(fds: number[], truncated: boolean): void;
   onData(chunk: Buffer): void;
-  /** The peer will send no more. */
+  /** The peer has ended its side. */
   onEnd(): void;
-  /** Reading failed, and has stopped. Writing may still work. */
+  /** Reading failed, and has ended. Writing may still work. */
   onError(error: NodeJS.ErrnoException): void;
 }
 
@@ -55,7 +52,7 @@ type Callback = (error: Error | null) => void;
  * `#writeError`, and with none of the other flags but `#readEnded`.
  */
 export class UnixStream {
-  /** Who connected, or who listened, at the time of the connect. */
+  /** The process at the other end, at the time at which the two were connected. */
   readonly peer: PeerCredentials;
   readonly #listener: UnixStreamListener;
   readonly #handle: Handle;
@@ -69,15 +66,15 @@ export class UnixStream {
   #writeCallback: Callback | undefined;
   #shutdownCallback: Callback | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
-  /** Why nothing can be written any more. */
+  /** The error for all later writes, once nothing can be written any more. */
   #writeError: Error | undefined;
   #closed = false;
   #bytesRead = 0;
   #receivedFds = 0;
 
   /**
-   * Takes over `fd` and makes it non-blocking. When this throws (not a unix stream socket), `fd` is still the
-   * caller's. Nothing is read until `readStart()`.
+   * Takes over `fd`, and makes it non-blocking. When this throws (it is not a unix stream socket), `fd` is still the caller's. Nothing is
+   * read until `readStart()`.
    */
   constructor(fd: number, listener: UnixStreamListener) {
     this.peer = peerCredentials(fd);
@@ -106,29 +103,28 @@ export class UnixStream {
     return this.#sender.descriptors.sent;
   }
 
-  /** Queued, and not yet taken by the kernel. */
+  /** Descriptors that are queued, and that the kernel has not taken yet. */
   get pendingFds(): number {
     return this.#sender.descriptors.length;
   }
 
   /**
-   * Has a descriptor ride on the next bytes to be written, or on the rest of a write in progress. n bytes
-   * carry at most 64 n descriptors; what is left rides on the write after. Borrows `descriptor.fd` in any
-   * case.
+   * Sends a descriptor with the next bytes that are written, or with the rest of a write in progress. n bytes carry at most 64 n
+   * descriptors. Others travel with the next write. `descriptor.fd` is only borrowed.
    */
   queueDescriptor(descriptor: OutgoingDescriptor): void {
     this.queueDescriptors([descriptor.fd], descriptor);
   }
 
-  /** The same for several of one owner. */
+  /** {@link queueDescriptor} for several descriptors of one owner. */
   queueDescriptors(fds: readonly number[], owner: DescriptorOwner): void {
     for (const fd of fds) this.#sender.descriptors.push(fd, owner);
     if (this.#writeError) this.#sender.descriptors.rejectAll(this.#writeError);
   }
 
   /**
-   * Sends one message at once, if nothing waits before it: how many of the bytes the kernel took, and with them all of `fds`, which
-   * are only borrowed. 0: nothing has happened, and `queueDescriptors` and `write` will find out why.
+   * Sends one message at once, if nothing waits before it. Returns how many of the bytes the kernel took. With any of them, it took all of
+   * `fds`, which are only borrowed. With 0, nothing was sent, and `queueDescriptors` and `write` will report the reason.
    */
   writeNow(bytes: Uint8Array, fds: readonly number[]): number {
     if (this.#writeCallback || this.#shutdownCallback || this.#writeError || this.pendingFds > 0) return 0;
@@ -136,8 +132,8 @@ export class UnixStream {
   }
 
   /**
-   * Tries to write at once. True: all is written, and `callback` will not be called. False: `callback` is
-   * called later, once. One write at a time. The memory must not change before the write is done.
+   * Tries to write at once. True if all bytes were written: `callback` is not called then. False if `callback` will be called later, once.
+   * There can be one write at a time. The memory must not change before the write is done.
    */
   write(buffers: readonly Uint8Array[], callback: Callback): boolean {
     assert(!this.#writeCallback, 'a write is still in progress');
@@ -172,9 +168,9 @@ export class UnixStream {
   }
 
   /**
-   * Tells the peer that no more bytes will come, after the write in progress. Descriptors that still wait for
-   * bytes then will never travel: they settle with ECANCELED. Calls back with an error if a write has failed
-   * or fails: the peer must not take what it got for all there is.
+   * Tells the peer, after the write in progress, that no more bytes will come. Descriptors that still wait for bytes then are rejected with
+   * ECANCELED. If a write has failed or fails, `callback` gets its error, and the peer is told nothing: it must not think that it has got
+   * everything.
    */
   shutdown(callback: Callback): void {
     if (this.#writeError) {
@@ -187,8 +183,8 @@ export class UnixStream {
   }
 
   /**
-   * Closes the socket at once, whatever is in progress. Idempotent. Queued descriptors are closed and
-   * settled, a write or shutdown in progress is called back, all with ECANCELED.
+   * Closes the socket at once. Queued descriptors are rejected, and the callback of a write or shutdown in progress is called, all with
+   * ECANCELED. Idempotent.
    */
   close(): void {
     if (this.#closed) return;
@@ -213,10 +209,7 @@ export class UnixStream {
     this.#updateWatch();
   }
 
-  /**
-   * The process may exit while this is idle. A write in progress still keeps it alive, as with the sockets of
-   * Node.js.
-   */
+  /** Lets the process exit while no write is in progress. A write still keeps it alive, as with the sockets of Node.js. */
   unref(): void {
     this.#wantsRef = false;
     this.#updateWatch();
@@ -236,21 +229,21 @@ export class UnixStream {
       const room = readBuffer.memory.length - readBuffer.offset;
       const result = this.#handle.receive(readBuffer.memory, readBuffer.offset, arrivals.memory);
       if (!arrivals.isEmpty) {
-        // All is taken first: the memory that it is in is anybody's once the listener has been called.
+        // Everything is taken first, because the listener may read from other sockets, which use the same memory.
         const chunk = result > 0 ? readBuffer.take(result) : undefined;
         const fds = arrivals.take();
         this.#bytesRead += result;
         this.#receivedFds += fds.length;
         this.#listener.onDescriptors(fds, arrivals.truncated);
         if (chunk && !this.#closed) this.#listener.onData(chunk);
-        // Who has more descriptors than go into one message sends single bytes with them, here as in the Go package.
+        // A sender with more descriptors than fit into one message sends single bytes with them, in this package and in the Go package.
         if (result > 1 && result < room) return;
         continue;
       }
       if (result > 0) {
         this.#bytesRead += result;
         this.#listener.onData(readBuffer.take(result));
-        // Only descriptors cut a read short while there is more, and then the event loop calls again.
+        // A short read means that no more bytes are there, or that descriptors ended it. In that case the event loop calls again.
         if (result < room) return;
         continue;
       }

@@ -1,18 +1,18 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * The kernel counts descriptors that were sent and not yet received, for each user over all processes, and refuses more than the
- * soft RLIMIT_NOFILE of the sending process (ETOOMANYREFS). They stay counted until the receiver reads or closes: closing the
- * sending end frees none. So one peer that never reads must not be given them all. A connection gets this share of the limit.
+ * For each user, over all processes, the kernel counts descriptors that were sent and not yet received. It refuses to send more than the
+ * soft RLIMIT_NOFILE of the sending process (ETOOMANYREFS). A descriptor is counted until the receiver reads it or closes its end. When the
+ * sending end is closed, nothing changes. So one peer that never reads must not use up the limit: a connection gets this share of it.
  */
 const SHARE_OF_LIMIT = 1 / 16;
 
-/** What goes into one message, so that every connection can send. */
+/** As many descriptors as one message carries, so that every connection can send. */
 const SMALLEST_SHARE = 64;
 
-/** What is asked of the connection. */
+/** The part of a connection that {@link UnreadDescriptors} uses. */
 export interface UnreadSource {
-  /** Memory in the kernel that is taken up by what the peer has not read. */
+  /** Kernel memory of the messages that the peer has not read, in bytes. */
   unread(): number;
   bytesWritten(): number;
 }
@@ -20,7 +20,7 @@ export interface UnreadSource {
 /** Counts the descriptors that were sent on one connection and that its peer has not read. */
 export class UnreadDescriptors {
   readonly #source: UnreadSource;
-  /** A message with descriptors each, the oldest first: bytes that had been sent before it, and its descriptors. */
+  /** For each message with descriptors, oldest first: the bytes sent before it, and the number of its descriptors. */
   readonly #messages: { readonly bytes: number; readonly count: number }[] = [];
   #count = 0;
 
@@ -43,8 +43,8 @@ export class UnreadDescriptors {
   }
 
   /**
-   * The kernel tells how much memory unread messages take up, and a message takes up more than its bytes. So a message has been
-   * read for certain when less memory is taken up than bytes were sent since.
+   * The kernel tells how much memory the unread messages use, and each message uses more memory than it has bytes. So a message has
+   * certainly been read when the unread messages use less memory than the bytes that were sent after it.
    */
   #forgetRead(): void {
     const unread = this.#source.unread();
@@ -59,7 +59,7 @@ export class UnreadDescriptors {
   }
 }
 
-/** Infinity where the kernel does not apply the limit. */
+/** The limit for one connection. Infinity where the kernel does not apply one. */
 function shareOfLimit(): number {
   exempt ??= isExempt();
   if (exempt) return Number.POSITIVE_INFINITY;
@@ -76,7 +76,7 @@ let exempt: boolean | undefined;
 /** Bits of CapEff: CAP_SYS_ADMIN is 21, CAP_SYS_RESOURCE is 24. */
 const EXEMPTING_CAPABILITIES = (1n << 21n) | (1n << 24n);
 
-/** The kernel exempts who has a capability in its first user namespace (unix_attach_fds). */
+/** The kernel exempts processes with one of the capabilities in its first user namespace (unix_attach_fds). */
 function isExempt(): boolean {
   const effective = BigInt(`0x${/^CapEff:\s*(\w+)/m.exec(procSelf('status'))?.[1] ?? '0'}`);
   return (

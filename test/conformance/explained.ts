@@ -72,9 +72,10 @@ export const EXPLAINED: readonly Explanation[] = [
   },
 ];
 
-/** What a stream is reset with depends on what ended its call first. */
+/** What ended a call or a session first decides what its stream is reset with, and which GOAWAY is sent. */
 function framesOf(record: string): string[] {
-  return record === 'nothing' ? [] : record.replaceAll(/RST_STREAM \d+/g, 'RST_STREAM').split(', ');
+  if (record === 'nothing') return [];
+  return record.split(', ').filter((frame) => !/^(RST_STREAM|GOAWAY) /.test(frame));
 }
 
 function isPendingOnlyWithStock({ subject, ours, stock }: Difference): boolean {

@@ -158,7 +158,10 @@ describe('waits', () => {
     const { inbox, arrive } = setUp({ maxPendingReceives: 1 });
     const waiter = new RecordingWaiter();
     const withdraw = inbox.wait(inode(1), waiter);
-    assert.throws(() => inbox.wait(inode(2), waiter), reason('ERR_GRPCFD_TOO_MANY_RECEIVES', /1 receivers/));
+    assert.throws(
+      () => inbox.wait(inode(2), waiter),
+      reason('ERR_GRPCFD_TOO_MANY_RECEIVES', /1 receives wait/),
+    );
     withdraw();
     withdraw();
     assert.equal(inbox.stats().pendingReceives, 0);

@@ -33,7 +33,7 @@ export function credentialsClosed(how = 'were closed'): GrpcFdError {
  * | idle: before the first call, or after the last | empty | empty | off | no | what the next call takes along, what was received |
  * | waiting: no call runs, and something may still come | empty | some | on, unless `holdMs` is longer than a timer | with open ones | the same |
  * | calling | some | any | off | with those of `#calls` at least | what running calls may need again, what was received |
- * | closed (`#closed`): for good, also while calls go on | any | empty | off | while calls run | empty |
+ * | closed (`#closed`), which is final; calls may go on | any | empty | off | while calls run | empty |
  *
  * "Waiting" needs an open connection, unless there was none yet (`#hadConnection` is false). `#unsupported` is set from a call that
  * met a connection without descriptors until a call meets one with them. While it is set, `#pending` is empty, and receives by URL fail.

@@ -48,7 +48,7 @@ export function listenOnUnixPathsWith(
   listen: (path: string, accept: (open: () => net.Socket) => void) => ListenHandle,
 ): void {
   const stockListen = server.listen;
-  const books = server as unknown as {
+  const internals = server as unknown as {
     _handle: ListenHandle | null;
     _pipeName: string;
     _connections: number;
@@ -61,19 +61,19 @@ export function listenOnUnixPathsWith(
     if (typeof path !== 'string') return Reflect.apply(stockListen, this, args);
     if (typeof callback === 'function') server.once('listening', callback as () => void);
     try {
-      books._handle = listen(path, (open) => {
+      internals._handle = listen(path, (open) => {
         const socket = open();
         Object.assign(socket, { server, _server: server });
-        books._connections++;
+        internals._connections++;
         server.emit('connection', socket);
       });
-      books._pipeName = path;
+      internals._pipeName = path;
     } catch (error) {
       nextTick(() => server.emit('error', error as Error));
       return this;
     }
     nextTick(() => {
-      if (books._handle !== null) server.emit('listening');
+      if (internals._handle !== null) server.emit('listening');
     });
     return this;
   } as typeof server.listen;

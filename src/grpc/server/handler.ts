@@ -44,7 +44,7 @@ type AsyncHandler<Handler> = [Handler] extends [never]
  * A text of more than 4096 bytes is cut, so that the status fits into the trailers of the call. The metadata is not cut. A streaming call
  * is ended when the function has finished, unless the function has ended it.
  *
- * The second argument of the function is the transceiver of the call. What it received belongs to the function, which closes it. On a
+ * The second argument of the function is the transceiver of the call. Files that the function receives belong to it. On a
  * connection that cannot carry descriptors the function runs, too, and each send or receive fails with
  * `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`.
  *
@@ -116,15 +116,15 @@ function toStatus(thrown: unknown): object {
   const { message, details } = status as Partial<Record<'message' | 'details', unknown>>;
   const code = statusOfSystemError(status);
   const text = fit(message);
-  const mended: PropertyDescriptorMap = {};
-  if (text !== message) mended['message'] = { value: text };
+  const replaced: PropertyDescriptorMap = {};
+  if (text !== message) replaced['message'] = { value: text };
   if (code !== undefined) {
-    mended['code'] = { value: code };
-    mended['details'] = { value: text };
+    replaced['code'] = { value: code };
+    replaced['details'] = { value: text };
   } else if (typeof details === 'string' && fit(details) !== details) {
-    mended['details'] = { value: fit(details) };
+    replaced['details'] = { value: fit(details) };
   }
-  return Object.keys(mended).length === 0 ? status : Object.create(status, mended);
+  return Object.keys(replaced).length === 0 ? status : Object.create(status, replaced);
 }
 
 /** The value need not be a text. grpc-js would turn it into one. */
