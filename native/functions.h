@@ -12,7 +12,8 @@ bool DefineDescriptorFunctions(napi_env env, napi_value exports);
 // Names an open file: inode.
 bool DefineInodeFunction(napi_env env, napi_value exports);
 
-// Functions that make unix sockets or ask about them: connectUnix, bindUnix, socketPair, peerCredentials and placeholder.
+// Functions that make unix sockets or ask about them: connectUnix, bindUnix, socketPair, peerCredentials,
+// placeholder and isPlaceholder.
 bool DefineUnixSocketFunctions(napi_env env, napi_value exports);
 
 // Functions that make memory files or ask about them: memFd, addSeals, getSeals, fileSystemType.

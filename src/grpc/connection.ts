@@ -49,6 +49,7 @@ export class Connection extends Transceiver implements FdConnection {
   readonly #users = new Set<ConnectionUser>();
   readonly #closed = new Outcome();
   #exactServer = false;
+  #interests = 0;
   #lostDescriptors = false;
 
   /**
@@ -152,6 +153,20 @@ export class Connection extends Transceiver implements FdConnection {
     this.inbox.inodePeer = !this.#exactServer;
   }
 
+  /** Credentials with a call on this connection may have something to receive from it. */
+  addInterest(): void {
+    this.#interests++;
+  }
+
+  /**
+   * They are done. What came, and what nobody received, may have been for any of those who were there when it came, or since: so it is
+   * closed when all of them are done, and not before.
+   */
+  endInterest(): void {
+    this.#interests--;
+    if (this.#interests === 0) this.inbox.closeIdle();
+  }
+
   addUser(user: ConnectionUser): void {
     this.#users.add(user);
   }
@@ -189,6 +204,12 @@ export class Connection extends Transceiver implements FdConnection {
     return receive(this.inbox, known, options);
   }
 
+  protected check(reference: Reference): void {
+    const known = this.nameOf(reference);
+    if (known === undefined) throw wrongConnection(reference);
+    this.inbox.check(known);
+  }
+
   /**
    * Each direction is counted apart, so a reference says who sent: one that a server only echoes in its reply must not name
    * what happens to have the same number in that direction.
@@ -212,7 +233,9 @@ export class Connection extends Transceiver implements FdConnection {
   #arrivalOf(fd: number): Arrival {
     const inode = inodeOf(fd);
     try {
-      if (!inode.startsWith(socketDevice ?? '') || inode !== this.#stream.peerInode) return { fd, inode };
+      if (!inode.startsWith(socketDevice ?? '')) return { fd, inode };
+      if (native.isPlaceholder(fd)) return { fd, inode, isPlaceholder: true };
+      if (inode !== this.#stream.peerInode) return { fd, inode };
       const placeholder = native.placeholder();
       native.close(fd);
       return { fd: placeholder, inode: NO_INODE };

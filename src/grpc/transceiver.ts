@@ -38,8 +38,9 @@ export interface FdTransceiver {
    */
   sendFilename(path: string, options?: SendFilenameOptions): SentFd;
   /**
-   * Waits for a descriptor. It resolves to a duplicate that is the caller's, to close; it can be received again.
-   * Rejects with a GrpcFdError when it can never come.
+   * Waits for a descriptor, which is then the caller's, to close. By `ref` the very descriptor that came is handed over, once: a
+   * second receive fails with `ERR_GRPCFD_ALREADY_RECEIVED`, unless this one has `{ keep: true }` and takes a duplicate. By URL it is
+   * always a duplicate. Rejects with a GrpcFdError when it can never come.
    */
   recvFd(source: DescriptorSource, options?: ReceiveOptions): Promise<number>;
   /** {@link recvFd}, as a {@link ReceivedFile} that owns the descriptor. */
@@ -52,15 +53,19 @@ export interface FdTransceiver {
   /** {@link refs} with URLs, for a peer that is the Go package. */
   urls<Files extends SendableFiles<Files>>(files: Files): NamesOf<Files>;
   /**
-   * Receives what the named fields of a message name. All or nothing: where one fails, the others are closed. `await using` closes
-   * them all, and each can be closed or released by itself.
+   * Receives what the named fields of a message name. All or nothing: every `ref` is looked at before any descriptor is handed over,
+   * the first failure ends the other waits, and what had come by then is closed. A name that stands in two fields gives a
+   * duplicate to the first. `await using` closes them all, and each can be closed or released by itself.
    */
   recvFiles<Field extends string>(
     message: Readonly<Record<Field, DescriptorSource>>,
     fields: readonly Field[],
     options?: ReceiveOptions,
   ): Promise<ReceivedFiles<Field>>;
-  /** Receives from another transceiver and sends on, in one step: for a handler that passes a descriptor to its own backend. */
+  /**
+   * Receives from another transceiver and sends on, in one step: for a handler that passes a descriptor to its own backend. With
+   * `{ keep: true }` it can be received again, for a second backend.
+   */
   forward(from: FdTransceiver, source: DescriptorSource, options?: ReceiveOptions): Promise<SentFd>;
 }
 
@@ -115,6 +120,8 @@ export abstract class Transceiver implements FdTransceiver {
     name: InodeName | Reference,
     options: ReceiveOptions | undefined,
   ): number | Promise<number>;
+  /** Throws what a receive by that reference would fail with. Receives nothing. */
+  protected abstract check(reference: Reference): void;
 
   sendFd(fd: number): SentFd {
     return this.send(duplicateToSend(fd));
@@ -164,26 +171,42 @@ export abstract class Transceiver implements FdTransceiver {
   async #receiveAll<Field extends string>(
     message: Readonly<Record<Field, DescriptorSource>>,
     fields: readonly Field[],
-    options: ReceiveOptions | undefined,
+    options: ReceiveOptions = {},
   ): Promise<ReceivedFiles<Field>> {
-    const files: Partial<Record<Field, ReceivedFile>> = {};
+    const sources = new Map(fields.map((field) => [field, parseSource(message[field])]));
+    // Before any is handed over: what one name costs, the others must not.
+    for (const source of sources.values()) if (source.kind === 'reference') this.check(source);
+    const files = new Map<Field, ReceivedFile>();
     const closeAll = async () => {
-      await Promise.all(
-        Object.values<ReceivedFile>(files as Record<Field, ReceivedFile>).map((file) => file.close()),
-      );
+      await Promise.all([...files.values()].map((file) => file.close()));
     };
+    const others = new AbortController();
+    const { signal = others.signal } = options;
+    const abortOthers = () => others.abort(signal.reason);
+    signal.addEventListener('abort', abortOthers);
     const receiveOne = async (field: Field) => {
-      files[field] = await this.recvFile(message[field], options);
+      const isLast = [...sources.keys()].findLast((each) => message[each] === message[field]) === field;
+      const own = { ...options, signal: others.signal, keep: options.keep === true || !isLast };
+      const file = await this.recvFile(message[field], own);
+      files.set(field, file);
     };
-    const results = await Promise.allSettled([...new Set(fields)].map(receiveOne));
-    const failed = results.find((result) => result.status === 'rejected');
-    if (failed !== undefined) {
+    const receives = [...sources.keys()].map(receiveOne);
+    try {
+      if (signal.aborted) abortOthers();
+      await Promise.all(receives);
+    } catch (error) {
+      others.abort();
+      await Promise.allSettled(receives);
       await closeAll();
-      throw failed.reason;
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', abortOthers);
     }
+    // A field may have any name, `__proto__` too.
+    const named = Object.create(Object.prototype, Object.fromEntries([...files].map(propertyOf)));
     // Not enumerable: the fields are what it has.
-    Object.defineProperty(files, Symbol.asyncDispose, { value: closeAll });
-    return files as ReceivedFiles<Field>;
+    Object.defineProperty(named, Symbol.asyncDispose, { value: closeAll });
+    return named as ReceivedFiles<Field>;
   }
 
   /** Mostly the descriptor is here: then there is one promise, and it is settled. */
@@ -201,6 +224,10 @@ export abstract class Transceiver implements FdTransceiver {
       return quiet(Promise.reject(error));
     }
   }
+}
+
+function propertyOf<Value>([name, value]: [string, Value]): [string, PropertyDescriptor] {
+  return [name, { value, enumerable: true, writable: true, configurable: true }];
 }
 
 /** A peer that hangs up must not end the process because a receive that it rejects has not been awaited yet. */
@@ -253,6 +280,10 @@ export class UnsupportedTransceiver extends Transceiver implements FdServerCall 
   }
 
   protected receive(): never {
+    throw this.#error();
+  }
+
+  protected check(): never {
     throw this.#error();
   }
 

@@ -2,12 +2,17 @@ import { GrpcFdError } from '../errors.js';
 import { Claims, type HeldDescriptors } from './held-descriptors.js';
 import type { InboxLimits } from './limits.js';
 import type { ClaimEntry, SequenceName } from './names.js';
+import type { SequenceSet } from './sequence-set.js';
 import { failWaits, type Wait, type Waits } from './waits.js';
 
 /** What an inbox shares with the scopes of its calls. */
 export interface ConnectionState {
   readonly held: HeldDescriptors;
   readonly waits: Waits;
+  /** Numbers of what was handed over to its receiver. */
+  readonly received: SequenceSet;
+  /** Numbers of what was closed because its call brought too many. */
+  readonly overLimit: SequenceSet;
   readonly limits: InboxLimits;
   /** Above it no sequence number names anything: descriptors were lost. */
   lastGoodSequence: number;
@@ -32,14 +37,17 @@ export class CallScope {
   /**
    * Makes descriptors that arrived belong to this call: the connection holds them until {@link end}, and no
    * other call sees them. An entry that is not right (never arrived, of another inode, claimed by another
-   * call) is left out: only the `take` that asks for it fails. So is what goes above `maxFdsPerCall`.
+   * call) is left out: only the `take` that asks for it fails. What goes above `maxFdsPerCall` is closed.
    */
   claim(entries: Iterable<ClaimEntry>): void {
     if (this.#ended) return;
-    const { held, limits, lastGoodSequence } = this.#connection;
+    const { held, limits, lastGoodSequence, overLimit } = this.#connection;
     for (const entry of entries) {
-      if ((this.#claims?.inOrder.length ?? 0) >= limits.maxFdsPerCall) return;
       if (entry.sequence > lastGoodSequence) continue;
+      if ((this.#claims?.inOrder.length ?? 0) >= limits.maxFdsPerCall) {
+        if (held.closeUnclaimed(entry)) overLimit.add(entry.sequence);
+        continue;
+      }
       this.#claims ??= new Claims();
       held.claim(entry, this.#claims);
     }

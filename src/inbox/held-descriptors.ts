@@ -8,6 +8,8 @@ import type { Arrival, ClaimEntry, Inode } from './names.js';
 export interface DescriptorOperations {
   /** A new CLOEXEC descriptor of the same open file; throws a Node-style error (EMFILE). */
   duplicate(fd: number): number;
+  /** The descriptor is somebody else's to close from now on. Must not throw. */
+  unguard(fd: number): void;
   /** Must not throw: the inbox closes only what it owns. */
   close(fd: number): void;
   /** The same, for many: in as few syscalls as it takes. */
@@ -29,6 +31,7 @@ class Held {
   readonly inode: Inode;
   readonly sequence: number;
   readonly generation: number;
+  readonly isPlaceholder: boolean;
   lastUsedAt: number;
   /** The call it came for. Without one it is idle: limits and hold time apply. */
   claims: Claims | undefined;
@@ -36,12 +39,15 @@ class Held {
   idleLink: Link<Held> | undefined;
   /** Its place among the idle ones of its inode. */
   inodeLink: Link<Held> | undefined;
+  /** Its receiver has it. */
+  handedOver = false;
 
   constructor(arrival: Arrival, sequence: number, generation: number, now: number) {
     this.fd = arrival.fd;
     this.inode = arrival.inode;
     this.sequence = sequence;
     this.generation = generation;
+    this.isPlaceholder = arrival.isPlaceholder === true;
     this.lastUsedAt = now;
   }
 }
@@ -60,8 +66,15 @@ export class Claims {
   }
 
   newest(inode: Inode): Held | undefined {
-    this.#newest ??= new Map(this.inOrder.map((held) => [held.inode, held]));
+    this.#newest ??= new Map(
+      this.inOrder.filter(({ handedOver }) => !handedOver).map((held) => [held.inode, held]),
+    );
     return this.#newest.get(inode);
+  }
+
+  /** One of them has been handed over. */
+  changed(): void {
+    this.#newest = undefined;
   }
 }
 
@@ -179,6 +192,16 @@ export class HeldDescriptors {
     return fd;
   }
 
+  /** Gives the descriptor away: it is the receiver's from now on. */
+  handOver(held: Held): number {
+    held.handedOver = true;
+    held.claims?.changed();
+    this.#removeFromIdle(held);
+    this.#bySequence.delete(held.sequence);
+    this.#operations.unguard(held.fd);
+    return held.fd;
+  }
+
   /**
    * Moves an idle descriptor to a call. False, and nothing changes, unless it is there, idle, and of that
    * inode.
@@ -199,9 +222,23 @@ export class HeldDescriptors {
     this.#operations.closeAll(fds);
   }
 
-  releaseIdle(sequence: number): void {
-    const held = this.#bySequence.get(sequence);
-    if (held?.idleLink !== undefined) this.#close(held);
+  /** Closes what no running call claims. */
+  closeIdle(): void {
+    const fds: number[] = [];
+    for (let first = this.#idle.first?.value; first !== undefined; first = this.#idle.first?.value) {
+      this.#removeFromIdle(first);
+      this.#bySequence.delete(first.sequence);
+      fds.push(first.fd);
+    }
+    this.#operations.closeAll(fds);
+  }
+
+  /** Closes an idle descriptor of that inode. False, and nothing changes, unless it is there. */
+  closeUnclaimed(entry: ClaimEntry): boolean {
+    const held = this.#bySequence.get(entry.sequence);
+    if (held === undefined || held.claims !== undefined || held.inode !== entry.inode) return false;
+    this.#close(held);
+    return true;
   }
 
   closeAll(): void {

@@ -7,11 +7,16 @@ import {
   type Arrival,
   type DescriptorName,
   describeName,
+  type Inode,
   type InodeName,
   type SequenceName,
 } from './names.js';
 import { SequenceCounter } from './sequence-counter.js';
+import { SequenceSet } from './sequence-set.js';
 import { failWaits, type Wait, type Waiter, Waits } from './waits.js';
+
+/** How many inodes of what was handed over are remembered, so that a URL fails at once instead of waiting. */
+const MAX_RECEIVED_INODES = 1024;
 
 /** Counters of one {@link Inbox}. */
 export interface InboxStats {
@@ -51,6 +56,8 @@ export class Inbox {
   readonly #state: ConnectionState;
   readonly #incoming = new SequenceCounter();
   #closedBy: GrpcFdError | undefined;
+  /** Inodes of what an exact peer sent and was handed over, the latest last. */
+  readonly #receivedInodes = new Set<Inode>();
 
   constructor(
     operations: DescriptorOperations,
@@ -61,6 +68,8 @@ export class Inbox {
     this.#state = {
       held: new HeldDescriptors(operations, limits, clock),
       waits: new Waits(),
+      received: new SequenceSet(),
+      overLimit: new SequenceSet(),
       limits,
       lastGoodSequence: Number.POSITIVE_INFINITY,
     };
@@ -87,6 +96,7 @@ export class Inbox {
       // Never among what comes together: that may be the first call of an exact peer, not known as one yet.
       if (!this.exactPeer) held.supersede(arrival.inode);
       const arrived = held.add(arrival, this.#incoming.next());
+      this.#receivedInodes.delete(arrival.inode);
       for (const wait of waits.takeInode(arrival.inode)) deliveries.push(this.#prepare(wait, arrived));
     }
     held.evict();
@@ -111,39 +121,51 @@ export class Inbox {
   }
 
   /**
-   * A duplicate of what is held under a name, the caller's own. A URL names the newest of its inode, first
-   * among what the call of `scope` claimed, then among what no running call claims.
+   * Receives under a name what is here. By sequence number the very descriptor that came is handed over, and with `keep` a
+   * duplicate. By inode it is always a duplicate, since a URL names a file and not a sending: of the newest of its inode, first among
+   * what the call of `scope` claimed, then among what no running call claims. What this returns is the caller's own.
    *
    * @returns undefined where nothing of that inode is here: it may still come.
-   * @throws GrpcFdError when it can not come: `NOT_FOUND`, `DESCRIPTORS_LOST`, `REFERENCE_MISMATCH` for a
-   * sequence number; `CALL_ENDED`; `RECEIVE_FAILED` when duplicating failed; what {@link close} was given.
+   * @throws GrpcFdError when it can not come: `ALREADY_RECEIVED`, `NOT_FOUND`, `TOO_MANY_DESCRIPTORS`, `DESCRIPTORS_LOST`,
+   * `REFERENCE_MISMATCH` for a sequence number; `CALL_ENDED`; `RECEIVE_FAILED` when duplicating failed; what {@link close} was given.
    */
-  take(name: SequenceName, scope?: CallScope): number;
-  take(name: DescriptorName, scope?: CallScope): number | undefined;
-  take(name: DescriptorName, scope?: CallScope): number | undefined {
-    return this.takeNumbered(name, scope)?.fd;
-  }
-
-  /** {@link take}, and in which place it came: for {@link release}. */
-  takeNumbered(name: SequenceName, scope?: CallScope): Taken;
-  takeNumbered(name: DescriptorName, scope?: CallScope): Taken | undefined;
-  takeNumbered(name: DescriptorName, scope?: CallScope): Taken | undefined {
+  take(name: SequenceName, scope?: CallScope, keep?: boolean): number;
+  take(name: DescriptorName, scope?: CallScope, keep?: boolean): number | undefined;
+  take(name: DescriptorName, scope?: CallScope, keep = false): number | undefined {
     this.#assertOpen(scope);
     if (name.kind === 'sequence') {
       const exact = this.#exact(name, scope);
-      return { fd: this.#duplicate(exact, name), sequence: exact.sequence };
+      if (keep) return this.#duplicate(exact, name);
+      this.#state.received.add(exact.sequence);
+      if (this.exactPeer) this.#rememberReceived(exact.inode);
+      return this.#state.held.handOver(exact);
     }
     const held = this.#state.held.newest(name.inode, scope?.claims);
-    if (held === undefined) return undefined;
+    if (held === undefined) {
+      // An exact peer that sends the file again gives it a name of its own.
+      if (this.#receivedInodes.has(name.inode)) throw alreadyReceived(name);
+      return undefined;
+    }
     const fd = this.#duplicate(held, name);
     // What came with it has come by now, both ends of a pipe for one; see `arrive`.
     this.#state.held.advance();
-    return { fd, sequence: held.sequence };
+    return fd;
   }
 
-  /** Closes what came in a place and is still held for no running call: whoever received it wants it no more. */
-  release(sequence: number): void {
-    this.#state.held.releaseIdle(sequence);
+  /** Throws what {@link take} would throw. Receives nothing. */
+  check(name: SequenceName, scope?: CallScope): void {
+    this.#assertOpen(scope);
+    this.#exact(name, scope);
+  }
+
+  /** Whether the descriptor of that sequence number has been handed over. */
+  hasHandedOver(sequence: number): boolean {
+    return this.#state.received.has(sequence);
+  }
+
+  /** Closes what is held for no running call: everybody who could name it is done. */
+  closeIdle(): void {
+    this.#state.held.closeIdle();
   }
 
   /**
@@ -205,10 +227,18 @@ export class Inbox {
     if (name.sequence > this.#state.lastGoodSequence) throw descriptorsLost();
     const held = this.#state.held.bySequence(name.sequence);
     if (held === undefined) {
+      if (this.#state.received.has(name.sequence)) throw alreadyReceived(name);
+      if (this.#state.overLimit.has(name.sequence)) throw overLimit(name, this.#state.limits.maxFdsPerCall);
       throw new GrpcFdError('ERR_GRPCFD_NOT_FOUND', whyAbsent(name, this.#incoming.last));
     }
     if (held.claims !== undefined && held.claims !== scope?.claims) {
       throw new GrpcFdError('ERR_GRPCFD_NOT_FOUND', `${describeName(name)} came for another call`);
+    }
+    if (held.isPlaceholder) {
+      throw new GrpcFdError(
+        'ERR_GRPCFD_NOT_FOUND',
+        `${describeName(name)} was not sent: the kernel of its sender refused to send it`,
+      );
     }
     if (name.inode !== undefined && name.inode !== held.inode) {
       throw new GrpcFdError(
@@ -227,9 +257,17 @@ export class Inbox {
     }
   }
 
+  #rememberReceived(inode: Inode): void {
+    this.#receivedInodes.delete(inode);
+    this.#receivedInodes.add(inode);
+    if (this.#receivedInodes.size <= MAX_RECEIVED_INODES) return;
+    const [oldest] = this.#receivedInodes;
+    if (oldest !== undefined) this.#receivedInodes.delete(oldest);
+  }
+
   #prepare(wait: Wait, held: Held): Delivery {
     try {
-      return { wait, fd: this.#state.held.duplicate(held), sequence: held.sequence };
+      return { wait, fd: this.#state.held.duplicate(held) };
     } catch (cause) {
       return { wait, error: duplicateFailed({ kind: 'inode', inode: held.inode }, cause) };
     }
@@ -239,25 +277,33 @@ export class Inbox {
     const { wait } = delivery;
     if ('error' in delivery) failWaits([wait], delivery.error);
     else if (wait.withdrawn) this.#operations.close(delivery.fd);
-    else wait.waiter.arrived(delivery.fd, delivery.sequence);
+    else wait.waiter.arrived(delivery.fd);
   }
-}
-
-/** A duplicate, the taker's own, of what came in that place. */
-export interface Taken {
-  readonly fd: number;
-  readonly sequence: number;
 }
 
 /** What a waiter that was removed from the waits is about to be told. */
 type Delivery =
-  | { readonly wait: Wait; readonly fd: number; readonly sequence: number }
+  | { readonly wait: Wait; readonly fd: number }
   | { readonly wait: Wait; readonly error: GrpcFdError };
 
 export function descriptorsLost(): GrpcFdError {
   return new GrpcFdError(
     'ERR_GRPCFD_DESCRIPTORS_LOST',
     'the kernel dropped descriptors (MSG_CTRUNC): the descriptor table was full, or a security module refused',
+  );
+}
+
+function alreadyReceived(name: DescriptorName): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_ALREADY_RECEIVED',
+    `${describeName(name)} has been received: the first receive handed it over; with { keep: true } it would have left it for the next`,
+  );
+}
+
+function overLimit(name: DescriptorName, maxFdsPerCall: number): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_TOO_MANY_DESCRIPTORS',
+    `${describeName(name)} was closed: its call brought more than ${maxFdsPerCall} descriptors (maxFdsPerCall)`,
   );
 }
 

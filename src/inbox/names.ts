@@ -8,6 +8,8 @@ export type Inode = string;
 export interface Arrival {
   readonly fd: number;
   readonly inode: Inode;
+  /** It stands in place of a descriptor that the kernel refused to send. */
+  readonly isPlaceholder?: boolean;
 }
 
 /** A name that any peer can give. It is no identity: several open files can share an inode. */

@@ -3,7 +3,7 @@ import { GrpcFdError } from '../errors.js';
 import { clearTimeout, setTimeout } from '../timers.js';
 import type { CallScope } from './call-scope.js';
 import { MAX_TIMER_MS } from './clock.js';
-import type { Inbox, Taken } from './inbox.js';
+import type { Inbox } from './inbox.js';
 import { type DescriptorName, describeName } from './names.js';
 import type { Waiter } from './waits.js';
 
@@ -13,12 +13,12 @@ export interface ReceiveOptions {
   readonly signal?: AbortSignal | undefined;
   /** Ends the wait with `ERR_GRPCFD_TIMEOUT`. Above 0, at most 2^31-1. Default: none. */
   readonly timeoutMs?: number | undefined;
-}
-
-/** The place in which a received descriptor came. */
-export interface ReceiveSource {
-  readonly inbox: Inbox;
-  readonly sequence: number;
+  /**
+   * By `ref`: gives a duplicate and leaves the descriptor for the next receive, as for an interceptor that looks first, or a
+   * second backend. Default: false, the descriptor is handed over, and a second receive of it fails. A receive by URL always gives
+   * a duplicate.
+   */
+  readonly keep?: boolean | undefined;
 }
 
 /**
@@ -36,10 +36,10 @@ export class PendingReceive {
   readonly #name: DescriptorName;
   readonly #attached = new Map<Inbox, () => void>();
   readonly #signal: AbortSignal | undefined;
+  readonly #keep: boolean;
   readonly #onAbort = (): void => this.fail(aborted(this.#name, this.#signal));
   readonly #onSettled: ((receive: PendingReceive) => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #source: ReceiveSource | undefined;
   #settled = false;
   #resolve: (fd: number) => void = () => {};
   #reject: (error: GrpcFdError) => void = () => {};
@@ -55,6 +55,7 @@ export class PendingReceive {
   ) {
     this.#name = name;
     this.#signal = options.signal;
+    this.#keep = options.keep === true;
     this.#onSettled = onSettled;
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -62,11 +63,6 @@ export class PendingReceive {
     });
     this.promise.catch(() => {});
     this.#start(options);
-  }
-
-  /** Where the descriptor came from, once it has come. */
-  get source(): ReceiveSource | undefined {
-    return this.#source;
   }
 
   get settled(): boolean {
@@ -80,11 +76,11 @@ export class PendingReceive {
   attach(inbox: Inbox, scope?: CallScope): void {
     if (this.#settled || this.#attached.has(inbox)) return;
     try {
-      const taken = inbox.takeNumbered(this.#name, scope);
-      if (taken !== undefined) this.#resolveWith(taken, inbox);
+      const fd = inbox.take(this.#name, scope, this.#keep);
+      if (fd !== undefined) this.#resolveWith(fd);
       else if (this.#name.kind === 'inode') {
         const waiter: Waiter = {
-          arrived: (fd, sequence) => this.#resolveWith({ fd, sequence }, inbox),
+          arrived: (fd) => this.#resolveWith(fd),
           failed: (error) => this.fail(error),
         };
         this.#attached.set(inbox, inbox.wait(this.#name, waiter, scope));
@@ -109,8 +105,7 @@ export class PendingReceive {
   }
 
   /** Never after the receive settled: settling withdraws every wait, and a withdrawn one is closed by its inbox. */
-  #resolveWith({ fd, sequence }: Taken, inbox: Inbox): void {
-    this.#source = { inbox, sequence };
+  #resolveWith(fd: number): void {
     this.#settle();
     this.#resolve(fd);
   }
@@ -150,7 +145,7 @@ export class PendingReceive {
 }
 
 /**
- * One receive on one connection: a duplicate, the caller's own, at once where it is here already; otherwise a promise of one. With
+ * One receive on one connection: a descriptor of the caller's own, at once where it is here already; otherwise a promise of one. With
  * options it always is a promise.
  *
  * @throws GrpcFdError when it is known at once that it cannot come

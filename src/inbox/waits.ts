@@ -6,8 +6,8 @@ import type { Inode } from './names.js';
  * first. Either may call anything of the inbox, and must not throw.
  */
 export interface Waiter {
-  /** Receives its own duplicate, to close, of what came in that place. */
-  arrived(fd: number, sequence: number): void;
+  /** Receives its own duplicate, to close. */
+  arrived(fd: number): void;
   failed(error: GrpcFdError): void;
 }
 

@@ -215,6 +215,8 @@ export interface NativeBinding {
   bindUnix(name: Uint8Array): number;
   /** A descriptor that is good for nothing, to travel in place of one that cannot be sent. Guarded. */
   placeholder(): number;
+  /** Whether a descriptor is one that {@link placeholder} made, here or in another process. */
+  isPlaceholder(fd: number): boolean;
 
   /** A memory file of that size, close-on-exec, guarded. */
   memFd(name: string, size: number, flags: number): number;

@@ -2,7 +2,7 @@ import { GrpcFdError } from '../../errors.js';
 import { MAX_TIMER_MS } from '../../inbox/clock.js';
 import { DEFAULT_LIMITS } from '../../inbox/limits.js';
 import type { InodeName, SequenceName } from '../../inbox/names.js';
-import { PendingReceive, type ReceiveOptions } from '../../inbox/pending-receive.js';
+import { PendingReceive, type ReceiveOptions, receive } from '../../inbox/pending-receive.js';
 import { clearTimeout, setTimeout } from '../../timers.js';
 import {
   type Connection,
@@ -81,19 +81,24 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     return pending.promise;
   }
 
+  protected check(reference: Reference): void {
+    if (this.#closed) throw credentialsClosed();
+    for (const connection of this.#connections) {
+      const known = connection.nameOf(reference);
+      if (known !== undefined) {
+        connection.inbox.check(known);
+        return;
+      }
+    }
+    throw wrongConnection(reference);
+  }
+
   #receiveExact(
     name: SequenceName,
     options: ReceiveOptions | undefined,
     { inbox }: Connection,
   ): number | Promise<number> {
-    if (options === undefined) {
-      const { fd, sequence } = inbox.takeNumbered(name);
-      this.holdings.addReceived({ inbox, sequence });
-      return fd;
-    }
-    const pending = new PendingReceive(name, options, (settled) => this.#remember(settled));
-    pending.attach(inbox);
-    return pending.promise;
+    return receive(inbox, name, options);
   }
 
   close(): void {
@@ -107,7 +112,7 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
 
   callStarted(use: ClientCall): Iterable<Attachment> {
     // What earlier calls received is theirs by now.
-    if (this.#uses.size === 0) this.holdings.releaseReceived();
+    if (this.#uses.size === 0) this.holdings.endInterests();
     this.#uses.add(use);
     for (const attachment of this.holdings.attachments) attachment.carriers++;
     this.#settleIdle();
@@ -123,6 +128,7 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     this.#unsupported = undefined;
     this.#holdMs = connection.holdMs;
     connection.addUser(this);
+    this.holdings.addInterest(connection);
     for (const pending of this.#pending) pending.attach(connection.inbox);
   }
 
@@ -167,12 +173,7 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
 
   #forget(pending: PendingReceive): void {
     this.#pending.delete(pending);
-    this.#remember(pending);
     this.#settleIdle();
-  }
-
-  #remember({ source }: PendingReceive): void {
-    if (source !== undefined) this.holdings.addReceived(source);
   }
 
   #failPending(error: GrpcFdError): void {
