@@ -160,7 +160,8 @@ export class Inbox {
 
   /** Whether the descriptor of that sequence number has been handed over. */
   hasHandedOver(sequence: number): boolean {
-    return this.#state.received.has(sequence);
+    // The set may count a number as its own that lies between two others, and that is held all the same.
+    return this.#state.received.has(sequence) && this.#state.held.bySequence(sequence) === undefined;
   }
 
   /** Closes what is held for no running call: everybody who could name it is done. */
