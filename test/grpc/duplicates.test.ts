@@ -47,8 +47,9 @@ test('a receiver owns what it got: closing it takes nothing from the sender, nor
   const { address } = await serve({
     unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
       const source = String(call.request['file']);
-      const [first, second] = [await fds.recvFd(source), await fds.recvFd(source)];
+      const [first, second] = [await fds.recvFd(source, { keep: true }), await fds.recvFd(source)];
       assert.notEqual(first, second);
+      await assert.rejects(fds.recvFd(source), { reason: 'ERR_GRPCFD_ALREADY_RECEIVED' });
       return { contents: [contentOf(first), contentOf(second)] };
     }),
   });
@@ -89,7 +90,7 @@ test('a child that is spawned while descriptors are pending and held at both end
   let toServer: grpcfd.FdConnection | undefined;
   const { address } = await serve({
     unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
-      await using file = await fds.recvFile(String(call.request['file']));
+      await using file = await fds.recvFile(String(call.request['file']), { keep: true });
       assert.equal(file.kind, 'file');
       fds.sendFd(pending);
       toServer?.sendFd(pending);

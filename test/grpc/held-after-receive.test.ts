@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { test } from 'node:test';
+import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { dial, serve } from '../support/service.js';
 import { contentOf, fileWith } from '../support/temporary.js';
+import { within } from '../support/until.js';
 
 trackDescriptors();
 
@@ -26,13 +28,16 @@ async function setUp() {
   return { client, held };
 }
 
-for (const name of ['url', 'ref'] as const) {
-  test(`close() has the connection let go of what was received by ${name}, and the receiver keeps its own`, async () => {
+for (const [how, name, options] of [
+  ['by url', 'url', undefined],
+  ['by ref with keep', 'ref', { keep: true }],
+] as const) {
+  test(`close() has the connection let go of what was received ${how}, and the receiver keeps its own`, async () => {
     const { client, held } = await setUp();
     const fds = grpcfd.callCredentials();
     const reply = await client.unary({}, fds.options());
-    const first = await fds.recvFd(String(reply[name]));
-    const again = await fds.recvFd(String(reply[name]));
+    const first = await fds.recvFd(String(reply[name]), options);
+    const again = await fds.recvFd(String(reply[name]), options);
     assert.equal(held(), 1);
     fds.close();
     assert.equal(held(), 0);
@@ -40,16 +45,80 @@ for (const name of ['url', 'ref'] as const) {
     assert.equal(contentOf(again), 'from the server');
   });
 
-  test(`credentials used for many calls hold what the latest one received by ${name}`, async () => {
+  test(`credentials used for many calls hold what the latest one received ${how}`, async () => {
     const { client, held } = await setUp();
     using fds = grpcfd.callCredentials();
     for (let call = 0; call < 20; call++) {
       const reply = await client.unary({}, fds.options());
-      closeSync(await fds.recvFd(String(reply[name])));
+      closeSync(await fds.recvFd(String(reply[name]), options));
       assert.equal(held(), 1);
     }
   });
 }
+
+test('what was received by ref is held no more, and close() does not touch it', async () => {
+  const { client, held } = await setUp();
+  const fds = grpcfd.callCredentials();
+  const { ref } = (await client.unary({}, fds.options())) as { ref: string };
+  assert.equal(held(), 1);
+  const file = await fds.recvFd(ref);
+  assert.equal(held(), 0);
+  for (const options of [undefined, { keep: true }]) {
+    await assert.rejects(fds.recvFd(ref, options), {
+      reason: 'ERR_GRPCFD_ALREADY_RECEIVED',
+      code: grpc.status.FAILED_PRECONDITION,
+    });
+  }
+  fds.close();
+  assert.equal(contentOf(file), 'from the server');
+});
+
+test('credentials used for many calls that receive by ref hold nothing', async () => {
+  const { client, held } = await setUp();
+  using fds = grpcfd.callCredentials();
+  for (let call = 0; call < 20; call++) {
+    const reply = await client.unary({}, fds.options());
+    closeSync(await fds.recvFd(String(reply['ref'])));
+    assert.equal(held(), 0);
+  }
+});
+
+for (const how of ['closed', 'used for a next call', 'collected'] as const) {
+  test(`what was not received is closed when the last credentials that could name it are ${how}, and not before`, async () => {
+    const { client, held } = await setUp();
+    const last = { fds: grpcfd.callCredentials() as grpcfd.FdCallCredentials | undefined };
+    const others = [grpcfd.callCredentials(), grpcfd.callCredentials()] as const;
+    await Promise.all([last.fds, ...others].map((fds) => client.unary({}, fds?.options())));
+    others[0].close();
+    assert.equal(held(), 3);
+    others[1].close();
+    assert.equal(held(), 3);
+    if (how === 'closed') {
+      last.fds?.close();
+      assert.equal(held(), 0);
+    } else if (how === 'used for a next call') {
+      await client.unary({}, last.fds?.options());
+      assert.equal(held(), 1, 'what came with that call');
+      last.fds?.close();
+      assert.equal(held(), 0);
+    } else {
+      last.fds = undefined;
+      await within(10_000, 'closed', () => {
+        globalThis.gc?.();
+        return held() === 0;
+      });
+    }
+  });
+}
+
+test('a next call of credentials whose other call still runs lets go of nothing', async () => {
+  const { client, held } = await setUp();
+  using fds = grpcfd.callCredentials();
+  const replies = await Promise.all([client.unary({}, fds.options()), client.unary({}, fds.options())]);
+  assert.equal(held(), 2);
+  for (const { ref } of replies) closeSync(await fds.recvFd(String(ref)));
+  assert.equal(held(), 0);
+});
 
 test('a thousand calls, each with credentials that are closed, leave nothing held', async () => {
   const { client, held } = await setUp();

@@ -190,17 +190,23 @@ async function afterReply(options: grpcfd.FdConnectionOptions = {}) {
   const client = await dial(address, { options: { ...options, onConnection } });
   const fds = grpcfd.callCredentials();
   const { refs } = (await client.unary({}, fds.options())) as { refs: string[] };
-  const outcomes = () =>
+  const outcomes = (options?: grpcfd.ReceiveOptions) =>
     Promise.all(
-      refs.map((ref) => fds.recvFd(ref).then(contentOf, ({ reason }: grpcfd.GrpcFdError) => reason)),
+      refs.map((ref) => fds.recvFd(ref, options).then(contentOf, ({ reason }: grpcfd.GrpcFdError) => reason)),
     );
   return { client, fds, connection: connections[0], outcomes };
 }
 
-test('what came with a reply can be taken after the call, again and again, until close()', async () => {
-  const { fds, outcomes } = await afterReply();
+test('what came with a reply can be taken after the call, once, and with keep again and again, until close()', async () => {
+  const { fds, connection, outcomes } = await afterReply();
+  for (let time = 0; time < 2; time++) {
+    assert.deepEqual(await outcomes({ keep: true }), ['one', 'two', 'three']);
+    assert.equal(connection?.stats().heldFds, 3);
+  }
   assert.deepEqual(await outcomes(), ['one', 'two', 'three']);
-  assert.deepEqual(await outcomes(), ['one', 'two', 'three']);
+  assert.equal(connection?.stats().heldFds, 0);
+  assert.deepEqual(await outcomes(), Array(3).fill('ERR_GRPCFD_ALREADY_RECEIVED'));
+  assert.deepEqual(await outcomes({ keep: true }), Array(3).fill('ERR_GRPCFD_ALREADY_RECEIVED'));
   fds.close();
   assert.deepEqual(await outcomes(), Array(3).fill('ERR_GRPCFD_CLOSED'));
 });
