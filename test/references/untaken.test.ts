@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { closeSync, readSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
-import { native } from '#src/native/binding.js';
 import { startFixture } from '../support/child.js';
-import { defer, trackDescriptors } from '../support/fd-table.js';
+import { trackDescriptors } from '../support/fd-table.js';
 import { Gate } from '../support/gate.js';
+import { pipeTo } from '../support/pipe.js';
 import {
   dial,
   freshAddress,
@@ -23,22 +23,8 @@ trackDescriptors();
 
 /** Sends one end of a pipe, and resolves when the last descriptor of that end has been closed: the other end tells. */
 function sendPipe(fds: grpcfd.FdTransceiver): { ref: string; closed: () => Promise<void> } {
-  const [out, into] = native.testing.pipe();
-  defer(() => closeSync(out));
-  const { ref } = fds.sendFd(into);
-  closeSync(into);
-  return { ref, closed: () => endOf(out) };
-}
-
-async function endOf(pipe: number): Promise<void> {
-  for (;;) {
-    try {
-      if (readSync(pipe, Buffer.alloc(1)) === 0) return;
-    } catch (error) {
-      assert.equal((error as NodeJS.ErrnoException).code, 'EAGAIN');
-    }
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+  const { given, end } = pipeTo((into) => fds.sendFd(into));
+  return { ref: given.ref, closed: async () => assert.equal(await end(), '') };
 }
 
 /** A server and its connections. */
