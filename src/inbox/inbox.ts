@@ -40,7 +40,8 @@ export interface InboxStats {
  * {@link arrive}, and the syscalls and the clock are given from outside.
  *
  * The inbox owns what arrived until the call that claimed it ends; what no call claimed, until a limit or
- * the hold time closes it, or the connection closes. Whoever receives is given a duplicate of their own.
+ * the hold time closes it, or the connection closes. By sequence number a receiver is given what came, once; by inode, a
+ * duplicate.
  */
 export class Inbox {
   /**

@@ -11,7 +11,7 @@ export interface InboxLimits {
    */
   readonly maxHeldFds: number;
   /**
-   * Received descriptors that one call may claim; what comes above it stays unclaimed. Default 1024: their
+   * Received descriptors that one call may claim; what comes above it is closed. Default 1024: their
    * names are 10 to 20 KB of metadata, which passes HTTP/2 header limits (75 KB did, 100 KB failed the stream).
    */
   readonly maxFdsPerCall: number;
