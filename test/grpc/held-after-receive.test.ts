@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { defer, trackDescriptors } from '../support/fd-table.js';
-import { dial, serve } from '../support/service.js';
+import { Gate } from '../support/gate.js';
+import { dial, type Message, serve } from '../support/service.js';
 import { contentOf, fileWith } from '../support/temporary.js';
 import { within } from '../support/until.js';
 
@@ -14,8 +15,10 @@ trackDescriptors();
 async function setUp() {
   const file = fileWith('from the server');
   defer(() => closeSync(file));
+  const gate = new Gate();
   const { address } = await serve({
-    unary: grpcfd.handler((_call, fds) => {
+    unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
+      if (call.request['wait'] === true) await gate.wait();
       const { url, ref } = fds.sendFd(file);
       return { url, ref };
     }),
@@ -25,7 +28,7 @@ async function setUp() {
     options: { onConnection: (connection) => connections.push(connection) },
   });
   const held = () => connections[0]?.stats().heldFds;
-  return { client, held };
+  return { client, held, gate };
 }
 
 for (const [how, name, options] of [
@@ -108,6 +111,26 @@ for (const how of ['closed', 'used for a next call', 'collected'] as const) {
         return held() === 0;
       });
     }
+  });
+}
+
+for (const when of ['before their call got its connection', 'while their call runs'] as const) {
+  test(`what comes for credentials that were closed ${when} is closed with the call, and in the way of nobody`, async () => {
+    const { client, held, gate } = await setUp();
+    await client.unary({});
+    const early = grpcfd.callCredentials();
+    const reply = client.unary({ wait: true }, early.options());
+    if (when === 'while their call runs') await gate.reached;
+    early.close();
+    gate.open();
+    await reply;
+    await within(10_000, 'closed', () => held() === 0);
+    // And the connection does not take them for somebody who may still receive.
+    const fds = grpcfd.callCredentials();
+    await client.unary({}, fds.options());
+    assert.equal(held(), 1);
+    fds.close();
+    assert.equal(held(), 0);
   });
 }
 

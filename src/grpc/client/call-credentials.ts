@@ -89,8 +89,8 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
   }
 
   /**
-   * Closes what was not sent, ends what waits with `ERR_GRPCFD_CLOSED`, and has the connection close what it held of that
-   * which was received with these credentials: yours stays yours. Calls that run go on. Idempotent.
+   * Closes what was not sent, ends what waits with `ERR_GRPCFD_CLOSED`, and gives up what came for the calls of these credentials and
+   * was not received: the connection closes it when nobody else can receive it. Yours stays yours. Calls that run go on. Idempotent.
    */
   close(): void {
     this.#transceiver.close();

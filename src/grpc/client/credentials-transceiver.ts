@@ -1,7 +1,7 @@
 import { GrpcFdError } from '../../errors.js';
 import { MAX_TIMER_MS } from '../../inbox/clock.js';
 import { DEFAULT_LIMITS } from '../../inbox/limits.js';
-import type { InodeName, SequenceName } from '../../inbox/names.js';
+import type { InodeName } from '../../inbox/names.js';
 import { PendingReceive, type ReceiveOptions, receive } from '../../inbox/pending-receive.js';
 import { clearTimeout, setTimeout } from '../../timers.js';
 import {
@@ -65,7 +65,7 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     if (name.kind === 'reference') {
       for (const connection of this.#connections) {
         const known = connection.nameOf(name);
-        if (known !== undefined) return this.#receiveExact(known, options, connection);
+        if (known !== undefined) return receive(connection.inbox, known, options);
       }
       throw wrongConnection(name);
     }
@@ -93,14 +93,6 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     throw wrongConnection(reference);
   }
 
-  #receiveExact(
-    name: SequenceName,
-    options: ReceiveOptions | undefined,
-    { inbox }: Connection,
-  ): number | Promise<number> {
-    return receive(inbox, name, options);
-  }
-
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -108,6 +100,8 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     if (this.#pending.size > 0) this.#failPending(credentialsClosed());
     this.#settleIdle();
     this.holdings.close(credentialsClosed);
+    // What comes for calls that run is closed with them.
+    for (const connection of this.#connectionsInUse()) this.holdings.addInterest(connection);
   }
 
   callStarted(use: ClientCall): Iterable<Attachment> {
@@ -147,6 +141,7 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
 
   callEnded(use: ClientCall): void {
     this.#uses.delete(use);
+    if (this.#uses.size === 0 && this.holdings.closed) this.holdings.endInterests();
     this.#settleIdle();
   }
 

@@ -10,6 +10,12 @@ export class Holdings {
   readonly attachments = new Set<Attachment>();
   /** Connections on which something may have come for the calls of these credentials. */
   readonly #interests = new Set<Connection>();
+  #closed = false;
+
+  /** Nobody can receive any more: an interest lasts until the calls that run have ended, so that what comes for them is closed then. */
+  get closed(): boolean {
+    return this.#closed;
+  }
 
   addInterest(connection: Connection): void {
     if (this.#interests.has(connection)) return;
@@ -25,6 +31,7 @@ export class Holdings {
 
   /** Lets go of everything. `reason` tells why what was not sent never will be. */
   close(reason: Reason): void {
+    this.#closed = true;
     for (const attachment of this.attachments) attachment.release(reason);
     this.attachments.clear();
     this.endInterests();
