@@ -238,7 +238,7 @@ export class Connection extends Transceiver implements FdConnection {
       if (inode !== this.#stream.peerInode) return { fd, inode };
       const placeholder = native.placeholder();
       native.close(fd);
-      return { fd: placeholder, inode: NO_INODE };
+      return { fd: placeholder, inode: NO_INODE, isPlaceholder: true };
     } catch (cause) {
       // The descriptor table is full.
       setImmediate(() => this.socket.destroy(connectionFailed(cause as Error)));

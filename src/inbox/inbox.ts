@@ -239,7 +239,7 @@ export class Inbox {
     if (held.isPlaceholder) {
       throw new GrpcFdError(
         'ERR_GRPCFD_NOT_FOUND',
-        `${describeName(name)} was not sent: the kernel of its sender refused to send it`,
+        `${describeName(name)} was not sent: the kernel of its sender refused to send it, or it was the sender's end of this connection`,
       );
     }
     if (name.inode !== undefined && name.inode !== held.inode) {

@@ -8,7 +8,7 @@ export type Inode = string;
 export interface Arrival {
   readonly fd: number;
   readonly inode: Inode;
-  /** It stands in place of a descriptor that the kernel refused to send. */
+  /** It stands in place of a descriptor that the kernel refused to send, or that nobody may have: a receive of it fails. */
   readonly isPlaceholder?: boolean;
 }
 
