@@ -54,6 +54,10 @@ class Held {
 
 export type { Held };
 
+function mayBeNamedByInode({ handedOver, isPlaceholder }: Held): boolean {
+  return !handedOver && !isPlaceholder;
+}
+
 /** What came for one call. */
 export class Claims {
   readonly inOrder: Held[] = [];
@@ -62,13 +66,11 @@ export class Claims {
 
   add(held: Held): void {
     this.inOrder.push(held);
-    this.#newest?.set(held.inode, held);
+    if (mayBeNamedByInode(held)) this.#newest?.set(held.inode, held);
   }
 
   newest(inode: Inode): Held | undefined {
-    this.#newest ??= new Map(
-      this.inOrder.filter(({ handedOver }) => !handedOver).map((held) => [held.inode, held]),
-    );
+    this.#newest ??= new Map(this.inOrder.filter(mayBeNamedByInode).map((held) => [held.inode, held]));
     return this.#newest.get(inode);
   }
 
@@ -129,7 +131,7 @@ export class HeldDescriptors {
     const held = new Held(arrival, sequence, this.#generation, this.#clock.now());
     this.#bySequence.set(sequence, held);
     held.idleLink = this.#idle.append(held);
-    held.inodeLink = this.#idleByInode.add(held.inode, held);
+    if (!held.isPlaceholder) held.inodeLink = this.#idleByInode.add(held.inode, held);
     this.#arm();
     return held;
   }

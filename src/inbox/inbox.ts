@@ -98,6 +98,7 @@ export class Inbox {
       if (!this.exactPeer) held.supersede(arrival.inode);
       const arrived = held.add(arrival, this.#incoming.next());
       this.#receivedInodes.delete(arrival.inode);
+      if (arrived.isPlaceholder) continue;
       for (const wait of waits.takeInode(arrival.inode)) deliveries.push(this.#prepare(wait, arrived));
     }
     held.evict();

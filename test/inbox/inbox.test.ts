@@ -204,6 +204,23 @@ describe('take by sequence number hands over', () => {
     assert.throws(() => inbox.check(sequence(1, 99)), refused);
     assert.equal(take(sequence(2, 2)), 'b');
   });
+
+  test('nor does a URL find that, in a call or out of it, now or later', () => {
+    const { table, inbox, take } = setUp();
+    const [scope, waiter] = [inbox.openCall(), new RecordingWaiter()];
+    const placeholder = () => ({ ...table.arrival('placeholder', 1), isPlaceholder: true });
+    inbox.wait(inode(1), waiter);
+    inbox.arrive([placeholder(), placeholder()]);
+    assert.equal(waiter.settlements, 0);
+    assert.equal(take(inode(1)), undefined);
+    scope.claim([sequence(1, 1)]);
+    assert.equal(take(inode(1), scope), undefined);
+    scope.claim([sequence(2, 1)]);
+    assert.equal(take(inode(1), scope), undefined);
+    assert.equal(inbox.stats().claimedFds, 2);
+    scope.end();
+    assert.deepEqual(table.openFiles, []);
+  });
 });
 
 describe('check', () => {
