@@ -9,7 +9,11 @@ namespace grpcfd {
 // statusFlags, systemError.
 bool DefineDescriptorFunctions(napi_env env, napi_value exports);
 
-// Functions that make unix sockets or ask about them: connectUnix, bindUnix, socketPair, peerCredentials and placeholder.
+// Names an open file: inode.
+bool DefineInodeFunction(napi_env env, napi_value exports);
+
+// Functions that make unix sockets or ask about them: connectUnix, bindUnix, socketPair, peerCredentials,
+// placeholder and isPlaceholder.
 bool DefineUnixSocketFunctions(napi_env env, napi_value exports);
 
 // Functions that make memory files or ask about them: memFd, addSeals, getSeals, fileSystemType.

@@ -1,5 +1,9 @@
 #include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "arguments.h"
 #include "define.h"
@@ -57,13 +61,40 @@ napi_value PeerCredentials(napi_env env, napi_callback_info info) {
   return result;
 }
 
-// Makes a placeholder, which travels in place of a descriptor that the kernel refuses to send. An unconnected socket is useless and
-// has its own inode, so a receiver that looks descriptors up by inode cannot confuse it with another file. An eventfd
-// would share its inode with all of its kind.
+// The abstract name of every placeholder begins so, whatever the network namespace: the NUL and then this.
+constexpr char kPlaceholderName[] = "grpcfd: the kernel refused this descriptor: ";
+
+// What travels in place of a descriptor that the kernel refuses to send. A socket that is bound and does not listen is good for
+// nothing and has an inode to itself, so a receiver that looks descriptors up by inode takes it for no other file. An eventfd
+// would share its inode with all of its kind. Its name tells a receiver what it is.
 napi_value Placeholder(napi_env env, napi_callback_info) {
   OwnFd socket = NewSocket();
   if (!socket.IsOpen()) return ThrowSystemError(env, errno, "socket");
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  memcpy(address.sun_path + 1, kPlaceholderName, sizeof(kPlaceholderName) - 1);
+  uint64_t unique[2];
+  // Without a name of its own the placeholder serves its purpose all the same.
+  if (getrandom(unique, sizeof(unique), GRND_NONBLOCK) == static_cast<ssize_t>(sizeof(unique))) {
+    memcpy(address.sun_path + sizeof(kPlaceholderName), unique, sizeof(unique));
+    const socklen_t size = offsetof(sockaddr_un, sun_path) + sizeof(kPlaceholderName) + sizeof(unique);
+    static_cast<void>(bind(socket.Get(), reinterpret_cast<const sockaddr*>(&address), size));
+  }
   return Environment::Of(env).Give(env, std::move(socket));
+}
+
+napi_value IsPlaceholder(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  if (!arguments.Int(0, &fd)) return nullptr;
+  sockaddr_un address = {};
+  socklen_t size = sizeof(address);
+  const bool named = getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0 &&
+                     address.sun_family == AF_UNIX && address.sun_path[0] == '\0' &&
+                     memcmp(address.sun_path + 1, kPlaceholderName, sizeof(kPlaceholderName) - 1) == 0;
+  napi_value result = nullptr;
+  napi_get_boolean(env, named, &result);
+  return result;
 }
 
 // Two connected sockets, both guarded.
@@ -91,7 +122,8 @@ bool DefineUnixSocketFunctions(napi_env env, napi_value exports) {
                  {"bindUnix", BindUnix},
                  {"socketPair", SocketPair},
                  {"peerCredentials", PeerCredentials},
-                 {"placeholder", Placeholder}});
+                 {"placeholder", Placeholder},
+                 {"isPlaceholder", IsPlaceholder}});
 }
 
 }  // namespace grpcfd

@@ -123,7 +123,23 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
     throw new GrpcFdError('ERR_GRPCFD_FILE_CLOSED', `${this.url} was closed or released`);
   }
 
-  /** Whether the file was closed or released, or is being closed. */
+  /**
+   * Another file with a descriptor of its own, of the same open file: the offset and the flags are shared. It is the caller's to close.
+   *
+   * @throws GrpcFdError `ERR_GRPCFD_FILE_CLOSED`; `ERR_GRPCFD_RECEIVE_FAILED` when the descriptor table is full
+   */
+  duplicate(): ReceivedFile {
+    const { fd } = this;
+    try {
+      return new ReceivedFile(native.duplicate(fd));
+    } catch (cause) {
+      if (cause instanceof GrpcFdError) throw cause;
+      const text = `${this.url} cannot be duplicated: ${(cause as Error).message}`;
+      throw new GrpcFdError('ERR_GRPCFD_RECEIVE_FAILED', text, { cause });
+    }
+  }
+
+  /** Closed, being closed, or released. */
   get closed(): boolean {
     return this.#fd === undefined;
   }

@@ -45,6 +45,7 @@ export class Connection extends Transceiver implements FdConnection {
   readonly #closed = new Outcome();
   #sharedId: string | undefined;
   #exactServer = false;
+  #interests = 0;
   #lostDescriptors = false;
 
   /**
@@ -161,6 +162,20 @@ export class Connection extends Transceiver implements FdConnection {
     return this.#sharedId;
   }
 
+  /** Credentials with a call on this connection may have something to receive from it. */
+  addInterest(): void {
+    this.#interests++;
+  }
+
+  /**
+   * They are done. What came, and what nobody received, may have been for any of those who were there when it came, or since: so it is
+   * closed when all of them are done, and not before.
+   */
+  endInterest(): void {
+    this.#interests--;
+    if (this.#interests === 0) this.inbox.closeIdle();
+  }
+
   addUser(user: ConnectionUser): void {
     this.#users.add(user);
   }
@@ -198,6 +213,12 @@ export class Connection extends Transceiver implements FdConnection {
     return receive(this.inbox, known, options);
   }
 
+  protected check(reference: Reference): void {
+    const known = this.nameOf(reference);
+    if (known === undefined) throw wrongConnection(reference);
+    this.inbox.check(known);
+  }
+
   /**
    * The id in references to what `sender` sent. Each direction has sequence numbers of its own, so the id also tells the sender. Without
    * that, a reference that a server only echoes in its reply would name another descriptor, which has that number in the other direction.
@@ -229,10 +250,12 @@ export class Connection extends Transceiver implements FdConnection {
   #arrivalOf(fd: number): Arrival {
     const inode = inodeOf(fd);
     try {
-      if (!inode.startsWith(socketDevice ?? '') || inode !== this.#stream.peerInode) return { fd, inode };
+      if (!inode.startsWith(socketDevice ?? '')) return { fd, inode };
+      if (native.isPlaceholder(fd)) return { fd, inode, isPlaceholder: true };
+      if (inode !== this.#stream.peerInode) return { fd, inode };
       const placeholder = native.placeholder();
       native.close(fd);
-      return { fd: placeholder, inode: NO_INODE };
+      return { fd: placeholder, inode: NO_INODE, isPlaceholder: true };
     } catch (cause) {
       // The descriptor table is full.
       setImmediate(() => this.socket.destroy(connectionFailed(cause as Error)));

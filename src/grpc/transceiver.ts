@@ -57,14 +57,16 @@ export interface FdTransceiver {
    */
   sendFilename(path: string, options?: SendFilenameOptions): SentFd;
   /**
-   * Receives a descriptor, and waits for it if it is named by its inode. The promise resolves to the number of a duplicate that belongs
-   * to the caller, who closes it. The same descriptor can be received again.
+   * Receives a descriptor, and waits for it if it is named by its inode. The promise resolves to the number of a descriptor that belongs
+   * to the caller, who closes it. By `ref` the descriptor that came is handed over, once: a second receive of it fails. With
+   * `{ keep: true }`, and always by URL, the caller gets a duplicate, and the descriptor can be received again.
    *
-   * It rejects with a GrpcFdError when the descriptor can never come: `ERR_GRPCFD_CALL_ENDED`, `ERR_GRPCFD_CLOSED`,
-   * `ERR_GRPCFD_HOLD_EXPIRED`, `ERR_GRPCFD_CONNECTION_CLOSED`, `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`, `ERR_GRPCFD_DESCRIPTORS_LOST`,
-   * `ERR_GRPCFD_NOT_FOUND`, `ERR_GRPCFD_WRONG_CONNECTION`, `ERR_GRPCFD_REFERENCE_MISMATCH`; or when this receive fails:
-   * `ERR_GRPCFD_ABORTED`, `ERR_GRPCFD_TIMEOUT`, `ERR_GRPCFD_TOO_MANY_RECEIVES`, `ERR_GRPCFD_RECEIVE_FAILED`, `ERR_GRPCFD_INVALID_URL`,
-   * `ERR_GRPCFD_INVALID_REFERENCE`, `ERR_GRPCFD_INVALID_ARGUMENT`.
+   * It rejects with a GrpcFdError when the descriptor can never come: `ERR_GRPCFD_ALREADY_RECEIVED`, `ERR_GRPCFD_CALL_ENDED`,
+   * `ERR_GRPCFD_CLOSED`, `ERR_GRPCFD_HOLD_EXPIRED`, `ERR_GRPCFD_CONNECTION_CLOSED`, `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`,
+   * `ERR_GRPCFD_DESCRIPTORS_LOST`, `ERR_GRPCFD_NOT_FOUND`, `ERR_GRPCFD_TOO_MANY_DESCRIPTORS`, `ERR_GRPCFD_WRONG_CONNECTION`,
+   * `ERR_GRPCFD_REFERENCE_MISMATCH`; or when this receive fails: `ERR_GRPCFD_ABORTED`, `ERR_GRPCFD_TIMEOUT`,
+   * `ERR_GRPCFD_TOO_MANY_RECEIVES`, `ERR_GRPCFD_RECEIVE_FAILED`, `ERR_GRPCFD_INVALID_URL`, `ERR_GRPCFD_INVALID_REFERENCE`,
+   * `ERR_GRPCFD_INVALID_ARGUMENT`.
    */
   recvFd(source: DescriptorSource, options?: ReceiveOptions): Promise<number>;
   /** {@link recvFd}, with a {@link ReceivedFile} that owns the duplicate. The caller closes the file. */
@@ -83,9 +85,10 @@ export interface FdTransceiver {
    */
   urls<Files extends SendableFiles<Files>>(files: Files): NamesOf<Files>;
   /**
-   * Receives the descriptors that the given fields of a message name. If one of them fails, the others are closed, and the promise rejects
-   * with the errors of {@link recvFd}. The files belong to the caller. `await using` closes them all, and each of them can be closed or
-   * released alone.
+   * Receives the descriptors that the given fields of a message name. Every `ref` is checked before any descriptor is handed over. At the
+   * first failure the other waits end, the descriptors that came are closed, and the promise rejects with the errors of {@link recvFd}.
+   * If two fields have one name, the first gets a duplicate. The files belong to the caller. `await using` closes them all, and each of
+   * them can be closed or released alone.
    */
   recvFiles<Field extends string>(
     message: Readonly<Record<Field, DescriptorSource>>,
@@ -93,8 +96,9 @@ export interface FdTransceiver {
     options?: ReceiveOptions,
   ): Promise<ReceivedFiles<Field>>;
   /**
-   * Receives a descriptor from another transceiver and sends it, in one step: for a handler that passes a descriptor on to a backend. The
-   * caller has nothing to close. The promise rejects with the errors of {@link recvFd} and {@link sendFd}.
+   * Receives a descriptor from another transceiver and sends it, in one step: for a handler that passes a descriptor on to a backend. With
+   * `{ keep: true }` it can be received again, for a second backend. The caller has nothing to close. The promise rejects with the errors
+   * of {@link recvFd} and {@link sendFd}.
    */
   forward(from: FdTransceiver, source: DescriptorSource, options?: ReceiveOptions): Promise<SentFd>;
 }
@@ -188,6 +192,8 @@ export abstract class Transceiver implements FdTransceiver {
     name: InodeName | Reference,
     options: ReceiveOptions | undefined,
   ): number | Promise<number>;
+  /** Throws what a receive by that reference would fail with. Receives nothing. */
+  protected abstract check(reference: Reference): void;
 
   sendFd(fd: number): SentFd {
     return this.send(duplicateToSend(fd));
@@ -240,28 +246,44 @@ export abstract class Transceiver implements FdTransceiver {
   async #receiveAll<Field extends string>(
     message: Readonly<Record<Field, DescriptorSource>>,
     fields: readonly Field[],
-    options: ReceiveOptions | undefined,
+    options: ReceiveOptions = {},
   ): Promise<ReceivedFiles<Field>> {
     check(grpcComplaint, 'message', message, anObject);
     check(grpcComplaint, 'fields', fields, aListOfNames);
-    const files: Partial<Record<Field, ReceivedFile>> = {};
+    const sources = new Map(fields.map((field) => [field, parseSource(message[field])]));
+    // Before any is handed over: what one name costs, the others must not.
+    for (const source of sources.values()) if (source.kind === 'reference') this.check(source);
+    const files = new Map<Field, ReceivedFile>();
     const closeAll = async () => {
-      await Promise.all(
-        Object.values<ReceivedFile>(files as Record<Field, ReceivedFile>).map((file) => file.close()),
-      );
+      await Promise.all([...files.values()].map((file) => file.close()));
     };
+    const others = new AbortController();
+    const { signal = others.signal } = options;
+    const abortOthers = () => others.abort(signal.reason);
+    signal.addEventListener('abort', abortOthers);
     const receiveOne = async (field: Field) => {
-      files[field] = await this.recvFile(message[field], options);
+      const isLast = [...sources.keys()].findLast((each) => message[each] === message[field]) === field;
+      const own = { ...options, signal: others.signal, keep: options.keep === true || !isLast };
+      const file = await this.recvFile(message[field], own);
+      files.set(field, file);
     };
-    const results = await Promise.allSettled([...new Set(fields)].map(receiveOne));
-    const failed = results.find((result) => result.status === 'rejected');
-    if (failed !== undefined) {
+    const receives = [...sources.keys()].map(receiveOne);
+    try {
+      if (signal.aborted) abortOthers();
+      await Promise.all(receives);
+    } catch (error) {
+      others.abort();
+      await Promise.allSettled(receives);
       await closeAll();
-      throw failed.reason;
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', abortOthers);
     }
-    // Not enumerable, so that a loop over the files finds files only.
-    Object.defineProperty(files, Symbol.asyncDispose, { value: closeAll });
-    return files as ReceivedFiles<Field>;
+    // A field may have any name, `__proto__` too.
+    const named = Object.create(Object.prototype, Object.fromEntries([...files].map(propertyOf)));
+    // Not enumerable: the fields are what it has.
+    Object.defineProperty(named, Symbol.asyncDispose, { value: closeAll });
+    return named as ReceivedFiles<Field>;
   }
 
   /** In most cases the descriptor is here already. Then one promise is made, which is settled. */
@@ -279,6 +301,10 @@ export abstract class Transceiver implements FdTransceiver {
       return quiet(Promise.reject(error));
     }
   }
+}
+
+function propertyOf<Value>([name, value]: [string, Value]): [string, PropertyDescriptor] {
+  return [name, { value, enumerable: true, writable: true, configurable: true }];
 }
 
 /** When a peer hangs up, a receive may reject before the user awaits it. That must not end the process. */
@@ -335,6 +361,10 @@ export class UnsupportedTransceiver extends Transceiver implements FdServerCall 
   }
 
   protected receive(): never {
+    throw this.#error();
+  }
+
+  protected check(): never {
     throw this.#error();
   }
 

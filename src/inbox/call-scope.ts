@@ -2,12 +2,17 @@ import { GrpcFdError } from '../errors.js';
 import { Claims, type HeldDescriptors } from './held-descriptors.js';
 import type { InboxLimits } from './limits.js';
 import type { ClaimEntry } from './names.js';
+import type { SequenceSet } from './sequence-set.js';
 import { failWaits, type Wait, type Waits } from './waits.js';
 
 /** The state that an inbox shares with the scopes of its calls. */
 export interface ConnectionState {
   readonly held: HeldDescriptors;
   readonly waits: Waits;
+  /** Sequence numbers of the descriptors that receivers have. */
+  readonly received: SequenceSet;
+  /** Sequence numbers of the descriptors that were closed because their call brought too many. */
+  readonly overLimit: SequenceSet;
   readonly limits: InboxLimits;
   /** Higher sequence numbers name nothing, because descriptors were lost. */
   lastGoodSequence: number;
@@ -32,14 +37,17 @@ export class CallScope {
   /**
    * Claims descriptors that arrived for this call: the connection holds them until {@link end}, and no other call can take them. An entry
    * that is not right (it never arrived, has another inode, or is claimed by another call) is skipped, and only a `take` of it fails.
-   * Entries above `maxFdsPerCall` are skipped, too.
+   * A descriptor above `maxFdsPerCall` is closed, and a `take` of it says so.
    */
   claim(entries: Iterable<ClaimEntry>): void {
     if (this.#ended) return;
-    const { held, limits, lastGoodSequence } = this.#connection;
+    const { held, limits, lastGoodSequence, overLimit } = this.#connection;
     for (const entry of entries) {
-      if ((this.#claims?.inOrder.length ?? 0) >= limits.maxFdsPerCall) return;
       if (entry.sequence > lastGoodSequence) continue;
+      if ((this.#claims?.inOrder.length ?? 0) >= limits.maxFdsPerCall) {
+        if (held.closeUnclaimed(entry)) overLimit.add(entry.sequence);
+        continue;
+      }
       this.#claims ??= new Claims();
       held.claim(entry, this.#claims);
     }

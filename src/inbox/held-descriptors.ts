@@ -8,7 +8,9 @@ import type { Arrival, ClaimEntry, Inode } from './names.js';
 export interface DescriptorOperations {
   /** A new CLOEXEC descriptor of the same open file; throws a Node-style error (EMFILE). */
   duplicate(fd: number): number;
-  /** Must not throw. The inbox closes only descriptors that it owns. */
+  /** The descriptor is somebody else's to close from now on. Must not throw. */
+  unguard(fd: number): void;
+  /** Must not throw: the inbox closes only what it owns. */
   close(fd: number): void;
   /** The same for several, in as few native calls as possible. */
   closeAll(fds: readonly number[]): void;
@@ -29,6 +31,7 @@ class Held {
   readonly inode: Inode;
   readonly sequence: number;
   readonly generation: number;
+  readonly isPlaceholder: boolean;
   lastUsedAt: number;
   /** The claims of its call. Without any it is idle, and `maxHeldFds` and `holdMs` apply to it. */
   claims: Claims | undefined;
@@ -36,19 +39,26 @@ class Held {
   idleLink: Link<Held> | undefined;
   /** Its link in the list of idle descriptors of its inode. */
   inodeLink: Link<Held> | undefined;
+  /** Its receiver has it. */
+  handedOver = false;
 
   constructor(arrival: Arrival, sequence: number, generation: number, now: number) {
     this.fd = arrival.fd;
     this.inode = arrival.inode;
     this.sequence = sequence;
     this.generation = generation;
+    this.isPlaceholder = arrival.isPlaceholder === true;
     this.lastUsedAt = now;
   }
 }
 
 export type { Held };
 
-/** The descriptors that one call claimed. */
+function mayBeNamedByInode({ handedOver, isPlaceholder }: Held): boolean {
+  return !handedOver && !isPlaceholder;
+}
+
+/** What came for one call. */
 export class Claims {
   readonly inOrder: Held[] = [];
   /** Made at the first receive by inode. Exact names are looked up by sequence number. */
@@ -56,12 +66,17 @@ export class Claims {
 
   add(held: Held): void {
     this.inOrder.push(held);
-    this.#newest?.set(held.inode, held);
+    if (mayBeNamedByInode(held)) this.#newest?.set(held.inode, held);
   }
 
   newest(inode: Inode): Held | undefined {
-    this.#newest ??= new Map(this.inOrder.map((held) => [held.inode, held]));
+    this.#newest ??= new Map(this.inOrder.filter(mayBeNamedByInode).map((held) => [held.inode, held]));
     return this.#newest.get(inode);
+  }
+
+  /** One of them has been handed over. */
+  changed(): void {
+    this.#newest = undefined;
   }
 }
 
@@ -116,7 +131,7 @@ export class HeldDescriptors {
     const held = new Held(arrival, sequence, this.#generation, this.#clock.now());
     this.#bySequence.set(sequence, held);
     held.idleLink = this.#idle.append(held);
-    held.inodeLink = this.#idleByInode.add(held.inode, held);
+    if (!held.isPlaceholder) held.inodeLink = this.#idleByInode.add(held.inode, held);
     this.#arm();
     return held;
   }
@@ -180,7 +195,20 @@ export class HeldDescriptors {
     return fd;
   }
 
-  /** Gives an idle descriptor to a call. False, and nothing changes, unless it is held, idle, and has the inode of the entry. */
+  /** Gives the descriptor away: it is the receiver's from now on. */
+  handOver(held: Held): number {
+    held.handedOver = true;
+    held.claims?.changed();
+    this.#removeFromIdle(held);
+    this.#bySequence.delete(held.sequence);
+    this.#operations.unguard(held.fd);
+    return held.fd;
+  }
+
+  /**
+   * Moves an idle descriptor to a call. False, and nothing changes, unless it is there, idle, and of that
+   * inode.
+   */
   claim(entry: ClaimEntry, claims: Claims): boolean {
     const held = this.#bySequence.get(entry.sequence);
     if (held === undefined || held.claims !== undefined || held.inode !== entry.inode) return false;
@@ -197,9 +225,23 @@ export class HeldDescriptors {
     this.#operations.closeAll(fds);
   }
 
-  releaseIdle(sequence: number): void {
-    const held = this.#bySequence.get(sequence);
-    if (held?.idleLink !== undefined) this.#close(held);
+  /** Closes what no running call claims. */
+  closeIdle(): void {
+    const fds: number[] = [];
+    for (let first = this.#idle.first?.value; first !== undefined; first = this.#idle.first?.value) {
+      this.#removeFromIdle(first);
+      this.#bySequence.delete(first.sequence);
+      fds.push(first.fd);
+    }
+    this.#operations.closeAll(fds);
+  }
+
+  /** Closes an idle descriptor of that inode. False, and nothing changes, unless it is there. */
+  closeUnclaimed(entry: ClaimEntry): boolean {
+    const held = this.#bySequence.get(entry.sequence);
+    if (held === undefined || held.claims !== undefined || held.inode !== entry.inode) return false;
+    this.#close(held);
+    return true;
   }
 
   closeAll(): void {

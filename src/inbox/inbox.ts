@@ -7,10 +7,12 @@ import {
   type Arrival,
   type DescriptorName,
   describeName,
+  type Inode,
   type InodeName,
   type SequenceName,
 } from './names.js';
 import { SequenceCounter } from './sequence-counter.js';
+import { SequenceSet } from './sequence-set.js';
 import { failWaits, type Wait, type Waiter, Waits } from './waits.js';
 
 /**
@@ -21,6 +23,9 @@ import { failWaits, type Wait, type Waiter, Waits } from './waits.js';
  * - `inode`: the peer names descriptors by inode only, like the Go package. A newer descriptor of an inode replaces all older ones.
  */
 export type PeerKind = 'unknown' | 'exact' | 'inode';
+
+/** How many inodes of what was handed over are remembered, so that a URL fails at once instead of waiting. */
+const MAX_RECEIVED_INODES = 1024;
 
 /** Counters of one {@link Inbox}. They are explained at `FdConnectionStats`. */
 export interface InboxStats {
@@ -37,8 +42,9 @@ export interface InboxStats {
  * Knows which received descriptor belongs to which call and receiver, on one connection. It is bookkeeping only: {@link arrive} is given
  * what arrives, and the syscalls and the clock come from outside.
  *
- * The inbox owns each descriptor that arrived. It closes a claimed one when its call ends, and an idle one when a limit or the hold time is
- * reached, or the connection closes. Each receiver gets a duplicate of its own.
+ * The inbox owns each descriptor that arrived, until it is handed over to a receiver. It closes a claimed one when its call ends, and an
+ * idle one when a limit or the hold time is reached, when everybody who could name it is done, or when the connection closes. A receiver
+ * by inode gets a duplicate of its own.
  */
 export class Inbox {
   /** The connection sets it as soon as the peer shows of which kind it is. */
@@ -48,6 +54,8 @@ export class Inbox {
   readonly #state: ConnectionState;
   readonly #incoming = new SequenceCounter();
   #closedBy: GrpcFdError | undefined;
+  /** Inodes of what an exact peer sent and was handed over, the latest last. */
+  readonly #receivedInodes = new Set<Inode>();
 
   constructor(
     operations: DescriptorOperations,
@@ -58,6 +66,8 @@ export class Inbox {
     this.#state = {
       held: new HeldDescriptors(operations, limits, clock),
       waits: new Waits(),
+      received: new SequenceSet(),
+      overLimit: new SequenceSet(),
       limits,
       lastGoodSequence: Number.POSITIVE_INFINITY,
     };
@@ -80,6 +90,8 @@ export class Inbox {
       // Descriptors that come together do not supersede each other: they may be from the first call of a peer that turns out to be exact.
       if (this.peerKind !== 'exact') held.supersede(arrival.inode);
       const arrived = held.add(arrival, this.#incoming.next());
+      this.#receivedInodes.delete(arrival.inode);
+      if (arrived.isPlaceholder) continue;
       for (const wait of waits.takeInode(arrival.inode)) deliveries.push(this.#prepare(wait, arrived));
     }
     held.evict();
@@ -104,39 +116,52 @@ export class Inbox {
   }
 
   /**
-   * A duplicate of the descriptor with that name. It belongs to the caller. An inode names the newest descriptor: first among those that
-   * the call of `scope` claimed, then among the idle ones.
+   * Receives under a name what is here. By sequence number the very descriptor that came is handed over, and with `keep` a
+   * duplicate. By inode it is always a duplicate, since a URL names a file and not a sending: of the newest of its inode, first among
+   * what the call of `scope` claimed, then among what no running call claims. What this returns is the caller's own.
    *
-   * @returns undefined where no descriptor of that inode is here. It may still come.
-   * @throws GrpcFdError when it cannot come: `NOT_FOUND`, `DESCRIPTORS_LOST`, `REFERENCE_MISMATCH` for a sequence number; `CALL_ENDED`;
-   * `RECEIVE_FAILED` when the duplicate could not be made; the error that {@link close} was given
+   * @returns undefined where nothing of that inode is here: it may still come.
+   * @throws GrpcFdError when it can not come: `ALREADY_RECEIVED`, `NOT_FOUND`, `TOO_MANY_DESCRIPTORS`, `DESCRIPTORS_LOST`,
+   * `REFERENCE_MISMATCH` for a sequence number; `CALL_ENDED`; `RECEIVE_FAILED` when duplicating failed; what {@link close} was given.
    */
-  take(name: SequenceName, scope?: CallScope): number;
-  take(name: DescriptorName, scope?: CallScope): number | undefined;
-  take(name: DescriptorName, scope?: CallScope): number | undefined {
-    return this.takeWithSequence(name, scope)?.fd;
-  }
-
-  /** {@link take}, with the sequence number of the descriptor, for {@link release}. */
-  takeWithSequence(name: SequenceName, scope?: CallScope): Taken;
-  takeWithSequence(name: DescriptorName, scope?: CallScope): Taken | undefined;
-  takeWithSequence(name: DescriptorName, scope?: CallScope): Taken | undefined {
+  take(name: SequenceName, scope?: CallScope, keep?: boolean): number;
+  take(name: DescriptorName, scope?: CallScope, keep?: boolean): number | undefined;
+  take(name: DescriptorName, scope?: CallScope, keep = false): number | undefined {
     this.#assertOpen(scope);
     if (name.kind === 'sequence') {
       const exact = this.#exact(name, scope);
-      return { fd: this.#duplicate(exact, name), sequence: exact.sequence };
+      if (keep) return this.#duplicate(exact, name);
+      this.#state.received.add(exact.sequence);
+      if (this.peerKind === 'exact') this.#rememberReceived(exact.inode);
+      return this.#state.held.handOver(exact);
     }
     const held = this.#state.held.newest(name.inode, scope?.claims);
-    if (held === undefined) return undefined;
+    if (held === undefined) {
+      // An exact peer that sends the file again gives it a name of its own.
+      if (this.#receivedInodes.has(name.inode)) throw alreadyReceived(name);
+      return undefined;
+    }
     const fd = this.#duplicate(held, name);
     // Descriptors that came together with it, for example the other end of a pipe, are here by now. See `arrive`.
     this.#state.held.advance();
-    return { fd, sequence: held.sequence };
+    return fd;
   }
 
-  /** Closes the descriptor with that sequence number if it is idle. Its receiver does not want it again. */
-  release(sequence: number): void {
-    this.#state.held.releaseIdle(sequence);
+  /** Throws what {@link take} would throw. Receives nothing. */
+  check(name: SequenceName, scope?: CallScope): void {
+    this.#assertOpen(scope);
+    this.#exact(name, scope);
+  }
+
+  /** Whether the descriptor of that sequence number has been handed over. */
+  hasHandedOver(sequence: number): boolean {
+    // The set may count a number as its own that lies between two others, and that is held all the same.
+    return this.#state.received.has(sequence) && this.#state.held.bySequence(sequence) === undefined;
+  }
+
+  /** Closes what is held for no running call: everybody who could name it is done. */
+  closeIdle(): void {
+    this.#state.held.closeIdle();
   }
 
   /**
@@ -196,10 +221,18 @@ export class Inbox {
     if (name.sequence > this.#state.lastGoodSequence) throw descriptorsLost();
     const held = this.#state.held.bySequence(name.sequence);
     if (held === undefined) {
+      if (this.#state.received.has(name.sequence)) throw alreadyReceived(name);
+      if (this.#state.overLimit.has(name.sequence)) throw overLimit(name, this.#state.limits.maxFdsPerCall);
       throw new GrpcFdError('ERR_GRPCFD_NOT_FOUND', whyAbsent(name, this.#incoming.last));
     }
     if (held.claims !== undefined && held.claims !== scope?.claims) {
       throw new GrpcFdError('ERR_GRPCFD_NOT_FOUND', `${describeName(name)} came for another call`);
+    }
+    if (held.isPlaceholder) {
+      throw new GrpcFdError(
+        'ERR_GRPCFD_NOT_FOUND',
+        `${describeName(name)} was not sent: the kernel of its sender refused to send it, or it was the sender's end of this connection`,
+      );
     }
     if (name.inode !== undefined && name.inode !== held.inode) {
       throw new GrpcFdError(
@@ -218,9 +251,17 @@ export class Inbox {
     }
   }
 
+  #rememberReceived(inode: Inode): void {
+    this.#receivedInodes.delete(inode);
+    this.#receivedInodes.add(inode);
+    if (this.#receivedInodes.size <= MAX_RECEIVED_INODES) return;
+    const [oldest] = this.#receivedInodes;
+    if (oldest !== undefined) this.#receivedInodes.delete(oldest);
+  }
+
   #prepare(wait: Wait, held: Held): Delivery {
     try {
-      return { wait, fd: this.#state.held.duplicate(held), sequence: held.sequence };
+      return { wait, fd: this.#state.held.duplicate(held) };
     } catch (cause) {
       return { wait, error: duplicateFailed({ kind: 'inode', inode: held.inode }, cause) };
     }
@@ -230,25 +271,33 @@ export class Inbox {
     const { wait } = delivery;
     if ('error' in delivery) failWaits([wait], delivery.error);
     else if (wait.withdrawn) this.#operations.close(delivery.fd);
-    else wait.waiter.arrived(delivery.fd, delivery.sequence);
+    else wait.waiter.arrived(delivery.fd);
   }
 }
 
-/** A duplicate of the descriptor with that sequence number. It belongs to the receiver. */
-export interface Taken {
-  readonly fd: number;
-  readonly sequence: number;
-}
-
-/** The result for a waiter that has been removed from the waits. */
+/** What a waiter that was removed from the waits is about to be told. */
 type Delivery =
-  | { readonly wait: Wait; readonly fd: number; readonly sequence: number }
+  | { readonly wait: Wait; readonly fd: number }
   | { readonly wait: Wait; readonly error: GrpcFdError };
 
 export function descriptorsLost(): GrpcFdError {
   return new GrpcFdError(
     'ERR_GRPCFD_DESCRIPTORS_LOST',
     'the kernel dropped descriptors (MSG_CTRUNC): the descriptor table was full, or a security module refused them',
+  );
+}
+
+function alreadyReceived(name: DescriptorName): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_ALREADY_RECEIVED',
+    `${describeName(name)} has been received: the first receive handed it over; with { keep: true } it would have left it for the next`,
+  );
+}
+
+function overLimit(name: DescriptorName, maxFdsPerCall: number): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_TOO_MANY_DESCRIPTORS',
+    `${describeName(name)} was closed: its call brought more than ${maxFdsPerCall} descriptors (maxFdsPerCall)`,
   );
 }
 

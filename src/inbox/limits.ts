@@ -8,8 +8,8 @@ export interface InboxLimits {
    */
   readonly maxHeldFds: number;
   /**
-   * Descriptors that one call may claim. The names of 1024 are 10 to 20 KB of metadata, which passes the header limits of HTTP/2:
-   * 75 KB passed, 100 KB failed the stream.
+   * Received descriptors that one call may claim; what comes above it is closed. Default 1024: their
+   * names are 10 to 20 KB of metadata, which passes HTTP/2 header limits (75 KB did, 100 KB failed the stream).
    */
   readonly maxFdsPerCall: number;
   /**

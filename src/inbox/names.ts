@@ -8,6 +8,8 @@ export type Inode = string;
 export interface Arrival {
   readonly fd: number;
   readonly inode: Inode;
+  /** It stands in place of a descriptor that the kernel refused to send, or that nobody may have: a receive of it fails. */
+  readonly isPlaceholder?: boolean;
 }
 
 /** A name that any peer can give. It is not unique: several open files can share an inode. */

@@ -1,9 +1,9 @@
-import { anAbortSignal, checkGrpcOptions, type RulesFor, rule } from '../checks.js';
+import { aBoolean, anAbortSignal, checkGrpcOptions, type RulesFor, rule } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
 import { clearTimeout, setTimeout } from '../timers.js';
 import type { CallScope } from './call-scope.js';
 import { MAX_TIMER_MS } from './clock.js';
-import type { Inbox, Taken } from './inbox.js';
+import type { Inbox } from './inbox.js';
 import { type DescriptorName, describeName } from './names.js';
 import type { Waiter } from './waits.js';
 
@@ -13,6 +13,11 @@ export interface ReceiveOptions {
   readonly signal?: AbortSignal | undefined;
   /** After so many milliseconds, the receive fails with `ERR_GRPCFD_TIMEOUT`. Above 0 and at most 2^31-1. Default: none. */
   readonly timeoutMs?: number | undefined;
+  /**
+   * For a receive by `ref`: true gives a duplicate, and leaves the descriptor for the next receive. Default: false, the descriptor is
+   * handed over, and a second receive of it fails. A receive by URL always gives a duplicate.
+   */
+  readonly keep?: boolean | undefined;
 }
 
 const RULES: RulesFor<ReceiveOptions> = {
@@ -22,13 +27,8 @@ const RULES: RulesFor<ReceiveOptions> = {
     (value) => typeof value === 'number',
     (value) => Number(value) > 0 && Number(value) <= MAX_TIMER_MS,
   ),
+  keep: aBoolean,
 };
-
-/** The inbox and the sequence number of a received descriptor. */
-export interface ReceiveSource {
-  readonly inbox: Inbox;
-  readonly sequence: number;
-}
 
 /**
  * One receive of a user. It may wait on several connections: the connection of a client's call is known late, and a retry may use another
@@ -47,7 +47,7 @@ export class PendingReceive {
   readonly #onAbort = (): void => this.fail(aborted(this.#name, this.#signal));
   readonly #onSettle: ((receive: PendingReceive) => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #source: ReceiveSource | undefined;
+  #keep = false;
   #isSettled = false;
   #resolve: (fd: number) => void = () => {};
   #reject: (error: GrpcFdError) => void = () => {};
@@ -70,11 +70,6 @@ export class PendingReceive {
     this.#start(options);
   }
 
-  /** Where the descriptor came from. Undefined while the receive waits, and after it failed. */
-  get source(): ReceiveSource | undefined {
-    return this.#source;
-  }
-
   get isSettled(): boolean {
     return this.#isSettled;
   }
@@ -83,11 +78,11 @@ export class PendingReceive {
   attach(inbox: Inbox, scope?: CallScope): void {
     if (this.#isSettled || this.#attached.has(inbox)) return;
     try {
-      const taken = inbox.takeWithSequence(this.#name, scope);
-      if (taken !== undefined) this.#resolveWith(taken, inbox);
+      const fd = inbox.take(this.#name, scope, this.#keep);
+      if (fd !== undefined) this.#resolveWith(fd);
       else if (this.#name.kind === 'inode') {
         const waiter: Waiter = {
-          arrived: (fd, sequence) => this.#resolveWith({ fd, sequence }, inbox),
+          arrived: (fd) => this.#resolveWith(fd),
           failed: (error) => this.fail(error),
         };
         this.#attached.set(inbox, inbox.wait(this.#name, waiter, scope));
@@ -112,8 +107,7 @@ export class PendingReceive {
   }
 
   /** Is not called after the receive has settled: that withdraws every wait, and an inbox closes the duplicate for a withdrawn wait. */
-  #resolveWith({ fd, sequence }: Taken, inbox: Inbox): void {
-    this.#source = { inbox, sequence };
+  #resolveWith(fd: number): void {
     this.#settle();
     this.#resolve(fd);
   }
@@ -125,8 +119,9 @@ export class PendingReceive {
       this.fail(error as GrpcFdError);
       return;
     }
-    const { signal, timeoutMs } = options;
+    const { signal, timeoutMs, keep = false } = options;
     this.#signal = signal;
+    this.#keep = keep;
     if (signal?.aborted) {
       this.#onAbort();
       return;
@@ -148,7 +143,7 @@ export class PendingReceive {
 }
 
 /**
- * One receive on one connection. Returns a duplicate that belongs to the caller: directly if the descriptor is here and there are no
+ * One receive on one connection. Returns a descriptor that belongs to the caller: directly if the descriptor is here and there are no
  * options, in a promise otherwise.
  *
  * @throws GrpcFdError when it is known at once that the descriptor cannot come

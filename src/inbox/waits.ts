@@ -6,8 +6,8 @@ import type { Inode } from './names.js';
  * inbox, and must not throw.
  */
 export interface Waiter {
-  /** `fd` is a duplicate that belongs to the waiter, of the descriptor with that sequence number. */
-  arrived(fd: number, sequence: number): void;
+  /** Receives its own duplicate, to close. */
+  arrived(fd: number): void;
   failed(error: GrpcFdError): void;
 }
 

@@ -203,6 +203,8 @@ export interface NativeBinding {
   bindUnix(name: Uint8Array): number;
   /** A descriptor without any use, guarded. It is sent in place of one that cannot be sent. */
   placeholder(): number;
+  /** Whether a descriptor is one that {@link placeholder} made, here or in another process. */
+  isPlaceholder(fd: number): boolean;
 
   /** A memory file of that size, close-on-exec, guarded. */
   memFd(name: string, size: number, flags: number): number;

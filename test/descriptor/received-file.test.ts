@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { constants as osConstants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer as collect, text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
@@ -25,6 +25,7 @@ import { ReceivedFile } from '#src/descriptor/received-file.js';
 import { close, native, O_PATH } from '#src/native/binding.js';
 import { assertFailure } from '../support/failure.js';
 import { trackDescriptors } from '../support/fd-table.js';
+import { openFileOf } from '../support/open-file.js';
 
 const { O_RDONLY, O_RDWR, O_NOFOLLOW } = constants;
 
@@ -348,7 +349,65 @@ describe('ReceivedFile', () => {
     });
   });
 
-  test('The constructor of ReceivedFile refuses a number that is not an open descriptor', () => {
+  describe('duplicate', () => {
+    test('gives another descriptor of the same open file, which outlives the first', async () => {
+      const file = receive();
+      await using copy = file.duplicate();
+      assert.notEqual(copy.fd, file.fd);
+      assert.equal(openFileOf(copy.fd), openFileOf(file.fd));
+      assert.equal(copy.url, file.url);
+      readSync(file.fd, Buffer.alloc(6));
+      assert.equal(openFileOf(copy.fd), openFileOf(file.fd), 'the offset is shared');
+      await file.close();
+      assert.equal(copy.closed, false);
+      assert.equal(await copy.readFile('utf8'), 'first line\nsecond line\n');
+    });
+
+    test('can be given away', () => {
+      using file = receive();
+      const fd = file.duplicate().release();
+      assert.equal(target(fd), path);
+      close(fd);
+      assert.equal(file.closed, false);
+    });
+
+    test('of one that was opened with O_PATH is as well', async () => {
+      await using file = receive(O_PATH);
+      await using copy = file.duplicate();
+      assert.equal(copy.pathOnly, true);
+    });
+
+    test('fails once the file is closed or released', async () => {
+      const closed = receive();
+      await closed.close();
+      const released = receive();
+      const fd = released.release();
+      for (const file of [closed, released]) {
+        assert.throws(
+          () => file.duplicate(),
+          (error) => assertFailure(error, 'ERR_GRPCFD_FILE_CLOSED', 'FAILED_PRECONDITION') !== undefined,
+        );
+      }
+      close(fd);
+    });
+
+    test('fails with the reason while the descriptor table is full, and leaves the file as it was', async (t) => {
+      await using file = receive();
+      t.mock.method(native, 'duplicate', () => {
+        throw native.systemError(osConstants.errno.EMFILE, 'fcntl');
+      });
+      assert.throws(
+        () => file.duplicate(),
+        (error) => {
+          const { cause } = assertFailure(error, 'ERR_GRPCFD_RECEIVE_FAILED', 'RESOURCE_EXHAUSTED');
+          return (cause as NodeJS.ErrnoException).code === 'EMFILE';
+        },
+      );
+      assert.equal(await file.readFile('utf8'), 'first line\nsecond line\n');
+    });
+  });
+
+  test('what can not be looked at is not taken', () => {
     assert.throws(
       () => new ReceivedFile(2 ** 30),
       (error) => {

@@ -20,9 +20,13 @@ function sendNew(fds: grpcfd.FdTransceiver, content: string): grpcfd.SentFd {
   }
 }
 
-async function contentsOf(fds: grpcfd.FdTransceiver, replies: readonly Message[]): Promise<string[]> {
+async function contentsOf(
+  fds: grpcfd.FdTransceiver,
+  replies: readonly Message[],
+  options?: grpcfd.ReceiveOptions,
+): Promise<string[]> {
   const contents: string[] = [];
-  for (const { file } of replies) contents.push(contentOf(await fds.recvFd(String(file))));
+  for (const { file } of replies) contents.push(contentOf(await fds.recvFd(String(file), options)));
   return contents;
 }
 
@@ -90,7 +94,12 @@ test('The files of several credentials in one call all arrive', async () => {
     replies.map(({ content }) => content),
     ['file 0', 'file 1', 'file 2'],
   );
-  assert.deepEqual(await contentsOf(first, replies), await contentsOf(second, replies));
+  const answers = ['FILE 0', 'FILE 1', 'FILE 2'];
+  assert.deepEqual(await contentsOf(first, replies, { keep: true }), answers);
+  assert.deepEqual(await contentsOf(second, replies), answers);
+  for (const fds of [first, second]) {
+    await assert.rejects(contentsOf(fds, replies), { reason: 'ERR_GRPCFD_ALREADY_RECEIVED' });
+  }
   first.close();
   second.close();
 });
@@ -195,21 +204,26 @@ test('A file that was sent for a call cannot be received by another call at the 
       const source = request['file'];
       const outcome = (fd: number) => contentOf(fd);
       const failure = (error: grpcfd.GrpcFdError) => error.reason;
-      return { outcome: await fds.recvFd(String(source), { timeoutMs: 50 }).then(outcome, failure) };
+      const options = { timeoutMs: 50, keep: request['keep'] === true };
+      return { outcome: await fds.recvFd(String(source), options).then(outcome, failure) };
     }),
   );
   const client = await dial(address);
   const fds = grpcfd.callCredentials();
   const sent = sendNew(fds, 'private');
   const call = client.bidi(fds.options());
+  defer(() => call.cancel());
   const replies = call[Symbol.asyncIterator]();
+  const outcomesOfOthers = async () => {
+    const others = await converse(client, 'unary', [{ file: sent.ref }, { file: sent.url }]);
+    return others.map(({ outcome }) => outcome);
+  };
+  call.write({ file: sent.ref, keep: true });
+  assert.equal((await replies.next()).value.outcome, 'private');
+  assert.deepEqual(await outcomesOfOthers(), ['ERR_GRPCFD_WRONG_CONNECTION', 'ERR_GRPCFD_TIMEOUT']);
   call.write({ file: sent.ref });
   assert.equal((await replies.next()).value.outcome, 'private');
-  const others = await converse(client, 'unary', [{ file: sent.ref }, { file: sent.url }]);
-  assert.deepEqual(
-    others.map(({ outcome }) => outcome),
-    ['ERR_GRPCFD_WRONG_CONNECTION', 'ERR_GRPCFD_TIMEOUT'],
-  );
+  assert.deepEqual(await outcomesOfOthers(), ['ERR_GRPCFD_WRONG_CONNECTION', 'ERR_GRPCFD_ALREADY_RECEIVED']);
   call.end();
   await replies.next();
   fds.close();

@@ -47,8 +47,9 @@ test('Closing a received descriptor affects neither the sender nor a second rece
   const { address } = await serve({
     unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
       const source = String(call.request['file']);
-      const [first, second] = [await fds.recvFd(source), await fds.recvFd(source)];
+      const [first, second] = [await fds.recvFd(source, { keep: true }), await fds.recvFd(source)];
       assert.notEqual(first, second);
+      await assert.rejects(fds.recvFd(source), { reason: 'ERR_GRPCFD_ALREADY_RECEIVED' });
       return { contents: [contentOf(first), contentOf(second)] };
     }),
   });
@@ -89,7 +90,7 @@ test('A child process that is spawned while both ends have pending and held desc
   let toServer: grpcfd.FdConnection | undefined;
   const { address } = await serve({
     unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
-      await using file = await fds.recvFile(String(call.request['file']));
+      await using file = await fds.recvFile(String(call.request['file']), { keep: true });
       assert.equal(file.kind, 'file');
       fds.sendFd(pending);
       toServer?.sendFd(pending);

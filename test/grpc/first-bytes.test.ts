@@ -40,25 +40,30 @@ for (const security of SECURITIES) {
       const server = sendingFirst(contents.map(newFile));
       const { address } = await serve(receiving, { security, options: server.options });
       const stub = await dial(address, { security, options: client.options });
-      const fds = grpcfd.callCredentials();
-      // The call needs the names of the files, which the connection gives: it exists as soon as a call has run.
+      // A next call with the first one's credentials would let go of what came with that: it has others.
+      const [fds, later] = [grpcfd.callCredentials(), grpcfd.callCredentials()];
+      // The files are known by their names when the call is made: the connection is there as soon as a call has run.
       await stub.unary({ files: [] }, fds.options());
       const { connection: clientConnection, sent: fromClient } = await client.made;
       const { connection: serverConnection, sent: fromServer } = await server.made;
       assert.equal(clientConnection.stats().receivedFds, count);
       assert.equal(serverConnection.stats().receivedFds, count);
       const urls = fromClient.map(({ url }) => url);
-      assert.deepEqual(await stub.unary({ files: urls }, fds.options()), { contents });
-      assert.deepEqual(await stub.unary({ files: fromClient.map(({ ref }) => ref) }, fds.options()), {
-        contents,
-      });
+      assert.deepEqual(await stub.unary({ files: urls }, later.options()), { contents });
       for (const [index, { url }] of fromServer.entries()) {
         assert.equal(contentOf(await fds.recvFd(url)), contents[index]);
         assert.equal(contentOf(await clientConnection.recvFd(url)), contents[index]);
         assert.equal(contentOf(await serverConnection.recvFd(urls[index] ?? '')), contents[index]);
       }
+      assert.deepEqual(await stub.unary({ files: fromClient.map(({ ref }) => ref) }, later.options()), {
+        contents,
+      });
+      for (const url of urls) {
+        await assert.rejects(serverConnection.recvFd(url), { reason: 'ERR_GRPCFD_ALREADY_RECEIVED' });
+      }
       await Promise.all([...fromClient, ...fromServer].map(({ sent }) => sent));
       fds.close();
+      later.close();
     });
   }
 

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { test } from 'node:test';
+import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { defer, trackDescriptors } from '../support/fd-table.js';
-import { dial, serve } from '../support/service.js';
+import { Gate } from '../support/gate.js';
+import { dial, type Message, serve } from '../support/service.js';
 import { contentOf, fileWith } from '../support/temporary.js';
+import { within } from '../support/until.js';
 
 trackDescriptors();
 
@@ -12,8 +15,10 @@ trackDescriptors();
 async function setUp() {
   const file = fileWith('from the server');
   defer(() => closeSync(file));
+  const gate = new Gate();
   const { address } = await serve({
-    unary: grpcfd.handler((_call, fds) => {
+    unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
+      if (call.request['wait'] === true) await gate.wait();
       const { url, ref } = fds.sendFd(file);
       return { url, ref };
     }),
@@ -23,16 +28,19 @@ async function setUp() {
     options: { onConnection: (connection) => connections.push(connection) },
   });
   const held = () => connections[0]?.stats().heldFds;
-  return { client, held };
+  return { client, held, gate };
 }
 
-for (const name of ['url', 'ref'] as const) {
-  test(`close() releases the held descriptor that was received by ${name}, and the duplicates of the user stay open`, async () => {
+for (const [how, name, options] of [
+  ['by url', 'url', undefined],
+  ['by ref with keep', 'ref', { keep: true }],
+] as const) {
+  test(`close() has the connection let go of what was received ${how}, and the receiver keeps its own`, async () => {
     const { client, held } = await setUp();
     const fds = grpcfd.callCredentials();
     const reply = await client.unary({}, fds.options());
-    const first = await fds.recvFd(String(reply[name]));
-    const again = await fds.recvFd(String(reply[name]));
+    const first = await fds.recvFd(String(reply[name]), options);
+    const again = await fds.recvFd(String(reply[name]), options);
     assert.equal(held(), 1);
     fds.close();
     assert.equal(held(), 0);
@@ -40,18 +48,102 @@ for (const name of ['url', 'ref'] as const) {
     assert.equal(contentOf(again), 'from the server');
   });
 
-  test(`Credentials that are used for many calls hold only the descriptor that the latest call received by ${name}`, async () => {
+  test(`credentials used for many calls hold what the latest one received ${how}`, async () => {
     const { client, held } = await setUp();
     using fds = grpcfd.callCredentials();
     for (let call = 0; call < 20; call++) {
       const reply = await client.unary({}, fds.options());
-      closeSync(await fds.recvFd(String(reply[name])));
+      closeSync(await fds.recvFd(String(reply[name]), options));
       assert.equal(held(), 1);
     }
   });
 }
 
-test('After 1,000 calls whose credentials were closed, the connection holds no descriptor', async () => {
+test('what was received by ref is held no more, and close() does not touch it', async () => {
+  const { client, held } = await setUp();
+  const fds = grpcfd.callCredentials();
+  const { ref } = (await client.unary({}, fds.options())) as { ref: string };
+  assert.equal(held(), 1);
+  const file = await fds.recvFd(ref);
+  assert.equal(held(), 0);
+  for (const options of [undefined, { keep: true }]) {
+    await assert.rejects(fds.recvFd(ref, options), {
+      reason: 'ERR_GRPCFD_ALREADY_RECEIVED',
+      code: grpc.status.FAILED_PRECONDITION,
+    });
+  }
+  fds.close();
+  assert.equal(contentOf(file), 'from the server');
+});
+
+test('credentials used for many calls that receive by ref hold nothing', async () => {
+  const { client, held } = await setUp();
+  using fds = grpcfd.callCredentials();
+  for (let call = 0; call < 20; call++) {
+    const reply = await client.unary({}, fds.options());
+    closeSync(await fds.recvFd(String(reply['ref'])));
+    assert.equal(held(), 0);
+  }
+});
+
+for (const how of ['closed', 'used for a next call', 'collected'] as const) {
+  test(`what was not received is closed when the last credentials that could name it are ${how}, and not before`, async () => {
+    const { client, held } = await setUp();
+    const last = { fds: grpcfd.callCredentials() as grpcfd.FdCallCredentials | undefined };
+    const others = [grpcfd.callCredentials(), grpcfd.callCredentials()] as const;
+    await Promise.all([last.fds, ...others].map((fds) => client.unary({}, fds?.options())));
+    others[0].close();
+    assert.equal(held(), 3);
+    others[1].close();
+    assert.equal(held(), 3);
+    if (how === 'closed') {
+      last.fds?.close();
+      assert.equal(held(), 0);
+    } else if (how === 'used for a next call') {
+      await client.unary({}, last.fds?.options());
+      assert.equal(held(), 1, 'what came with that call');
+      last.fds?.close();
+      assert.equal(held(), 0);
+    } else {
+      last.fds = undefined;
+      await within(10_000, 'closed', () => {
+        globalThis.gc?.();
+        return held() === 0;
+      });
+    }
+  });
+}
+
+for (const when of ['before their call got its connection', 'while their call runs'] as const) {
+  test(`what comes for credentials that were closed ${when} is closed with the call, and in the way of nobody`, async () => {
+    const { client, held, gate } = await setUp();
+    await client.unary({});
+    const early = grpcfd.callCredentials();
+    const reply = client.unary({ wait: true }, early.options());
+    if (when === 'while their call runs') await gate.reached;
+    early.close();
+    gate.open();
+    await reply;
+    await within(10_000, 'closed', () => held() === 0);
+    // And the connection does not take them for somebody who may still receive.
+    const fds = grpcfd.callCredentials();
+    await client.unary({}, fds.options());
+    assert.equal(held(), 1);
+    fds.close();
+    assert.equal(held(), 0);
+  });
+}
+
+test('a next call of credentials whose other call still runs lets go of nothing', async () => {
+  const { client, held } = await setUp();
+  using fds = grpcfd.callCredentials();
+  const replies = await Promise.all([client.unary({}, fds.options()), client.unary({}, fds.options())]);
+  assert.equal(held(), 2);
+  for (const { ref } of replies) closeSync(await fds.recvFd(String(ref)));
+  assert.equal(held(), 0);
+});
+
+test('a thousand calls, each with credentials that are closed, leave nothing held', async () => {
   const { client, held } = await setUp();
   for (let call = 0; call < 1000; call++) {
     using fds = grpcfd.callCredentials();

@@ -39,7 +39,7 @@ const SERVER: readonly Wrong[] = [
 const RECEIVE: readonly Wrong[] = [
   ['signal', [1, {}, null, new AbortController()], /^signal must be an AbortSignal, not /],
   ['timeoutMs', [0, -1, Number.NaN, Infinity, 2 ** 31, '9', null], /^timeoutMs must be above 0 and at most /],
-  ['timeout', [9], /^"timeout" is not an option: the options are signal, timeoutMs$/],
+  ['timeout', [9], /^"timeout" is not an option: the options are signal, timeoutMs, keep$/],
 ];
 
 function refused(details: RegExp) {

@@ -45,6 +45,10 @@ for (const security of ['plaintext', 'TLS'] as const) {
       const { receivedFds, claimedFds } = connection?.stats() ?? {};
       assert.deepEqual([receivedFds, claimedFds], [FILES + 1, FILES]);
 
+      const reference = `fd:idc:${place === 'first' ? 1 : FILES + 1}`;
+      const receive = connection?.recvFd(reference) ?? Promise.resolve(-1);
+      await assert.rejects(receive, { reason: 'ERR_GRPCFD_NOT_FOUND', details: /end of this connection/ });
+
       client.destroy();
       await settledWithin(SOON_MS, 'the connection closes', connection?.closed ?? Promise.reject());
       await settledWithin(SOON_MS, 'the wait settles', Promise.all(waits));

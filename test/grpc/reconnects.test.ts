@@ -194,7 +194,7 @@ test('The first response headers of a stream release its attachments, and its en
   const finish = new Gate();
   const { address } = await serve({
     serverStream: grpcfd.handler(async (call: grpc.ServerWritableStream<Message, Message>, fds) => {
-      closeSync(await fds.recvFd(String(call.request['file'])));
+      closeSync(await fds.recvFd(String(call.request['file']), { keep: true }));
       await received.wait();
       call.sendMetadata(new grpc.Metadata());
       await finish.wait();

@@ -49,6 +49,7 @@ describe('CallScope', () => {
       details: /came for another call/,
     });
     assert.equal(take(sequence(3, 1), first), 'of none');
+    assert.throws(() => take(sequence(3, 1), second), { reason: 'ERR_GRPCFD_ALREADY_RECEIVED' });
   });
 
   test('A take by URL gives the newest descriptor of the call', () => {
@@ -58,6 +59,30 @@ describe('CallScope', () => {
     scope.claim([sequence(1, 1), sequence(2, 1)]);
     assert.equal(take(inode(1), scope), 'write end');
     assert.equal(take(sequence(1, 1), scope), 'read end');
+    assert.equal(take(sequence(2, 1), scope), 'write end');
+  });
+
+  test('gives to a URL what it has left of the inode, and when nothing is left, fails', () => {
+    const scope = inbox.openCall();
+    arrive('read end', 1);
+    arrive('write end', 1);
+    scope.claim([sequence(1, 1), sequence(2, 1)]);
+    assert.equal(take(inode(1), scope), 'write end');
+    assert.equal(take(sequence(2, 1), scope), 'write end');
+    assert.equal(take(inode(1), scope), 'read end');
+    assert.equal(take(sequence(1, 1), scope), 'read end');
+    assert.throws(() => take(inode(1), scope), { reason: 'ERR_GRPCFD_ALREADY_RECEIVED' });
+  });
+
+  test('its end closes nothing that it handed over', () => {
+    const scope = inbox.openCall();
+    arrive('handed over', 1);
+    arrive('left', 2);
+    scope.claim([sequence(1, 1), sequence(2, 2)]);
+    const fd = inbox.take(sequence(1, 1), scope);
+    assert.equal(inbox.stats().claimedFds, 1);
+    scope.end();
+    assert.deepEqual([...table.files], [[fd, 'handed over']]);
   });
 
   test('A call lists its claimed descriptors in the order of its claims', () => {
@@ -85,15 +110,35 @@ describe('CallScope', () => {
     assert.throws(() => take(sequence(77, 1), scope), { reason: 'ERR_GRPCFD_NOT_FOUND' });
   });
 
-  test('A call claims at most maxFdsPerCall descriptors, and the others stay unclaimed', () => {
+  test('claims at most maxFdsPerCall; the rest is closed, keeps its number, and its names say why they fail', () => {
     const scope = inbox.openCall();
     for (let number = 1; number <= 6; number++) {
       arrive(`${number}`, number);
       scope.claim([sequence(number, number)]);
     }
     assert.equal(claimed(scope).length, 4);
+    assert.deepEqual(table.openFiles, ['1', '2', '3', '4']);
+    const tooMany = { reason: 'ERR_GRPCFD_TOO_MANY_DESCRIPTORS', details: /more than 4 .*maxFdsPerCall/ };
+    for (const number of [5, 6]) {
+      assert.throws(() => take(sequence(number, number), scope), tooMany);
+      assert.throws(() => take(sequence(number, number)), tooMany);
+    }
+    arrive('7', 7);
+    assert.equal(take(sequence(7, 7)), '7');
+  });
+
+  test('an entry above the limit that is not right closes nothing', () => {
+    const [scope, other] = [inbox.openCall(), inbox.openCall()];
+    for (let number = 1; number <= 6; number++) {
+      arrive(`${number}`, number);
+      if (number <= 4) scope.claim([sequence(number, number)]);
+    }
+    other.claim([sequence(5, 5)]);
+    scope.claim([sequence(5, 5), sequence(6, 99), sequence(1, 1), sequence(77, 1)]);
+    assert.equal(table.openFiles.length, 6);
+    assert.equal(take(sequence(5, 5), other), '5');
     assert.equal(take(sequence(6, 6)), '6');
-    assert.equal(take(sequence(6, 6), scope), '6');
+    assert.equal(take(sequence(1, 1), scope), '1');
   });
 
   test('maxHeldFds and holdMs do not close claimed descriptors', () => {

@@ -38,6 +38,10 @@ export class FakeTable implements DescriptorOperations {
     return this.open(file);
   }
 
+  unguard(fd: number): void {
+    assert.ok(this.files.has(fd), `fd ${fd} was handed over when it was not open`);
+  }
+
   close(fd: number): void {
     assert.ok(this.files.delete(fd), `fd ${fd} was closed when it was not open`);
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Inbox } from '#src/inbox/inbox.js';
-import { type InboxLimits, resolveLimits } from '#src/inbox/limits.js';
+import { DEFAULT_LIMITS, type InboxLimits, resolveLimits } from '#src/inbox/limits.js';
 import type { DescriptorName } from '#src/inbox/names.js';
 import { claimed, FakeClock, FakeTable, inode, RecordingWaiter, sequence, someError } from './fakes.js';
 
@@ -116,6 +116,151 @@ describe('take by sequence number', () => {
       assert.throws(() => inbox.take(ref), reason(expected, details));
     });
   }
+});
+
+describe('take by sequence number hands over', () => {
+  test('the very descriptor that came, once', () => {
+    const { table, inbox, arrive } = setUp();
+    arrive(['a', 1]);
+    const [came] = table.files.keys();
+    assert.equal(inbox.take(sequence(1, 1)), came);
+    assert.deepEqual(table.openFiles, ['a']);
+    assert.equal(inbox.stats().heldFds, 0);
+    for (const keep of [false, true]) {
+      assert.throws(
+        () => inbox.take(sequence(1, 1), undefined, keep),
+        reason('ERR_GRPCFD_ALREADY_RECEIVED', /descriptor 1 .*has been received.*keep: true/),
+      );
+    }
+    assert.throws(() => inbox.check(sequence(1, 1)), reason('ERR_GRPCFD_ALREADY_RECEIVED'));
+    assert.equal(inbox.hasHandedOver(1), true);
+    assert.equal(inbox.hasHandedOver(2), false);
+  });
+
+  test('and knows what it still holds between more numbers than it remembers', () => {
+    const { inbox, arrive, take } = setUp({ maxHeldFds: Number.POSITIVE_INFINITY });
+    const last = 10_000;
+    for (let number = 1; number <= last; number++) {
+      arrive([`${number}`, number]);
+      if (number % 2 === 0) take(sequence(number, number));
+    }
+    for (let number = 1; number <= last; number++) {
+      assert.equal(inbox.hasHandedOver(number), number % 2 === 0, `${number}`);
+    }
+    assert.equal(take(sequence(3, 3)), '3');
+  });
+
+  test('and with keep a duplicate, as often as it is asked', () => {
+    const { table, inbox, arrive } = setUp();
+    arrive(['a', 1]);
+    const [came] = table.files.keys();
+    const kept = [1, 2].map(() => inbox.take(sequence(1, 1), undefined, true));
+    assert.equal(new Set([came, ...kept]).size, 3);
+    assert.equal(inbox.stats().heldFds, 1);
+    assert.equal(inbox.take(sequence(1, 1)), came);
+    assert.deepEqual(table.openFiles, ['a', 'a', 'a']);
+  });
+
+  test('nothing that a limit, the hold time, or close() would touch afterwards', () => {
+    const { table, clock, inbox, arrive } = setUp({ maxHeldFds: 1, holdMs: 1000 });
+    arrive(['a', 1]);
+    inbox.take(sequence(1, 1));
+    arrive(...Array.from({ length: 20 }, (_, index): [string, number] => [`${index}`, 2 + index]));
+    clock.advance(5000);
+    inbox.closeIdle();
+    inbox.close(someError());
+    assert.deepEqual(table.openFiles, ['a']);
+  });
+
+  test('where the descriptor table is full, too; only keep needs another number', () => {
+    const { table, inbox, arrive, take } = setUp();
+    arrive(['a', 1]);
+    table.failures = 1;
+    assert.throws(
+      () => inbox.take(sequence(1, 1), undefined, true),
+      reason('ERR_GRPCFD_RECEIVE_FAILED', /EMFILE/),
+    );
+    table.failures = 1;
+    assert.equal(take(sequence(1, 1)), 'a');
+  });
+
+  test('so that a URL that only matches what an exact peer sent and was handed over fails at once', () => {
+    const { inbox, arrive, take } = setUp();
+    inbox.peerKind = 'exact';
+    arrive(['a', 1]);
+    assert.equal(take(sequence(1, 1)), 'a');
+    assert.throws(() => take(inode(1)), reason('ERR_GRPCFD_ALREADY_RECEIVED', /inode:\/\/7\/1/));
+    arrive(['again', 1]);
+    assert.equal(take(inode(1)), 'again');
+  });
+
+  test('and one of a peer that may not be exact is waited for', () => {
+    const { arrive, take } = setUp();
+    arrive(['a', 1]);
+    assert.equal(take(sequence(1, 1)), 'a');
+    assert.equal(take(inode(1)), undefined);
+  });
+
+  test('nothing that stands for what the kernel refused to send', () => {
+    const { table, inbox, take } = setUp();
+    inbox.arrive([{ ...table.arrival('placeholder', 1), isPlaceholder: true }, table.arrival('b', 2)]);
+    const refused = reason('ERR_GRPCFD_NOT_FOUND', /kernel of its sender refused/);
+    assert.throws(() => take(sequence(1, 99)), refused);
+    assert.throws(() => inbox.check(sequence(1, 99)), refused);
+    assert.equal(take(sequence(2, 2)), 'b');
+  });
+
+  test('nor does a URL find that, in a call or out of it, now or later', () => {
+    const { table, inbox, take } = setUp();
+    const [scope, waiter] = [inbox.openCall(), new RecordingWaiter()];
+    const placeholder = () => ({ ...table.arrival('placeholder', 1), isPlaceholder: true });
+    inbox.wait(inode(1), waiter);
+    inbox.arrive([placeholder(), placeholder()]);
+    assert.equal(waiter.settlements, 0);
+    assert.equal(take(inode(1)), undefined);
+    scope.claim([sequence(1, 1)]);
+    assert.equal(take(inode(1), scope), undefined);
+    scope.claim([sequence(2, 1)]);
+    assert.equal(take(inode(1), scope), undefined);
+    assert.equal(inbox.stats().claimedFds, 2);
+    scope.end();
+    assert.deepEqual(table.openFiles, []);
+  });
+});
+
+describe('check', () => {
+  test('throws what take would, and receives nothing', () => {
+    const { table, inbox, arrive, take } = setUp();
+    arrive(['a', 1]);
+    inbox.check(sequence(1, 1));
+    inbox.check(sequence(1, 1));
+    assert.deepEqual(table.openFiles, ['a']);
+    assert.throws(() => inbox.check(sequence(2, 1)), reason('ERR_GRPCFD_NOT_FOUND'));
+    assert.throws(() => inbox.check(sequence(1, 2)), reason('ERR_GRPCFD_REFERENCE_MISMATCH'));
+    assert.equal(take(sequence(1, 1)), 'a');
+    const error = someError();
+    inbox.close(error);
+    assert.throws(() => inbox.check(sequence(1, 1)), error);
+  });
+});
+
+describe('closeIdle', () => {
+  test('closes what no call claims, and neither what one does nor what was handed over', () => {
+    const { table, clock, inbox, arrive, take } = setUp();
+    const scope = inbox.openCall();
+    arrive(['handed over', 1], ['claimed', 2], ['idle', 3], ['idle too', 4]);
+    scope.claim([sequence(2, 2)]);
+    inbox.take(sequence(1, 1));
+    inbox.closeIdle();
+    inbox.closeIdle();
+    assert.deepEqual(table.openFiles, ['handed over', 'claimed']);
+    assert.throws(() => take(sequence(3, 3)), reason('ERR_GRPCFD_NOT_FOUND', /not held any more/));
+    assert.equal(take(inode(4)), undefined);
+    arrive(['later', 5]);
+    assert.equal(take(sequence(5, 5)), 'later');
+    clock.advance(DEFAULT_LIMITS.holdMs);
+    assert.equal(clock.timers, 0);
+  });
 });
 
 describe('waits', () => {
@@ -235,12 +380,14 @@ describe('lost descriptors', () => {
     inbox.lose();
     arrive(['b', 2]);
     inbox.lose();
-    assert.equal(take(sequence(1, 1)), 'a');
+    assert.equal(take(sequence(1, 1), undefined, true), 'a');
     assert.throws(() => take(sequence(2, 2)), reason('ERR_GRPCFD_DESCRIPTORS_LOST'));
     assert.equal(take(inode(2)), 'b');
     const scope = inbox.openCall();
     scope.claim([sequence(1, 1), sequence(2, 2)]);
     assert.deepEqual(claimed(scope), [sequence(1, 1)]);
+    assert.equal(take(sequence(1, 1), scope), 'a');
+    assert.throws(() => take(sequence(1, 1), scope), reason('ERR_GRPCFD_ALREADY_RECEIVED'));
     assert.equal(take(inode(2), scope), 'b');
   });
 });

@@ -29,7 +29,10 @@ interface ModelFd {
 
 interface ModelCall {
   readonly scope: CallScope;
+  /** What it still holds. */
   claimed: ModelFd[];
+  /** Sequence numbers of all that it ever claimed. */
+  names: number[];
   ended: boolean;
 }
 
@@ -57,6 +60,11 @@ class Run {
   lastGood = Number.POSITIVE_INFINITY;
   generation = 0;
   closed = false;
+  readonly handedOver = new Set<number>();
+  /** Closed because their call brought too many. */
+  readonly overLimit = new Set<number>();
+  /** Inodes of what was handed over while the peer was known to be exact, and that did not come again. */
+  readonly goneInodes = new Set<number>();
 
   constructor(readonly random: Random) {}
 
@@ -74,6 +82,7 @@ class Run {
       ...Array<() => void>(2).fill(() => this.endCall()),
       ...Array<() => void>(2).fill(() => this.advance()),
       () => this.withdraw(),
+      () => this.closeIdle(),
     ];
     const rare = this.random(400);
     if (rare === 0) this.lose();
@@ -103,6 +112,7 @@ class Run {
         call: undefined,
       };
       this.held.push(fd);
+      this.goneInodes.delete(ino);
       const served = this.waits.filter((wait) => wait.ino === ino);
       this.waits = this.waits.filter((wait) => wait.ino !== ino);
       for (const { waiter } of served) {
@@ -139,6 +149,10 @@ class Run {
       this.refuses(() => this.inbox.take(name, call?.scope), 'ERR_GRPCFD_RECEIVE_FAILED');
       return;
     }
+    if (newest === undefined && this.goneInodes.has(ino)) {
+      this.refuses(() => this.inbox.take(name, call?.scope), 'ERR_GRPCFD_ALREADY_RECEIVED');
+      return;
+    }
     const fd = this.inbox.take(name, call?.scope);
     assert.equal(fd === undefined, newest === undefined);
     if (newest === undefined) return;
@@ -147,21 +161,44 @@ class Run {
   }
 
   takeSequence(number: number, ino: number, call: ModelCall | undefined): void {
+    const keep = this.random(2) === 0;
     const fd = this.held.find((each) => each.sequence === number);
     const name: DescriptorName =
       this.random(4) === 0 ? { kind: 'sequence', sequence: number } : sequence(number, ino);
     const reason =
       this.refusal(call) ??
       (number > this.lastGood ? 'ERR_GRPCFD_DESCRIPTORS_LOST' : undefined) ??
+      (this.handedOver.has(number) ? 'ERR_GRPCFD_ALREADY_RECEIVED' : undefined) ??
+      (this.overLimit.has(number) ? 'ERR_GRPCFD_TOO_MANY_DESCRIPTORS' : undefined) ??
       (fd === undefined || (fd.call !== undefined && fd.call !== call)
         ? 'ERR_GRPCFD_NOT_FOUND'
         : undefined) ??
       (name.inode !== undefined && fd?.ino !== ino ? 'ERR_GRPCFD_REFERENCE_MISMATCH' : undefined);
     if (reason !== undefined || fd === undefined) {
-      this.refuses(() => this.inbox.take(name, call?.scope), reason ?? 'unreachable');
+      this.refuses(() => this.inbox.check(name, call?.scope), reason ?? 'unreachable');
+      this.refuses(() => this.inbox.take(name, call?.scope, keep), reason ?? 'unreachable');
       return;
     }
+    this.inbox.check(name, call?.scope);
+    if (keep) {
+      if (this.random(10) === 0) {
+        this.table.failures = 1;
+        this.refuses(() => this.inbox.take(name, call?.scope, true), 'ERR_GRPCFD_RECEIVE_FAILED');
+      } else this.accept(this.inbox.take(name, call?.scope, true), fd);
+      return;
+    }
+    const open = this.table.files.size;
     this.accept(this.inbox.take(name, call?.scope), fd);
+    assert.equal(this.table.files.size, open - 1, 'the very descriptor that came');
+    this.handedOver.add(number);
+    if (this.inbox.peerKind === 'exact') this.goneInodes.add(fd.ino);
+    this.drop(fd);
+    if (call !== undefined) call.claimed = call.claimed.filter((each) => each !== fd);
+  }
+
+  closeIdle(): void {
+    this.inbox.closeIdle();
+    for (const fd of this.idle()) this.drop(fd);
   }
 
   wait(): void {
@@ -191,7 +228,7 @@ class Run {
   }
 
   openCall(): void {
-    this.calls.push({ scope: this.inbox.openCall(), claimed: [], ended: false });
+    this.calls.push({ scope: this.inbox.openCall(), claimed: [], names: [], ended: false });
     this.generation++;
   }
 
@@ -211,13 +248,18 @@ class Run {
         (each) => each.sequence === entry.sequence && `7/${each.ino}` === entry.inode,
       );
       if (fd === undefined || fd.call !== undefined || fd.sequence > this.lastGood) continue;
-      if (call.claimed.length >= LIMITS.maxFdsPerCall) continue;
+      if (call.names.length >= LIMITS.maxFdsPerCall) {
+        this.overLimit.add(fd.sequence);
+        this.drop(fd);
+        continue;
+      }
       fd.call = call;
       call.claimed.push(fd);
+      call.names.push(fd.sequence);
     }
     assert.deepEqual(
       claimed(call.scope).map((name) => name.sequence),
-      call.claimed.map((fd) => fd.sequence),
+      call.names,
     );
   }
 
@@ -230,6 +272,7 @@ class Run {
     if (this.random(3) === 0) this.calls = this.calls.filter((each) => each !== call);
     for (const fd of call.claimed) this.drop(fd);
     call.claimed = [];
+    call.names = [];
     this.fails((wait) => wait.call === call, 'ERR_GRPCFD_CALL_ENDED');
   }
 

@@ -39,9 +39,14 @@ async function mirror(request: unknown, fds: grpcfd.FdTransceiver) {
   return { was: identify({ out: ends.out.fd, into: ends.into.fd }), ...fds.refs(ends) };
 }
 
-async function assertMirrored(sent: Ends, reply: Message | undefined, fds: grpcfd.FdTransceiver) {
+async function assertMirrored(
+  sent: Ends,
+  reply: Message | undefined,
+  fds: grpcfd.FdTransceiver,
+  options?: grpcfd.ReceiveOptions,
+) {
   assert.deepEqual(reply?.['was'], identify(sent));
-  await using back = await fds.recvFiles(reply as Record<'out' | 'into', string>, ENDS);
+  await using back = await fds.recvFiles(reply as Record<'out' | 'into', string>, ENDS, options);
   assert.deepEqual(identify({ out: back.out.fd, into: back.into.fd }), identify(sent));
 }
 
@@ -187,8 +192,9 @@ test('Two credentials in one call can carry the two ends of one pipe', async () 
   const sent = pipe();
   const request = { out: first.sendFd(sent.out).ref, into: second.sendFd(sent.into).ref };
   const reply = await client.unary(request, first.options(second.options()));
-  await assertMirrored(sent, reply, first);
+  await assertMirrored(sent, reply, first, { keep: true });
   await assertMirrored(sent, reply, second);
+  await assert.rejects(assertMirrored(sent, reply, first), { reason: 'ERR_GRPCFD_ALREADY_RECEIVED' });
 });
 
 test('After credentials are closed during a call, a later attempt reports that the descriptor was not sent', async () => {
@@ -197,7 +203,8 @@ test('After credentials are closed during a call, a later attempt reports that t
     unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
       const outcome = (fd: number) => closing(fd, openFileOf);
       const reason = (error: grpcfd.GrpcFdError) => error.reason;
-      outcomes.push(await fds.recvFd(String(call.request['file'])).then(outcome, reason));
+      const kept = fds.recvFd(String(call.request['file']), { keep: true });
+      outcomes.push(await kept.then(outcome, reason));
       const received = fds.received();
       outcomes.push(
         await received.next().then(async ({ value }) => {

@@ -24,7 +24,7 @@ async function forgery(options?: grpcfd.FdServerOptions) {
       unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
         if (call.request['wait'] === true) await gate.wait();
         const names = call.request['names'] as string[];
-        const outcomes = names.map((name) => fds.recvFd(name).then(contentOf, reasonOf));
+        const outcomes = names.map((name) => fds.recvFd(name, { keep: true }).then(contentOf, reasonOf));
         return {
           outcomes: await Promise.all(outcomes),
           received: await countReceived(fds).catch(reasonOf),
@@ -152,7 +152,9 @@ test('A call cannot claim a descriptor that belongs to another running call', as
   assert.deepEqual((await ask(metadata, names)).outcomes, ['ERR_GRPCFD_NOT_FOUND', 'ERR_GRPCFD_NOT_FOUND']);
   gate.open();
   assert.deepEqual((await owner).outcomes, ['private']);
-  assert.deepEqual((await ask(metadata, names)).outcomes, ['ERR_GRPCFD_NOT_FOUND', 'ERR_GRPCFD_NOT_FOUND']);
+  // Its handler has received it.
+  const { outcomes } = await ask(metadata, names);
+  assert.deepEqual(outcomes, ['ERR_GRPCFD_ALREADY_RECEIVED', 'ERR_GRPCFD_ALREADY_RECEIVED']);
   await honest();
   assert.equal(client.alive, true);
 });
@@ -197,17 +199,17 @@ test('Invented references name no descriptor', async () => {
   await honest();
 });
 
-test('Entries above maxFdsPerCall are ignored, and their descriptors stay with the connection', async () => {
+test('of more entries than a call may have, those above the limit are closed, and say why', async () => {
   const { send, ask, honest } = await forgery({ maxFdsPerCall: 2 });
   const sent = ['a', 'b', 'c', 'd'].map(send);
   const entries = sent.map(({ sequence, inode }, index) => `a.${index}.${sequence}.${inode}`);
   const names = entries.map((_, index) => `fd:a:${index}`);
   const metadata = [CONNECTION, ...entries].join(';');
-  assert.deepEqual((await ask(metadata, names)).outcomes, ['a', 'b', 'c', 'd']);
-  const gone = 'ERR_GRPCFD_NOT_FOUND';
-  // The first call claimed two descriptors, which were closed with it. The next call claims the other two.
-  assert.deepEqual((await ask(metadata, names)).outcomes, [gone, gone, 'c', 'd']);
-  assert.deepEqual((await ask(metadata, names)).outcomes, [gone, gone, gone, gone]);
+  const [above, gone] = ['ERR_GRPCFD_TOO_MANY_DESCRIPTORS', 'ERR_GRPCFD_ALREADY_RECEIVED'];
+  const { outcomes, received } = await ask(metadata, names);
+  assert.deepEqual([outcomes, received], [['a', 'b', above, above], above]);
+  // The first call received two; of the others, none is there to claim.
+  assert.deepEqual((await ask(metadata, names)).outcomes, [gone, gone, above, above]);
   await honest();
 });
 

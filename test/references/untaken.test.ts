@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { closeSync, readSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
-import { native } from '#src/native/binding.js';
 import { startFixture } from '../support/child.js';
-import { defer, trackDescriptors } from '../support/fd-table.js';
+import { trackDescriptors } from '../support/fd-table.js';
 import { Gate } from '../support/gate.js';
+import { pipeTo } from '../support/pipe.js';
 import {
   dial,
   freshAddress,
@@ -23,22 +23,8 @@ trackDescriptors();
 
 /** Sends one end of a pipe. `closed()` resolves when all descriptors of that end are closed, which the other end shows. */
 function sendPipe(fds: grpcfd.FdTransceiver): { ref: string; closed: () => Promise<void> } {
-  const [out, into] = native.testing.pipe();
-  defer(() => closeSync(out));
-  const { ref } = fds.sendFd(into);
-  closeSync(into);
-  return { ref, closed: () => endOf(out) };
-}
-
-async function endOf(pipe: number): Promise<void> {
-  for (;;) {
-    try {
-      if (readSync(pipe, Buffer.alloc(1)) === 0) return;
-    } catch (error) {
-      assert.equal((error as NodeJS.ErrnoException).code, 'EAGAIN');
-    }
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+  const { given, end } = pipeTo((into) => fds.sendFd(into));
+  return { ref: given.ref, closed: async () => assert.equal(await end(), '') };
 }
 
 /** A server and its connections. */
@@ -190,17 +176,23 @@ async function afterReply(options: grpcfd.FdConnectionOptions = {}) {
   const client = await dial(address, { options: { ...options, onConnection } });
   const fds = grpcfd.callCredentials();
   const { refs } = (await client.unary({}, fds.options())) as { refs: string[] };
-  const outcomes = () =>
+  const outcomes = (options?: grpcfd.ReceiveOptions) =>
     Promise.all(
-      refs.map((ref) => fds.recvFd(ref).then(contentOf, ({ reason }: grpcfd.GrpcFdError) => reason)),
+      refs.map((ref) => fds.recvFd(ref, options).then(contentOf, ({ reason }: grpcfd.GrpcFdError) => reason)),
     );
   return { client, fds, connection: connections[0], outcomes };
 }
 
-test('A descriptor that arrived with a reply can be received any number of times after the call, until close()', async () => {
-  const { fds, outcomes } = await afterReply();
+test('what came with a reply can be taken after the call, once, and with keep again and again, until close()', async () => {
+  const { fds, connection, outcomes } = await afterReply();
+  for (let time = 0; time < 2; time++) {
+    assert.deepEqual(await outcomes({ keep: true }), ['one', 'two', 'three']);
+    assert.equal(connection?.stats().heldFds, 3);
+  }
   assert.deepEqual(await outcomes(), ['one', 'two', 'three']);
-  assert.deepEqual(await outcomes(), ['one', 'two', 'three']);
+  assert.equal(connection?.stats().heldFds, 0);
+  assert.deepEqual(await outcomes(), Array(3).fill('ERR_GRPCFD_ALREADY_RECEIVED'));
+  assert.deepEqual(await outcomes({ keep: true }), Array(3).fill('ERR_GRPCFD_ALREADY_RECEIVED'));
   fds.close();
   assert.deepEqual(await outcomes(), Array(3).fill('ERR_GRPCFD_CLOSED'));
 });

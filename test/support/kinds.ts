@@ -8,13 +8,13 @@ import { fileWith } from './temporary.js';
 export const KINDS = ['unary', 'clientStream', 'serverStream', 'bidi'] as const;
 export type Kind = (typeof KINDS)[number];
 
-type Answer = (request: Message, fds: grpcfd.FdTransceiver) => Promise<Message>;
+type Answer = (request: Message, fds: grpcfd.FdServerCall) => Promise<Message>;
 
 /** Handlers of all four kinds that give `answer` to each request, in order. */
 export function conversation(answer: Answer): TestHandlers {
   const answerAll = async (
     requests: Iterable<unknown> | AsyncIterable<unknown>,
-    fds: grpcfd.FdTransceiver,
+    fds: grpcfd.FdServerCall,
   ) => {
     const replies: Message[] = [];
     for await (const request of requests) replies.push(await answer(request as Message, fds));

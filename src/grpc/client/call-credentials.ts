@@ -102,9 +102,9 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
   }
 
   /**
-   * Closes attached descriptors that were not sent yet, fails receives that wait with `ERR_GRPCFD_CLOSED`, and has the connection close
-   * what it holds of the descriptors that were received with these credentials. Duplicates that receives have given to you stay yours.
-   * Calls that run go on. Idempotent.
+   * Closes attached descriptors that were not sent yet, and fails receives that wait with `ERR_GRPCFD_CLOSED`. Descriptors that came for
+   * the calls of these credentials, and that nobody received, are closed when no other credentials can receive them. Descriptors that
+   * receives have given to you stay yours. Calls that run go on. Idempotent.
    */
   close(): void {
     this.#transceiver.close();

@@ -1,8 +1,8 @@
 import { GrpcFdError } from '../../errors.js';
 import { MAX_TIMER_MS } from '../../inbox/clock.js';
 import { DEFAULT_LIMITS } from '../../inbox/limits.js';
-import type { InodeName, SequenceName } from '../../inbox/names.js';
-import { PendingReceive, type ReceiveOptions } from '../../inbox/pending-receive.js';
+import type { InodeName } from '../../inbox/names.js';
+import { PendingReceive, type ReceiveOptions, receive } from '../../inbox/pending-receive.js';
 import { clearTimeout, setTimeout } from '../../timers.js';
 import {
   type Connection,
@@ -79,7 +79,7 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     if (name.kind === 'reference') {
       for (const connection of this.#connections) {
         const known = connection.nameOf(name);
-        if (known !== undefined) return this.#receiveExact(known, options, connection);
+        if (known !== undefined) return receive(connection.inbox, known, options);
       }
       throw wrongConnection(name);
     }
@@ -95,19 +95,16 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     return pending.promise;
   }
 
-  #receiveExact(
-    name: SequenceName,
-    options: ReceiveOptions | undefined,
-    { inbox }: Connection,
-  ): number | Promise<number> {
-    if (options === undefined) {
-      const { fd, sequence } = inbox.takeWithSequence(name);
-      this.holdings.addReceived({ inbox, sequence });
-      return fd;
+  protected check(reference: Reference): void {
+    if (this.#closed) throw credentialsClosed();
+    for (const connection of this.#connections) {
+      const known = connection.nameOf(reference);
+      if (known !== undefined) {
+        connection.inbox.check(known);
+        return;
+      }
     }
-    const pending = new PendingReceive(name, options, (receive) => this.#remember(receive));
-    pending.attach(inbox);
-    return pending.promise;
+    throw wrongConnection(reference);
   }
 
   close(): void {
@@ -117,11 +114,13 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     if (this.#pending.size > 0) this.#failPending(credentialsClosed());
     this.#updateIdle();
     this.holdings.close(credentialsClosed);
+    // What comes for calls that run is closed with them.
+    for (const connection of this.#connectionsInUse()) this.holdings.addInterest(connection);
   }
 
   callStarted(call: ClientCall): Iterable<Attachment> {
-    // The receivers of earlier calls have their duplicates by now.
-    if (this.#calls.size === 0) this.holdings.releaseReceived();
+    // The receivers of earlier calls have what they wanted.
+    if (this.#calls.size === 0) this.holdings.endInterests();
     this.#calls.add(call);
     for (const attachment of this.holdings.attachments) attachment.carriers++;
     this.#updateIdle();
@@ -137,6 +136,7 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     this.#unsupported = undefined;
     this.#holdMs = connection.holdMs;
     connection.addUser(this);
+    this.holdings.addInterest(connection);
     for (const pending of this.#pending) pending.attach(connection.inbox);
   }
 
@@ -155,6 +155,7 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
 
   callEnded(call: ClientCall): void {
     this.#calls.delete(call);
+    if (this.#calls.size === 0 && this.holdings.closed) this.holdings.endInterests();
     this.#updateIdle();
   }
 
@@ -181,12 +182,7 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
 
   #forget(pending: PendingReceive): void {
     this.#pending.delete(pending);
-    this.#remember(pending);
     this.#updateIdle();
-  }
-
-  #remember({ source }: PendingReceive): void {
-    if (source !== undefined) this.holdings.addReceived(source);
   }
 
   #failPending(error: GrpcFdError): void {

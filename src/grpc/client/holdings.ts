@@ -1,36 +1,39 @@
-import { DEFAULT_LIMITS } from '../../inbox/limits.js';
-import type { ReceiveSource } from '../../inbox/pending-receive.js';
+import type { Connection } from '../connection.js';
 import type { Attachment, Reason } from './attachment.js';
 
 /**
- * The descriptors that are open for one FdCallCredentials. They are in an object of their own, so that they can be closed after the
- * credentials have been collected.
+ * What is open on behalf of one FdCallCredentials. It stands apart from these, so that what they leave behind can be closed when
+ * they have been collected.
  */
 export class Holdings {
   /** Descriptors that the next call takes along, and those that running calls may need for another attempt. */
   readonly attachments = new Set<Attachment>();
-  /** Descriptors that were received, oldest first. The receiver has a duplicate, and the connection still holds its own. */
-  #received: ReceiveSource[] = [];
+  /** Connections on which something may have come for the calls of these credentials. */
+  readonly #interests = new Set<Connection>();
+  #closed = false;
 
-  addReceived(source: ReceiveSource): void {
-    this.#received.push(source);
-    // A stream may receive any number of descriptors. By default, a connection holds no more than this.
-    if (this.#received.length > DEFAULT_LIMITS.maxHeldFds) release(this.#received.splice(0, 1));
+  /** Nobody can receive any more: an interest lasts until the calls that run have ended, so that what comes for them is closed then. */
+  get closed(): boolean {
+    return this.#closed;
   }
 
-  /** Closes what the connections hold of the descriptors that were received. Nobody receives them again. */
-  releaseReceived(): void {
-    release(this.#received.splice(0));
+  addInterest(connection: Connection): void {
+    if (this.#interests.has(connection)) return;
+    this.#interests.add(connection);
+    connection.addInterest();
+  }
+
+  /** What came for the calls so far has been received, or never will be. */
+  endInterests(): void {
+    for (const connection of this.#interests) connection.endInterest();
+    this.#interests.clear();
   }
 
   /** Releases everything. `reason` makes the error for descriptors that were not sent. */
   close(reason: Reason): void {
+    this.#closed = true;
     for (const attachment of this.attachments) attachment.release(reason);
     this.attachments.clear();
-    this.releaseReceived();
+    this.endInterests();
   }
-}
-
-function release(sources: readonly ReceiveSource[]): void {
-  for (const { inbox, sequence } of sources) inbox.release(sequence);
 }

@@ -124,6 +124,7 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
     if (this.#distrust !== undefined) throw this.#distrust;
     for (const { entries } of this.#attached) {
       for (const entry of entries) {
+        if (this.#connection.inbox.hasHandedOver(entry.sequence)) continue;
         const name: DescriptorName = { kind: 'sequence', ...entry };
         yield new ReceivedFile(await receive(this.#connection.inbox, name, undefined, this.#scope));
       }
@@ -145,6 +146,12 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
     const known = name.kind === 'inode' ? name : this.#nameOf(name);
     if (known === undefined) throw this.#distrust ?? wrongConnection(name as Reference);
     return receive(this.#connection.inbox, known, options, this.#scope);
+  }
+
+  protected check(reference: Reference): void {
+    const known = this.#nameOf(reference);
+    if (known === undefined) throw this.#distrust ?? wrongConnection(reference);
+    if (known.kind === 'sequence') this.#connection.inbox.check(known, this.#scope);
   }
 
   #nameOf(reference: Reference): DescriptorName | undefined {
