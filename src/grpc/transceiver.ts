@@ -12,7 +12,7 @@ import { openFile } from '../descriptor/open-file.js';
 import { ReceivedFile } from '../descriptor/received-file.js';
 import { GrpcFdError } from '../errors.js';
 import type { InodeName } from '../inbox/names.js';
-import type { ReceiveOptions } from '../inbox/pending-receive.js';
+import { checkReceiveOptions, type ReceiveOptions } from '../inbox/pending-receive.js';
 import { O_PATH } from '../native/binding.js';
 import type { PeerCredentials } from '../native/types.js';
 import { CountedFd, duplicateToSend } from './counted-fd.js';
@@ -250,6 +250,7 @@ export abstract class Transceiver implements FdTransceiver {
   ): Promise<ReceivedFiles<Field>> {
     check(grpcComplaint, 'message', message, anObject);
     check(grpcComplaint, 'fields', fields, aListOfNames);
+    checkReceiveOptions(options);
     const sources = new Map(fields.map((field) => [field, parseSource(message[field])]));
     // Before any is handed over: what one name costs, the others must not.
     for (const source of sources.values()) if (source.kind === 'reference') this.check(source);

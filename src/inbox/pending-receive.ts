@@ -30,6 +30,11 @@ const RULES: RulesFor<ReceiveOptions> = {
   keep: aBoolean,
 };
 
+/** @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT` */
+export function checkReceiveOptions(options: ReceiveOptions): void {
+  checkGrpcOptions(options, RULES);
+}
+
 /**
  * One receive of a user. It may wait on several connections: the connection of a client's call is known late, and a retry may use another
  * one. The first result counts, and ends the waits on all connections.
@@ -114,7 +119,7 @@ export class PendingReceive {
 
   #start(options: ReceiveOptions): void {
     try {
-      checkGrpcOptions(options, RULES);
+      checkReceiveOptions(options);
     } catch (error) {
       this.fail(error as GrpcFdError);
       return;
