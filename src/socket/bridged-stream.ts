@@ -175,21 +175,11 @@ export class BridgedStream {
     }
     const left = this.#bridge.detach(!this.#sender.isIdle);
     this.#state = 'closing';
-    this.#listener.onClosed();
-    if (this.#sendError !== undefined || left === 0) {
-      closeNode();
-      this.#finish();
-      return;
+    try {
+      this.#listener.onClosed();
+    } finally {
+      this.#closeAfterSending(left, closeNode);
     }
-    this.#linger();
-    if (left === 1) {
-      // Node has ended its side, and waits until all has been sent: its end is not over before.
-      this.#closeNode = closeNode;
-      this.#bridge.ref();
-    } else {
-      closeNode();
-    }
-    this.#pump();
   }
 
   /** Sends what the kernel takes now: the process is about to exit. */
@@ -222,6 +212,23 @@ export class BridgedStream {
         if (this.isOpen) this.#listener.onStalled();
         break;
     }
+  }
+
+  #closeAfterSending(left: number, closeNode: () => void): void {
+    if (this.#sendError !== undefined || left === 0) {
+      closeNode();
+      this.#finish();
+      return;
+    }
+    this.#linger();
+    if (left === 1) {
+      // Node has ended its side, and waits until all has been sent: its end is not over before.
+      this.#closeNode = closeNode;
+      this.#bridge.ref();
+    } else {
+      closeNode();
+    }
+    this.#pump();
   }
 
   #arrived(): void {
@@ -375,12 +382,12 @@ export class BridgedStream {
     clearTimeout(this.#deadline);
     open.delete(this);
     this.#bridge.close();
+    this.#closeNode?.();
+    this.#closeNode = undefined;
     const error = systemError(ECANCELED, 'sendmsg');
     this.#sendError ??= error;
     this.#sender.abandon();
     this.#sender.descriptors.rejectAll(error);
-    this.#closeNode?.();
-    this.#closeNode = undefined;
   }
 }
 

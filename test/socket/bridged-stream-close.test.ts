@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { test } from 'node:test';
+import { bridgedConnection } from '#src/grpc/internals/bridged-socket.js';
 import { closeAll, native } from '#src/native/binding.js';
 import { bridged, KINDS, netSocket, RawPeer, socketAndPeer, turn, turns } from '../support/bridged.js';
 import { runFixture } from '../support/child.js';
@@ -170,4 +171,20 @@ test('a graceful end delivers what was taken out of the pair with descriptors, a
   await turns();
   assert.equal(await readSlowly(peer, log, 40_000), 60_000);
   if (!log.includes('close')) await once(socket, 'close');
+});
+
+test('A connection whose listener throws as it closes is closed all the same, and its bytes are sent', async () => {
+  const [a, b] = native.socketPair();
+  const onClosed = () => {
+    throw new Error('from onClosed');
+  };
+  const { socket, stream } = bridgedConnection(a, false, { onDescriptors: closeAll, onClosed });
+  const peer = new RawPeer(b);
+  socket.write(Buffer.alloc(100_000));
+  const failed = once(socket, 'error');
+  socket.destroy();
+  assert.match(String(await failed), /from onClosed/);
+  assert.equal(stream.isOpen, false);
+  assert.equal((await peer.receiveAll()).length, 100_000);
+  peer.close();
 });

@@ -17,12 +17,13 @@ export function startFixture(
   args: readonly string[] = [],
   more: NodeJS.ProcessEnv = {},
   limitMs?: number,
+  stdin: 'ignore' | 'pipe' = 'ignore',
 ): ChildProcess {
   const path = fileURLToPath(new URL(name, caller));
   const env = { ...process.env, ...more, NODE_TEST_CONTEXT: undefined };
   return spawn(process.execPath, ['--expose-gc', path, ...args], {
     env,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [stdin, 'pipe', 'pipe'],
     timeout: limitMs,
     killSignal: 'SIGKILL',
   });

@@ -5,11 +5,17 @@
  * tryShutdown and forceShutdown use it. So the HTTP/2 server stays, and only its listen() changes: a handle of this package replaces the
  * Pipe. By `_handle`, `_pipeName`, `_connections`, and `_server` of a socket, net.Server knows that it listens, at which path, and when its
  * last connection has closed (`lib/net.js`).
+ *
+ * In a worker process of node:cluster, the primary process listens, so that all workers can share a path. There, net.Server listens as
+ * it does without this package, and only the `onconnection` of its handle is replaced, before a connection has come. `cluster.isWorker` is
+ * false in a thread of such a process, which listens by itself with stock, too.
  */
 
+import cluster from 'node:cluster';
 import type { Http2SecureServer, Http2Server, ServerHttp2Stream } from 'node:http2';
 import type * as net from 'node:net';
 import * as grpc from '@grpc/grpc-js';
+import { native } from '../../native/binding.js';
 import { nextTick } from '../../timers.js';
 import { changed, hidden } from './hidden.js';
 
@@ -39,14 +45,18 @@ export function replaceCreateHttp2Server(
   };
 }
 
-/**
- * Makes `server` listen on unix paths with `listen`. Other addresses are left to Node. `listen` gets the path (an abstract name starts
- * with NUL), and may throw. It calls `accept` for each connection, with a function that makes the socket.
- */
-export function listenOnUnixPathsWith(
-  server: AnyHttp2Server,
-  listen: (path: string, accept: (open: () => net.Socket) => void) => ListenHandle,
-): void {
+/** Listens on unix sockets, and takes over their connections. */
+export interface UnixListening {
+  /** Listens on a path, or an abstract name, which starts with NUL. May throw. */
+  listen(path: string, onConnection: (fd: number) => void): ListenHandle;
+  /** Takes over a connected socket, and passes what opens its net.Socket to `accept`. */
+  onConnection(fd: number, accept: (open: () => net.Socket) => void): void;
+  /** Paths may be listened on by the primary process of node:cluster, with the backlog, the mode and the owner of stock. */
+  readonly sharesPaths: boolean;
+}
+
+/** Makes `server` listen on unix paths with `unix`. Other addresses are left to Node. */
+export function listenOnUnixPathsWith(server: AnyHttp2Server, unix: UnixListening): void {
   const stockListen = server.listen;
   const internals = server as unknown as {
     _handle: ListenHandle | null;
@@ -55,18 +65,24 @@ export function listenOnUnixPathsWith(
   };
   if (!('_handle' in server) || !('_connections' in server))
     throw changed('net.Server._handle and _connections');
+  const onConnection = (fd: number): void =>
+    unix.onConnection(fd, (open) => {
+      const socket = open();
+      Object.assign(socket, { server, _server: server });
+      internals._connections++;
+      server.emit('connection', socket);
+    });
   server.listen = function (this: AnyHttp2Server, ...args: unknown[]) {
     const [address, callback] = args;
     const path = (address as { path?: unknown } | undefined)?.path;
     if (typeof path !== 'string') return Reflect.apply(stockListen, this, args);
+    if (cluster.isWorker && unix.sharesPaths && !path.startsWith('\0')) {
+      server.prependOnceListener('listening', () => takeConnectionsOf(internals._handle, onConnection));
+      return Reflect.apply(stockListen, this, args);
+    }
     if (typeof callback === 'function') server.once('listening', callback as () => void);
     try {
-      internals._handle = listen(path, (open) => {
-        const socket = open();
-        Object.assign(socket, { server, _server: server });
-        internals._connections++;
-        server.emit('connection', socket);
-      });
+      internals._handle = unix.listen(path, onConnection);
       internals._pipeName = path;
     } catch (error) {
       nextTick(() => server.emit('error', error as Error));
@@ -79,7 +95,34 @@ export function listenOnUnixPathsWith(
   } as typeof server.listen;
 }
 
-/** The option that net.Server gives to the sockets that it accepts. The HTTP/2 servers of Node set it. The types do not have it. */
+/** The handle of a net.Server of stock: a Pipe, or what node:cluster puts in its place. */
+interface StockListenHandle extends ListenHandle {
+  onconnection?(status: number, client?: { readonly fd: number; close(): void }): void;
+}
+
+/** Makes `onConnection` take over the connections of `handle`. Nothing has been read from them. */
+function takeConnectionsOf(handle: StockListenHandle | null, onConnection: (fd: number) => void): void {
+  const stock = handle?.onconnection;
+  if (handle === null || typeof stock !== 'function') throw changed("onconnection of a net.Server's handle");
+  handle.onconnection = function (status, client) {
+    if (status !== 0 || client === undefined) {
+      stock.call(this, status, client);
+      return;
+    }
+    let fd: number;
+    try {
+      fd = native.duplicate(client.fd);
+    } catch (error) {
+      process.emitWarning(error as Error);
+      return;
+    } finally {
+      client.close();
+    }
+    onConnection(fd);
+  };
+}
+
+/** What net.Server gives to the sockets that it accepts: HTTP/2 servers of Node allow half-open sockets. Its types leave it out. */
 export function allowsHalfOpen(server: AnyHttp2Server): boolean | undefined {
   return hidden<boolean>(server, 'allowHalfOpen');
 }

@@ -38,8 +38,12 @@ honourServerCredentials(Server.prototype);
 function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): void {
   const connections = new WeakMap<Socket, Connection>();
 
-  listenOnUnixPathsWith(server, (path, accept) => {
-    const onConnection = (fd: number) => {
+  listenOnUnixPathsWith(server, {
+    listen: (path, onConnection) => {
+      const onError = (error: Error) => process.emitWarning(error);
+      return UnixListener.listen({ ...options, path }, { onConnection, onError });
+    },
+    onConnection: (fd, accept) => {
       try {
         accept(() => {
           const connection = new Connection(fd, 'server', options, allowsHalfOpen(server));
@@ -50,9 +54,9 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): voi
         // The error costs the connection, not the server.
         if (!(error instanceof OnConnectionError)) process.emitWarning(error as Error);
       }
-    };
-    const onError = (error: Error) => process.emitWarning(error);
-    return UnixListener.listen({ ...options, path }, { onConnection, onError });
+    },
+    // Another process would not give the file the owner and the mode that were asked for.
+    sharesPaths: options.mode === undefined && options.uid === undefined && options.gid === undefined,
   });
 
   server.prependListener('session', (session: ServerHttp2Session) => {

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 import {
   childCredentialsOf,
+  type ListenHandle,
   listenOnUnixPathsWith,
   replaceCreateHttp2Server,
   streamOf,
@@ -16,23 +17,32 @@ import { trackDescriptors } from '../../support/fd-table.js';
 
 trackDescriptors();
 
+function listening(listen: (path: string, onConnection: (fd: number) => void) => ListenHandle) {
+  const onConnection = (fd: number, accept: (open: () => net.Socket) => void) => {
+    accept(() => bridged(fd).socket);
+  };
+  return { listen, onConnection, sharesPaths: true };
+}
+
 const CHANGED = { reason: 'ERR_GRPCFD_INTERNALS_CHANGED', message: /Node v|grpc-js/ };
 
 test('net.Server listens with a handle of ours, and counts its connections by it', async () => {
   const server = http2.createServer();
-  let accept: ((open: () => net.Socket) => void) | undefined;
+  let connected: ((fd: number) => void) | undefined;
   let closed = false;
-  listenOnUnixPathsWith(server, (path, onConnection) => {
-    assert.equal(path, '/some/path');
-    accept = onConnection;
-    return { close: () => (closed = true), ref: () => {}, unref: () => {} };
-  });
+  listenOnUnixPathsWith(
+    server,
+    listening((path, onConnection) => {
+      assert.equal(path, '/some/path');
+      connected = onConnection;
+      return { close: () => (closed = true), ref: () => {}, unref: () => {} };
+    }),
+  );
   server.listen({ path: '/some/path' });
   await once(server, 'listening');
   assert.deepEqual([server.listening, server.address()], [true, '/some/path']);
   const [a, b] = native.socketPair();
-  const { socket } = bridged(a);
-  accept?.(() => socket);
+  connected?.(a);
   const count = () =>
     new Promise((resolve) => server.getConnections((_error, connections) => resolve(connections)));
   assert.equal(await count(), 1);
@@ -46,9 +56,12 @@ test('net.Server listens with a handle of ours, and counts its connections by it
 
 test('an error of ours is reported as a failed listen, and TCP is left to Node', async () => {
   const server = http2.createServer();
-  listenOnUnixPathsWith(server, () => {
-    throw new Error('not here');
-  });
+  listenOnUnixPathsWith(
+    server,
+    listening(() => {
+      throw new Error('not here');
+    }),
+  );
   server.listen({ path: '/some/path' });
   assert.match(String(await once(server, 'error')), /not here/);
   server.listen({ host: 'localhost', port: 0 });
@@ -67,5 +80,6 @@ test('the credentials inside others are found; what is missing is reported', () 
     () => replaceCreateHttp2Server({} as grpc.Server, (_credentials, create) => create()),
     CHANGED,
   );
-  assert.throws(() => listenOnUnixPathsWith({} as http2.Http2Server, () => assert.fail()), CHANGED);
+  const never = listening(() => assert.fail());
+  assert.throws(() => listenOnUnixPathsWith({} as http2.Http2Server, never), CHANGED);
 });
