@@ -5,6 +5,7 @@
       "sources": [
         "addon.cc",
         "arguments.cc",
+        "bridge-methods.cc",
         "bridge.cc",
         "descriptors.cc",
         "environment.cc",

@@ -76,6 +76,8 @@ class Bridge final : public LoopHandle {
   static void OnClosed(uv_handle_t* handle);
 
   static Bridge* Unwrap(napi_env env, napi_value self);
+  // Which of `events`, or an error or a hang-up, there are at once.
+  static short Poll(int fd, short events);
 
   int Start(int socket, int far, int near);
   bool IsOpen() const { return socket_.IsOpen(); }
