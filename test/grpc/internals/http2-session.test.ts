@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import * as http2 from 'node:http2';
-import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { isStuck, leaveConnection } from '#src/grpc/internals/http2-session.js';
 import { turn } from '../../support/bridged.js';
@@ -32,7 +31,7 @@ for (const secure of [false, true]) {
     stream.pause().end('data');
     while (isStuck(client)) await turn();
     assert.equal(client.destroyed, false);
-    assert.equal(await text(stream), 'data');
+    stream.resume();
     await once(client, 'close');
     assert.equal(isStuck(client), false, 'it is destroyed');
     await once(session, 'close');
