@@ -19,8 +19,8 @@ const MAX_CANCEL_MS = 4;
 const CALLS_OF_A_CLIENT = 500;
 /** stdin, for want of another: the server closes what it receives. */
 const SENT_FD = 0;
-/** Its connection, and one that is going. */
-const SOCKETS = 2;
+/** Three for its connection, and three for one that is going. */
+const SOCKETS = 6;
 
 let stormy = true;
 const before = descriptorTable();

@@ -18,8 +18,8 @@ const SHUTDOWN_MS = 5_000;
  */
 const FORCED_AFTER_MS = 300;
 const MAX_LIFE_MS = 30;
-/** Listening, and the connection of the client; one more that is going. */
-const SOCKETS = 3;
+/** One that listens, three for the connection of the client, and three for one that is going. */
+const SOCKETS = 7;
 
 let stormy = true;
 let stopped: Promise<unknown> = Promise.resolve();
