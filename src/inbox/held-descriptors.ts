@@ -8,9 +8,9 @@ import type { Arrival, ClaimEntry, Inode } from './names.js';
 export interface DescriptorOperations {
   /** A new CLOEXEC descriptor of the same open file; throws a Node-style error (EMFILE). */
   duplicate(fd: number): number;
-  /** The descriptor is somebody else's to close from now on. Must not throw. */
+  /** Another owner closes the descriptor from now on. Must not throw. */
   unguard(fd: number): void;
-  /** Must not throw: the inbox closes only what it owns. */
+  /** Must not throw. The inbox closes only descriptors that it owns. */
   close(fd: number): void;
   /** The same for several, in as few native calls as possible. */
   closeAll(fds: readonly number[]): void;
@@ -39,7 +39,7 @@ class Held {
   idleLink: Link<Held> | undefined;
   /** Its link in the list of idle descriptors of its inode. */
   inodeLink: Link<Held> | undefined;
-  /** Its receiver has it. */
+  /** A receiver owns the descriptor now. */
   handedOver = false;
 
   constructor(arrival: Arrival, sequence: number, generation: number, now: number) {
@@ -58,7 +58,7 @@ function mayBeNamedByInode({ handedOver, isPlaceholder }: Held): boolean {
   return !handedOver && !isPlaceholder;
 }
 
-/** What came for one call. */
+/** The descriptors that one call claimed. */
 export class Claims {
   readonly inOrder: Held[] = [];
   /** Made at the first receive by inode. Exact names are looked up by sequence number. */
@@ -74,7 +74,7 @@ export class Claims {
     return this.#newest.get(inode);
   }
 
-  /** One of them has been handed over. */
+  /** Call this when one of the descriptors has been handed over. */
   changed(): void {
     this.#newest = undefined;
   }
@@ -195,7 +195,7 @@ export class HeldDescriptors {
     return fd;
   }
 
-  /** Gives the descriptor away: it is the receiver's from now on. */
+  /** Gives the descriptor to a receiver, who owns it from now on. */
   handOver(held: Held): number {
     held.handedOver = true;
     held.claims?.changed();
@@ -206,8 +206,7 @@ export class HeldDescriptors {
   }
 
   /**
-   * Moves an idle descriptor to a call. False, and nothing changes, unless it is there, idle, and of that
-   * inode.
+   * Gives an idle descriptor to a call. False, and nothing changes, unless it is held, idle, and has the inode of the entry.
    */
   claim(entry: ClaimEntry, claims: Claims): boolean {
     const held = this.#bySequence.get(entry.sequence);
@@ -225,7 +224,7 @@ export class HeldDescriptors {
     this.#operations.closeAll(fds);
   }
 
-  /** Closes what no running call claims. */
+  /** Closes all idle descriptors. */
   closeIdle(): void {
     const fds: number[] = [];
     for (let first = this.#idle.first?.value; first !== undefined; first = this.#idle.first?.value) {

@@ -24,7 +24,7 @@ import { failWaits, type Wait, type Waiter, Waits } from './waits.js';
  */
 export type PeerKind = 'unknown' | 'exact' | 'inode';
 
-/** How many inodes of what was handed over are remembered, so that a URL fails at once instead of waiting. */
+/** Limit of remembered inodes of handed-over descriptors. A URL of one of them fails at once instead of waiting. */
 const MAX_RECEIVED_INODES = 1024;
 
 /** Counters of one {@link Inbox}. They are explained at `FdConnectionStats`. */
@@ -54,7 +54,7 @@ export class Inbox {
   readonly #state: ConnectionState;
   readonly #incoming = new SequenceCounter();
   #closedBy: GrpcFdError | undefined;
-  /** Inodes of what an exact peer sent and was handed over, the latest last. */
+  /** Inodes of descriptors of an exact peer that were handed over, the latest last. */
   readonly #receivedInodes = new Set<Inode>();
 
   constructor(
@@ -116,13 +116,13 @@ export class Inbox {
   }
 
   /**
-   * Receives under a name what is here. By sequence number the very descriptor that came is handed over, and with `keep` a
-   * duplicate. By inode it is always a duplicate, since a URL names a file and not a sending: of the newest of its inode, first among
-   * what the call of `scope` claimed, then among what no running call claims. What this returns is the caller's own.
+   * Receives the descriptor with that name. The caller owns the result. By sequence number, the descriptor that came is handed over; with
+   * `keep`, the caller gets a duplicate. By inode, the caller always gets a duplicate, since a URL names a file and not a sending. An inode
+   * names the newest descriptor: first among those that the call of `scope` claimed, then among the idle ones.
    *
-   * @returns undefined where nothing of that inode is here: it may still come.
-   * @throws GrpcFdError when it can not come: `ALREADY_RECEIVED`, `NOT_FOUND`, `TOO_MANY_DESCRIPTORS`, `DESCRIPTORS_LOST`,
-   * `REFERENCE_MISMATCH` for a sequence number; `CALL_ENDED`; `RECEIVE_FAILED` when duplicating failed; what {@link close} was given.
+   * @returns undefined where no descriptor of that inode is here. It may still come.
+   * @throws GrpcFdError when it cannot come: `ALREADY_RECEIVED`, `NOT_FOUND`, `TOO_MANY_DESCRIPTORS`, `DESCRIPTORS_LOST`,
+   * `REFERENCE_MISMATCH` for a sequence number; `CALL_ENDED`; `RECEIVE_FAILED` when the duplicate could not be made; the error that {@link close} was given.
    */
   take(name: SequenceName, scope?: CallScope, keep?: boolean): number;
   take(name: DescriptorName, scope?: CallScope, keep?: boolean): number | undefined;
@@ -159,7 +159,7 @@ export class Inbox {
     return this.#state.received.has(sequence) && this.#state.held.bySequence(sequence) === undefined;
   }
 
-  /** Closes what is held for no running call: everybody who could name it is done. */
+  /** Closes all idle descriptors. Call this when everybody who could name them is done. */
   closeIdle(): void {
     this.#state.held.closeIdle();
   }
@@ -275,7 +275,7 @@ export class Inbox {
   }
 }
 
-/** What a waiter that was removed from the waits is about to be told. */
+/** The result for a waiter that has been removed from the waits. */
 type Delivery =
   | { readonly wait: Wait; readonly fd: number }
   | { readonly wait: Wait; readonly error: GrpcFdError };

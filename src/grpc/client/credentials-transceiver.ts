@@ -114,12 +114,12 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     if (this.#pending.size > 0) this.#failPending(credentialsClosed());
     this.#updateIdle();
     this.holdings.close(credentialsClosed);
-    // What comes for calls that run is closed with them.
+    // Descriptors that still come for running calls are closed when these calls end.
     for (const connection of this.#connectionsInUse()) this.holdings.addInterest(connection);
   }
 
   callStarted(call: ClientCall): Iterable<Attachment> {
-    // The receivers of earlier calls have what they wanted.
+    // Descriptors of earlier calls that nobody has received are given up.
     if (this.#calls.size === 0) this.holdings.endInterests();
     this.#calls.add(call);
     for (const attachment of this.holdings.attachments) attachment.carriers++;

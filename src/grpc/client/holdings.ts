@@ -23,7 +23,7 @@ export class Holdings {
     connection.addInterest();
   }
 
-  /** What came for the calls so far has been received, or never will be. */
+  /** Call this when no descriptor that came for the calls so far will be received any more. */
   endInterests(): void {
     for (const connection of this.#interests) connection.endInterest();
     this.#interests.clear();

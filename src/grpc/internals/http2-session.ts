@@ -45,7 +45,7 @@ export function isStuck(session: Http2Session): boolean {
     (each) => typeof each === 'symbol' && each.description === 'state',
   );
   const state = key === undefined ? undefined : hidden<{ streams?: Map<number, Http2Stream> }>(session, key);
-  // Node's own kind of a Map, which is no instance of the public one.
+  // Node has a Map class of its own, so `instanceof Map` is false for it.
   if (typeof state?.streams?.values !== 'function') throw changed("the streams of Node's HTTP/2 session");
   return [...state.streams.values()].some(
     (stream) => !stream.destroyed && ACTIVE_STATES.has(stream.state.state),
