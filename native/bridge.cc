@@ -123,7 +123,11 @@ void Bridge::OnSocket(uv_poll_t* poll, int status, int events) {
     // libuv answers EPOLLERR with an error of its own making and stops watching. The socket's own error is to be had from
     // recvmsg or send, and data may still lie before it.
     self->socket_watched_ = 0;
-    events = UV_READABLE | UV_WRITABLE | UV_PRIORITIZED;
+    events = UV_READABLE | UV_WRITABLE | UV_PRIORITIZED | UV_DISCONNECT;
+  }
+  // Nothing can come behind what has come. As libuv does, it is read to the end in this turn.
+  if ((events & UV_DISCONNECT) != 0 && !self->peer_closed_) {
+    self->peer_closed_ = (Poll(self->socket_.Get(), 0) & (POLLHUP | POLLERR)) != 0;
   }
   if ((events & UV_READABLE) != 0) self->Feed();
   if (self->IsOpen() && (events & UV_WRITABLE) != 0 && self->blocked_) {
@@ -230,7 +234,7 @@ bool Bridge::FeedOnce() {
     stream_->read_cb(stream_, bytes, &buffer);
     if (brought) RunTicks();
     // A message with descriptors ends a read early: there may be more behind it.
-    return brought || static_cast<size_t>(bytes) == room;
+    return brought || peer_closed_ || static_cast<size_t>(bytes) == room;
   }
   if (bytes == -EAGAIN) {
     stream_->read_cb(stream_, 0, &buffer);
@@ -245,9 +249,11 @@ bool Bridge::FeedOnce() {
   // A peer that closed with our bytes unread resets the connection. Behind what it had sent, that is the end for Node, as it mostly is
   // with the libuv of Node 20 and 22: after a GOAWAY, a reset would turn the UNAVAILABLE of calls into INTERNAL.
   if (bytes == 0 || (bytes == -ECONNRESET && bytes_read_ > 0)) {
-    // Node's own read of the pair reports the end, and libuv keeps its books as ever.
-    stream_->read_cb(stream_, 0, &buffer);
-    if (IsOpen()) shutdown(far_.Get(), SHUT_WR);
+    // As uv__stream_eof does: reading stops, and the end is reported. If Node reads again, it finds the end in the pair.
+    shutdown(far_.Get(), SHUT_WR);
+    const uv_read_cb read = stream_->read_cb;
+    uv_read_stop(stream_);
+    read(stream_, UV_EOF, &buffer);
   } else {
     stream_->read_cb(stream_, bytes, &buffer);
   }
@@ -371,7 +377,7 @@ void Bridge::HangUp() {
 // Has the event loop watch what is wanted, no more.
 void Bridge::UpdateWatch() {
   int socket = 0;
-  if (stream_ != nullptr && !reading_ended_ && !paused_) socket |= UV_READABLE;
+  if (stream_ != nullptr && !reading_ended_ && !paused_) socket |= UV_READABLE | UV_DISCONNECT;
   if (blocked_) socket |= UV_WRITABLE;
   // A unix socket never is ready for this, so what comes is the hang-up, which epoll reports whatever is asked of it.
   if (socket == 0 && !hung_up_) socket = UV_PRIORITIZED;

@@ -188,6 +188,7 @@ export async function startCalls(
     const last = calls.at(-1);
     if (plan.start !== 'after the last') await run.turns(plan.start);
     else if (last !== undefined) await run.until(() => last.settled);
+    await run.hesitate();
     calls.push(new LoggedCall(run, client, plan, index));
   }
   return calls;

@@ -24,7 +24,7 @@ const NOTHING = 'nothing';
 const STOCK_ATTEMPTS = 8;
 /** How often ours has to be tried in vain before an odd outcome is let go. */
 const OUR_ATTEMPTS = 3;
-const MORE_STOCK_ATTEMPTS = 24;
+const MORE_STOCK_ATTEMPTS = 80;
 
 /**
  * One run of each where they agree. Where they do not, stock is run again, for all that it may do; what ours did is a

@@ -13,6 +13,9 @@ const TIMER_GRACE_MS = 2;
 /** Later attempts wait longer, so that slowness is never taken for a difference. */
 const PATIENCES = [1, 2, 8, 16] as const;
 
+/** By how many turns steps of later attempts are put off. */
+const JITTER = [0, 0, 0, 0, 1, 1, 2, 3] as const;
+
 export class Run {
   readonly library: Library;
   readonly security: Transport;
@@ -34,7 +37,7 @@ export class Run {
     this.path = path;
     this.#patience = PATIENCES[attempt] ?? 16;
     const random = randomFrom(attempt);
-    this.#jitter = () => (attempt === 0 ? 0 : random(2) * random(5));
+    this.#jitter = () => (attempt === 0 ? 0 : (JITTER[random(JITTER.length)] ?? 0));
   }
 
   get address(): string {
@@ -60,6 +63,11 @@ export class Run {
     this.#over = true;
     const subjects = [...this.#events].sort(([a], [b]) => (a < b ? -1 : 1));
     return Object.fromEntries(subjects.map(([subject, events]) => [subject, events.join(', ')]));
+  }
+
+  /** In later attempts, lets a few turns pass, so that what happens at the same time happens in every order. */
+  async hesitate(): Promise<void> {
+    for (let turn = this.#jitter(); turn > 0; turn--) await nextTurn();
   }
 
   async turns(count: number): Promise<void> {

@@ -75,6 +75,23 @@ for (const kind of KINDS) {
     assert.deepEqual(log.slice(0, 9), chunks);
   });
 
+  test(`${kind}: the end comes in the same turn as the last data when the peer has closed`, async (t) => {
+    if (kind === 'stock' && NODE >= 24) return t.skip('libuv reports the end one turn later there');
+    const [socket, peer] = socketAndPeer(kind);
+    await turns();
+    const log: string[] = [];
+    socket.on('data', () => {
+      log.push('data');
+      setImmediate(() => log.push('next turn'));
+    });
+    socket.on('end', () => log.push('end'));
+    peer.send('last words');
+    peer.close();
+    await once(socket, 'close');
+    await turns();
+    assert.deepEqual(log, ['data', 'end', 'next turn']);
+  });
+
   test(`${kind}: data comes in the asynchronous context of the socket`, async () => {
     const storage = new AsyncLocalStorage<string>();
     const seen: unknown[] = [];

@@ -47,6 +47,7 @@ class Rig {
   }
 
   async do(deed: Deed): Promise<void> {
+    await this.#run.hesitate();
     switch (deed.do) {
       case 'call':
         this.#calls.push(new LoggedCall(this.#run, this.#client, deed.plan, this.#calls.length));

@@ -66,6 +66,7 @@ export class RawConnection {
       if (this.#socket.destroyed) return;
       await this.#take(step);
     }
+    await this.#run.hesitate();
     await this.#flush([]);
   }
 
@@ -98,7 +99,9 @@ export class RawConnection {
       this.#queue(step.frame);
       return;
     }
+    await this.#run.hesitate();
     await this.#flush(step.do === 'flush' ? (step.cuts ?? []) : []);
+    await this.#run.hesitate();
     switch (step.do) {
       case 'wait':
         await this.#run.until(() => this.closed || this.has(step.sight), 2);
