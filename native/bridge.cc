@@ -201,6 +201,7 @@ bool Bridge::TellStalled() {
 
 // Hands to Node what has come, as uv__read does.
 void Bridge::Feed() {
+  read_in_turn_ = false;
   for (int reads = 0; reads < kReadsPerTurn && !reading_ended_ && CanFeed(); reads++) {
     if (!NodeReads()) return Pause();
     if (!FeedOnce()) return;
@@ -230,6 +231,7 @@ bool Bridge::FeedOnce() {
     if (stream_ == nullptr) return false;
   }
   if (bytes > 0) {
+    read_in_turn_ = true;
     bytes_read_ += static_cast<double>(bytes);
     stream_->read_cb(stream_, bytes, &buffer);
     if (brought) RunTicks();
@@ -246,9 +248,9 @@ bool Bridge::FeedOnce() {
   }
   reading_ended_ = true;
   read_to_end_ = false;
-  // A peer that closed with our bytes unread resets the connection. Behind what it had sent, that is the end for Node, as it mostly is
-  // with the libuv of Node 20 and 22: after a GOAWAY, a reset would turn the UNAVAILABLE of calls into INTERNAL.
-  if (bytes == 0 || (bytes == -ECONNRESET && bytes_read_ > 0)) {
+  // A peer that closed with our bytes unread resets the connection. Behind what was read in this turn, that is the end for Node, as with
+  // the libuv of Node 20 and 22: after a GOAWAY, a reset would turn the UNAVAILABLE of calls into INTERNAL.
+  if (bytes == 0 || (bytes == -ECONNRESET && read_in_turn_)) {
     // As uv__stream_eof does: reading stops, and the end is reported. If Node reads again, it finds the end in the pair.
     shutdown(far_.Get(), SHUT_WR);
     const uv_read_cb read = stream_->read_cb;

@@ -128,6 +128,7 @@ class Bridge final : public LoopHandle {
   // Node has ended its side, and all that it wrote has been sent.
   bool writing_ended_ = false;
   bool reading_ended_ = false;
+  bool read_in_turn_ = false;
   // Both directions of the connection have ended.
   bool peer_closed_ = false;
   // Something came while Node was not reading.

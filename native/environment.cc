@@ -173,6 +173,8 @@ Environment::BeforeWait::BeforeWait(Environment& environment)
     uv_handle_set_data(handle, this);
     uv_unref(handle);
   }
+  // A connection that is to be ended may be all that the process still has.
+  uv_ref(reinterpret_cast<uv_handle_t*>(timer_));
   uv_prepare_start(prepare_, [](uv_prepare_t* handle) {
     auto* self = static_cast<BeforeWait*>(uv_handle_get_data(reinterpret_cast<uv_handle_t*>(handle)));
     self->environment_.far_ends_.Forward();

@@ -32,12 +32,12 @@ export const EXPLAINED: readonly Explanation[] = [
   },
   {
     reason:
-      'A server that shuts down has not begun a call that it begins with stock, or stock fails the call at another step of the same ' +
-      'shutdown. A refused call never ran.',
+      'A call that meets a shutdown fails before its first message, with stock in one order of events and with ours in another: its ' +
+      'connection is refused or reset, its stream is refused, or the server cancels it.',
     covers: ({ subject, ours, stock }) =>
       subject.startsWith('call') &&
-      /^(callback|error) 14 Stream refused by server|^error 14, status 14 Stream refused by server/.test(ours) &&
-      stock.some((record) => /^(metadata, )?(callback|error) (1|14)\b/.test(record)),
+      FAILED_EARLY.test(ours) &&
+      stock.some((record) => FAILED_EARLY.test(record)),
   },
   {
     reason:
@@ -46,7 +46,8 @@ export const EXPLAINED: readonly Explanation[] = [
       const { subject, ours, stock } = difference;
       if (isPendingOnlyWithStock(difference)) return true;
       if (/^(descriptors|handles) left$/.test(subject)) return ours === 'none' && !stock.includes('none');
-      if (subject.startsWith('handler')) return stock.some((record) => `${record}, server shut down` === ours);
+      if (subject.startsWith('handler'))
+        return stock.some((record) => `${record}, server shut down` === ours);
       if (subject.startsWith('the process')) return ours === 'exits';
       if (subject === 'shutdown') return ours === 'done';
       return subject.startsWith('after ') && ours === '0 connections open';
@@ -54,10 +55,17 @@ export const EXPLAINED: readonly Explanation[] = [
   },
   {
     reason:
-      'A raw peer that destroys its end sees the last GOAWAY or not, and what ended the session first decides its code.',
-    covers: ({ subject, ours, stock }) => /^connection \d+$/.test(subject) && [ours, ...stock].every(isGoaways),
+      'A raw peer that destroys its end, or whose peer is destroyed, sees the last frames or not. What ended a call or a session first ' +
+      'decides with which code.',
+    covers: ({ subject, ours, stock }) => {
+      if (!subject.startsWith('connection ')) return false;
+      return stock.some((record) => isPrefixOfOther(framesOf(ours), framesOf(record)));
+    },
   },
 ];
+
+/** CANCELLED or UNAVAILABLE, and no message. */
+const FAILED_EARLY = /^(metadata, )?(callback|error) (1|14)\b/;
 
 /** How a call ends. All before it is progress. */
 const ENDINGS_OF_CALL = /^(error|status|callback|end$|thrown$|pending$|failed to start)/;
@@ -70,8 +78,10 @@ function split(subject: string, record: string): [progress: string[], endings: s
   return [events.filter((event) => !ending.test(event)), events.filter((event) => ending.test(event))];
 }
 
+/** A handler that shuts its server down at each request is told so each time. */
 function sameInAnyOrder(some: readonly string[], others: readonly string[]): boolean {
-  return some.toSorted().join() === others.toSorted().join();
+  const sorted = (events: readonly string[]) => [...new Set(events)].sort().join();
+  return sorted(some) === sorted(others);
 }
 
 function isPrefixOfOther(some: readonly string[], others: readonly string[]): boolean {
@@ -79,8 +89,10 @@ function isPrefixOfOther(some: readonly string[], others: readonly string[]): bo
   return some.slice(0, length).join() === others.slice(0, length).join();
 }
 
-function isGoaways(record: string): boolean {
-  return record === 'nothing' || record.split(', ').every((frame) => frame.startsWith('GOAWAY '));
+/** Without what ends a stream or a session. */
+function framesOf(record: string): string[] {
+  if (record === 'nothing') return [];
+  return record.split(', ').filter((frame) => !/^(RST_STREAM|GOAWAY) /.test(frame));
 }
 
 function isPendingOnlyWithStock({ subject, ours, stock }: Difference): boolean {

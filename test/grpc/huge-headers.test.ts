@@ -28,6 +28,17 @@ const CALLS = 5;
 const DESCRIPTORS = 60;
 
 for (const security of ['plaintext', 'TLS'] as const) {
+  test(`${security}: a session that has given up ends though the process has nothing else to do`, async () => {
+    const { server, address } = await serve({ unary: grpcfd.handler(async () => ({})) }, { security });
+    const client = await FrameClient.connect(address, security);
+    await client.first(FRAME.SETTINGS);
+    client.write(callHeaders(1, UNARY, { 'x-big': HUGE }), message(1, {}));
+    await client.first(FRAME.GOAWAY);
+    client.destroy();
+    // Nothing else keeps the event loop alive: the test runner fails a test whose promise is pending then.
+    await shutDown(server);
+  });
+
   for (const goesAway of [true, false]) {
     const what = goesAway ? 'goes away' : 'stays';
     test(`${security}: a client that sends headers too large for HTTP/2, and ${what}, leaves nothing behind`, async () => {

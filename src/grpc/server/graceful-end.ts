@@ -73,7 +73,7 @@ export function endInTwoSteps(session: ServerHttp2Session, connection: Connectio
       if (notify() && connection.hasPeerReadAll()) readAt ??= time;
       const graceIsOver = readAt !== undefined && time - readAt >= GRACE_MS;
       if (graceIsOver || time - began >= LONGEST_GRACE_MS) finish();
-      else timer = setTimeout(check, CHECK_MS).unref();
+      else timer = setTimeout(check, CHECK_MS);
     };
     check();
   };

@@ -7,16 +7,22 @@ import { newServer, serverCredentials } from '../library.js';
 import type { Run } from '../run.js';
 import type { RawClientScript } from '../script.js';
 import { askSoundly, connectRaw } from '../wire/raw-client.js';
+import type { RawConnection } from '../wire/raw-connection.js';
+import type { Step } from '../wire/steps.js';
 
 export async function runRawClient(run: Run, script: RawClientScript): Promise<void> {
   const leftovers = new Leftovers(run.library, false);
   const server = newServer(run.library);
   addHandlers(server, run, script.handlers);
   await bind(server, run.address, await serverCredentials(run.library, run.security));
-  const connections = script.connections.map((_, index) =>
-    connectRaw(run, `connection ${index}`, script.automatic),
-  );
-  await Promise.all(connections.map((connection, index) => connection.play(script.connections[index] ?? [])));
+  const connections: RawConnection[] = [];
+  const play = async (steps: readonly Step[], index: number) => {
+    await run.hesitate();
+    const connection = connectRaw(run, `connection ${index}`, script.automatic);
+    connections.push(connection);
+    await connection.play(steps);
+  };
+  await Promise.all(script.connections.map(play));
   // Handlers that take their time.
   await run.until(() => false, 2);
   run.log('a new client', (await askSoundly(run)) ? 'is answered' : 'is not answered');
