@@ -148,9 +148,7 @@ class FdConnector implements SecureConnector, ConnectionSource {
     return this.#queue?.isNeeded === true ? this.#callCredentialsInTurn : this.#callCredentials;
   }
 
-  /** The last channel with this subchannel has closed. Calls that have a stream go on, also with one that waits in nghttp2. */
   destroy(): void {
-    this.#queue?.startOthers();
     this.#inner.destroy();
   }
 

@@ -64,16 +64,7 @@ export class StreamQueue {
     const link = this.#waiting.append(waiting);
     if (withDescriptors) this.#withDescriptors++;
     this.#lookInNextTurn();
-    return { leave: () => this.#leave(link) };
-  }
-
-  /** Has the calls without descriptors wait in nghttp2. */
-  startOthers(): void {
-    for (let link = this.#waiting.first; link !== undefined; link = link.next) {
-      if (link.value.withDescriptors) continue;
-      this.#remove(link);
-      link.value.start();
-    }
+    return { leave: () => this.#remove(link) };
   }
 
   /** A destroyed session emits 'close' later, and grpc-js learns from that. It learns of every other end before `closed` is true. */
@@ -112,14 +103,9 @@ export class StreamQueue {
     }).unref();
   }
 
-  #leave(link: Link<Waiting>): void {
-    if (!link.value.isWaiting) return;
-    this.#remove(link);
-    // The others have no reason to wait any more. Nothing else may wake the event loop.
-    if (this.#withDescriptors === 0) this.#look?.ref();
-  }
-
+  /** Does nothing if the call has started, or has left. */
   #remove(link: Link<Waiting>): void {
+    if (!link.value.isWaiting) return;
     this.#waiting.remove(link);
     link.value.isWaiting = false;
     if (link.value.withDescriptors) this.#withDescriptors--;
