@@ -10,7 +10,7 @@ import type { Connection } from '#src/grpc/connection.js';
 import { trackDescriptors } from '../support/fd-table.js';
 import { type FramePeer, serveFrames } from '../support/frame-peer.js';
 import { Gate } from '../support/gate.js';
-import { allowStreams, FRAME } from '../support/http2-frames.js';
+import { allowStreams, FRAME, frame, headers, message, settings, trailers } from '../support/http2-frames.js';
 import { KINDS, type Kind } from '../support/kinds.js';
 import { manyTurns, Occupant, serveLimited, withOccupants } from '../support/limited.js';
 import { pipeTo } from '../support/pipe.js';
@@ -140,7 +140,16 @@ for (const security of SECURITIES) {
     const connections: Connection[] = [];
     const onConnection = (connection: grpcfd.FdConnection) => void connections.push(connection as Connection);
     const occupant = new Occupant();
-    const server = await serveLimited(1, withOccupants([occupant], read), { security });
+    const held: unknown[] = [];
+    const server = await serveLimited(
+      1,
+      withOccupants([occupant], async (request, fds) => {
+        held.push(server.connections.map((each) => each.stats().heldFds));
+        await manyTurns();
+        return read(request, fds);
+      }),
+      { security },
+    );
     const client = await dial(server.address, { security, options: { onConnection } });
     await occupant.enter(client);
     const replies = ['a', 'b', 'c'].map((content) => callWithFile(client, content));
@@ -151,6 +160,7 @@ for (const security of SECURITIES) {
       ['a', 'b', 'c'].map((content) => ({ content })),
     );
     await assert.rejects(occupant.reply, { code: grpc.status.UNAVAILABLE });
+    assert.deepEqual(held, Array(3).fill([0, 1]), 'they wait for the streams of that connection');
     assert.deepEqual(
       server.connections.map((each) => each.stats().receivedFds),
       [0, 3],
@@ -174,6 +184,32 @@ for (const security of SECURITIES) {
     assert.deepEqual([first.receivedFds, second.receivedFds], [0, 3]);
     occupant.leave();
     await Promise.all([over, occupant.reply]);
+  });
+
+  test(`${security}: calls that wait when HTTP/2 fails start on the next connection`, async () => {
+    const peers: FramePeer[] = [];
+    const address = await serveFrames(security, (peer) => {
+      peers.push(peer);
+      if (peers.length === 1) peer.write(allowStreams(1));
+      else peer.write(settings());
+      peer.onFrame = ({ type, streamId }) => {
+        // Node 20 tells its own user nothing.
+        if (type === FRAME.GOAWAY) peer.end();
+        if (type !== FRAME.HEADERS || peers.length === 1) return;
+        peer.write(headers(streamId, { ':status': '200' }), message(streamId, {}, false), trailers(streamId));
+      };
+    });
+    const client = await dial(address, { security });
+    const occupant = client.unary({});
+    await within(10_000, 'the server is there', () => peers.length === 1);
+    await peers[0]?.first(FRAME.HEADERS);
+    const replies = ['a', 'b', 'c'].map((content) => callWithFile(client, content));
+    await manyTurns();
+    // DATA belongs to a stream. The session of the client ends with an error.
+    peers[0]?.write(frame(FRAME.DATA));
+    await assert.rejects(occupant);
+    assert.deepEqual(await Promise.all(replies), [{}, {}, {}]);
+    assert.equal(peers[0]?.of(FRAME.HEADERS).length, 1);
   });
 
   test(`${security}: calls that wait when their server is gone fail with UNAVAILABLE, and their descriptors are closed`, async () => {

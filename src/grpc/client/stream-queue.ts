@@ -67,9 +67,9 @@ export class StreamQueue {
     return { leave: () => this.#remove(link) };
   }
 
-  /** A destroyed session emits 'close' later, and grpc-js learns from that. It learns of every other end before `closed` is true. */
+  /** No stream can start any more, and grpc-js knows it: from `closed`, or where an error has destroyed the session, from 'close'. */
   get #isOver(): boolean {
-    return this.#hasClosed || (this.#session.closed && !this.#session.destroyed);
+    return this.#hasClosed || this.#session.closed;
   }
 
   /** grpc-js has its listeners by now: no stream could be open before, and a call waits only while some are, or while none is allowed. */
