@@ -64,7 +64,7 @@ export class StreamQueue {
     const link = this.#waiting.append(waiting);
     if (withDescriptors) this.#withDescriptors++;
     this.#lookInNextTurn();
-    return { leave: () => this.#remove(link) };
+    return { leave: () => this.#leave(link) };
   }
 
   /** No stream can start any more, and grpc-js knows it: from `closed`, or where an error has destroyed the session, from 'close'. */
@@ -103,9 +103,14 @@ export class StreamQueue {
     }).unref();
   }
 
-  /** Does nothing if the call has started, or has left. */
-  #remove(link: Link<Waiting>): void {
+  #leave(link: Link<Waiting>): void {
     if (!link.value.isWaiting) return;
+    this.#remove(link);
+    // The others go to nghttp2 in the next turn. Perhaps nothing else makes the event loop turn.
+    if (this.#withDescriptors === 0 && this.#waiting.size > 0) this.#look?.ref();
+  }
+
+  #remove(link: Link<Waiting>): void {
     this.#waiting.remove(link);
     link.value.isWaiting = false;
     if (link.value.withDescriptors) this.#withDescriptors--;
