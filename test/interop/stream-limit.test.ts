@@ -33,7 +33,15 @@ for (const security of SECURITIES) {
   }, async () => {
     const server = await goServer({ maxStreams: 2 });
     const client = new NodeClient(server.target(security), security);
-    await Promise.all(Array.from({ length: 300 }, (_, index) => callWithFile(client, `file ${index}`)));
+    let answered = 0;
+    let mostAhead = 0;
+    const calls = Array.from({ length: 300 }, async (_, index) => {
+      await callWithFile(client, `file ${index}`);
+      answered++;
+      mostAhead = Math.max(mostAhead, (client.connections[0]?.stats().sentFds ?? 0) - answered);
+    });
+    await Promise.all(calls);
+    assert.ok(mostAhead <= 2, `${mostAhead} descriptors were ahead of their calls`);
     assert.equal(client.connections.length, 1);
     assert.equal(client.connections[0]?.stats().sentFds, 300);
   });
@@ -49,8 +57,12 @@ for (const security of SECURITIES) {
     await answered;
     const held = () => readdirSync(`/proc/${server.pid}/fd`).length;
     const before = held();
-    const calls = Array.from({ length: 20 }, (_, index) => callWithFile(client, `file ${index}`, 50));
-    for (const call of calls) await assert.rejects(call, { code: grpc.status.DEADLINE_EXCEEDED });
+    const code = grpc.status.DEADLINE_EXCEEDED;
+    await Promise.all(
+      Array.from({ length: 20 }, (_, index) =>
+        assert.rejects(callWithFile(client, `file ${index}`, 50), { code }),
+      ),
+    );
     // The server answers on its stream: whatever was sent before is there.
     const again = new Promise((resolve) => occupant.once('data', resolve));
     occupant.write({ order: { kind: 'NETNS', count: 0 }, receiveMs: 1 });
