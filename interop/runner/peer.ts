@@ -20,6 +20,8 @@ export interface PeerOptions {
   readonly plain?: boolean;
   /** For a Go server only: see {@link ServerPeer.metadataKeys}. */
   readonly showMetadata?: boolean;
+  /** For a Go server only: the streams that a connection may have open. Default: any number. */
+  readonly maxStreams?: number;
   /** For a server: the directory of its sockets, so that another server can take its place. Default: a new directory. */
   readonly directory?: string;
   /** A command that runs the process, such as strace. */
@@ -54,6 +56,11 @@ class Peer {
   /** The reason of an unexpected end; undefined after a normal end and while the process runs. */
   get death(): string | undefined {
     return this.#death;
+  }
+
+  /** The number of the process, or undefined if it did not start. */
+  get pid(): number | undefined {
+    return this.#child.pid;
   }
 
   /** Resolves to the reason of an unexpected end, if any, when the process has ended. Kills the process if it does not end. */
@@ -157,9 +164,13 @@ export class ClientPeer extends Peer {
 
 function command(language: Language, role: string, workplace: Workplace, options: PeerOptions): string[] {
   const { bin, certs } = workplace;
-  const { plain = false, showMetadata = false, under = [] } = options;
+  const { plain = false, showMetadata = false, maxStreams = 0, under = [] } = options;
   if (language === 'go') {
-    const flags = [...(plain ? ['--plain'] : []), ...(showMetadata ? ['--show-metadata'] : [])];
+    const flags = [
+      ...(plain ? ['--plain'] : []),
+      ...(showMetadata ? ['--show-metadata'] : []),
+      ...(maxStreams > 0 ? [`--max-streams=${maxStreams}`] : []),
+    ];
     return [...under, join(bin, role), '--certs', certs, ...flags];
   }
   const script = fileURLToPath(new URL(`../node/${role}.js`, import.meta.url));

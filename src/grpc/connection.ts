@@ -11,6 +11,7 @@ import { native } from '../native/binding.js';
 import type { PeerCredentials } from '../native/types.js';
 import type { BridgedStream } from '../socket/bridged-stream.js';
 import type { OutgoingDescriptor } from '../socket/outgoing-descriptors.js';
+import { descriptorLimit } from '../socket/unread-descriptors.js';
 import { setImmediate } from '../timers.js';
 import type { CountedFd } from './counted-fd.js';
 import { bridgedConnection, connectionFailed } from './internals/bridged-socket.js';
@@ -63,6 +64,7 @@ export class Connection extends Transceiver implements FdConnection {
     // A client learns only from a response whether its server is an exact peer. Until then it must not close a descriptor that
     // the server may have named exactly.
     if (role === 'client') this.inbox.peerKind = 'exact';
+    else this.inbox.expectClaims(tableSize);
     socketDevice ??= inodeOf(fd).replace(/[^/]*$/, '');
     const { socket, stream } = bridgedConnection(fd, allowHalfOpen, {
       onDescriptors: (fds, truncated) => this.#received(fds, truncated),
@@ -335,6 +337,13 @@ function inodeOf(fd: number): Inode {
 }
 
 const NO_INODE: Inode = '0/0';
+
+function tableSize(): number {
+  knownTableSize ??= descriptorLimit();
+  return knownTableSize;
+}
+
+let knownTableSize: number | undefined;
 
 /** `<st_dev>/` of every socket, once a connection has shown it. */
 let socketDevice: string | undefined;

@@ -9,8 +9,9 @@ import type { FdConnection } from './transceiver.js';
 export interface FdConnectionOptions {
   /**
    * Received descriptors that one connection holds idle: no running call claims them. Above it, the least recently used one is
-   * closed. Descriptors that came within the last second are spared, up to eight times this number, because they arrive before the
-   * calls that claim them. Default 1024. `Infinity` switches the limit off.
+   * closed. New descriptors are spared, because they arrive before the calls that claim them: at a server those of the last 5 s, up to a
+   * quarter of `RLIMIT_NOFILE` or eight times this number, whichever is more; at a client those of the last second, up to eight times this
+   * number. Default 1024. `Infinity` switches the limit off.
    */
   readonly maxHeldFds?: number | undefined;
   /**

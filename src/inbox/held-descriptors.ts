@@ -16,14 +16,26 @@ export interface DescriptorOperations {
   closeAll(fds: readonly number[]): void;
 }
 
-/**
- * How long a descriptor is safe from eviction after it came. A burst of calls is read within milliseconds. The rest of the second is for
- * an event loop that is blocked for a while.
- */
-const EVICTION_GRACE_MS = 1_000;
+/** Which idle descriptors are safe from eviction, although more than `maxHeldFds` are idle. */
+export interface Sparing {
+  /** Those that came, or were received, so short a time ago. */
+  readonly graceMs: number;
+  /** Up to so many: a peer that sends nothing but descriptors must not fill the table. */
+  readonly maxFds: () => number;
+}
 
-/** The limit of a burst, as a multiple of `maxHeldFds`: a peer that sends nothing but descriptors must not fill the table. */
-const BURST_FACTOR = 8;
+/** A burst of messages with descriptors is read within milliseconds. The rest is for an event loop that is blocked for a while. */
+export function spareBursts(limits: InboxLimits): Sparing {
+  return { graceMs: 1_000, maxFds: () => limits.maxHeldFds * 8 };
+}
+
+/**
+ * At a server, descriptors come before the bytes that tell which call claims them. Many calls that start at once bring many, and their
+ * handlers may block the event loop before the last call has claimed its own. A descriptor that is evicted in this time fails its call.
+ */
+export function spareUnclaimed(limits: InboxLimits, tableSize: () => number): Sparing {
+  return { graceMs: 5_000, maxFds: () => Math.max(limits.maxHeldFds * 8, Math.floor(tableSize() / 4)) };
+}
 
 /** A descriptor that the connection owns. */
 class Held {
@@ -96,6 +108,7 @@ export class HeldDescriptors {
   #generation = 0;
   #cancelTimer: (() => void) | undefined;
   #cancelEviction: (() => void) | undefined;
+  #sparing: Sparing;
   #evicted = 0;
   #expired = 0;
   #superseded = 0;
@@ -104,6 +117,11 @@ export class HeldDescriptors {
     this.#operations = operations;
     this.#limits = limits;
     this.#clock = clock;
+    this.#sparing = spareBursts(limits);
+  }
+
+  set sparing(sparing: Sparing) {
+    this.#sparing = sparing;
   }
 
   get size(): number {
@@ -154,20 +172,22 @@ export class HeldDescriptors {
     }
   }
 
-  /**
-   * Closes the least recently used idle descriptors above `maxHeldFds`. New ones are spared: descriptors come before the bytes that tell
-   * which call claims them, and many calls that start together bring many.
-   */
+  /** Closes the least recently used idle descriptors above `maxHeldFds`, but for those that are spared. */
   evict(): void {
     const { maxHeldFds } = this.#limits;
-    const graceBegan = this.#clock.now() - EVICTION_GRACE_MS;
-    let first = this.#idle.first?.value;
-    while (first !== undefined && this.#idle.size > maxHeldFds) {
-      if (first.lastUsedAt > graceBegan && this.#idle.size <= maxHeldFds * BURST_FACTOR) break;
+    if (this.#idle.size <= maxHeldFds) return;
+    const { graceMs, maxFds } = this.#sparing;
+    const graceBegan = this.#clock.now() - graceMs;
+    const most = maxFds();
+    const fds: number[] = [];
+    for (let first = this.#idle.first?.value; first !== undefined; first = this.#idle.first?.value) {
+      if (this.#idle.size <= (first.lastUsedAt > graceBegan ? most : maxHeldFds)) break;
       this.#evicted++;
-      this.#close(first);
-      first = this.#idle.first?.value;
+      this.#removeFromIdle(first);
+      this.#bySequence.delete(first.sequence);
+      fds.push(first.fd);
     }
+    this.#operations.closeAll(fds);
     if (this.#idle.size > maxHeldFds) this.#armEviction();
   }
 
@@ -278,7 +298,7 @@ export class HeldDescriptors {
     this.#cancelEviction ??= this.#clock.schedule(() => {
       this.#cancelEviction = undefined;
       this.evict();
-    }, EVICTION_GRACE_MS);
+    }, this.#sparing.graceMs);
   }
 
   /**

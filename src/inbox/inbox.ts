@@ -1,7 +1,7 @@
 import { GrpcFdError } from '../errors.js';
 import { CallScope, type ConnectionState } from './call-scope.js';
 import { type Clock, systemClock } from './clock.js';
-import { type DescriptorOperations, type Held, HeldDescriptors } from './held-descriptors.js';
+import { type DescriptorOperations, type Held, HeldDescriptors, spareUnclaimed } from './held-descriptors.js';
 import { DEFAULT_LIMITS, type InboxLimits } from './limits.js';
 import {
   type Arrival,
@@ -71,6 +71,15 @@ export class Inbox {
       limits,
       lastGoodSequence: Number.POSITIVE_INFINITY,
     };
+  }
+
+  /**
+   * For a server, whose calls claim what came for them. `tableSize` is the size of the descriptor table of this process, of which one
+   * connection may use a part while its calls are on the way.
+   */
+  expectClaims(tableSize: () => number): void {
+    const { held, limits } = this.#state;
+    held.sparing = spareUnclaimed(limits, tableSize);
   }
 
   /**

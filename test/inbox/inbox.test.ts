@@ -429,6 +429,20 @@ describe('limits', () => {
     assert.equal(clock.timers, 1);
   });
 
+  test('At a server, descriptors that no call has claimed yet may exceed maxHeldFds for five seconds, up to a quarter of the descriptor table', () => {
+    const { clock, inbox, arrive } = setUp({ maxHeldFds: 2 });
+    inbox.expectClaims(() => 200);
+    arrive(...Array.from({ length: 60 }, (_, index): [string, number] => [`${index}`, index]));
+    assert.deepEqual([inbox.stats().heldFds, inbox.stats().evictedFds], [50, 10]);
+    clock.advance(4_999);
+    const scope = inbox.openCall();
+    scope.claim(Array.from({ length: 4 }, (_, index) => sequence(11 + index, 10 + index)));
+    assert.equal(claimed(scope).length, 4);
+    assert.equal(inbox.stats().evictedFds, 10);
+    clock.advance(1);
+    assert.deepEqual([inbox.stats().heldFds, inbox.stats().evictedFds], [6, 54]);
+  });
+
   test('A waiting receive gets its descriptor even if the limit closes the held one at once', () => {
     const { table, inbox, arrive } = setUp({ maxHeldFds: 1 });
     const waiter = new RecordingWaiter();

@@ -101,9 +101,9 @@ export class NodeClient {
     return metadata;
   }
 
-  unary(request: Request, fds: grpcfd.FdCallCredentials): Promise<Reply> {
+  unary(request: Request, fds: grpcfd.FdCallCredentials, base?: grpc.CallOptions): Promise<Reply> {
     return new Promise((resolve, reject) => {
-      this.stub.unary(request, this.metadata, fds.options(), (error, reply) =>
+      this.stub.unary(request, this.metadata, fds.options(base), (error, reply) =>
         error !== null || reply === undefined ? reject(error) : resolve(reply),
       );
     });

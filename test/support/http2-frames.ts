@@ -39,6 +39,9 @@ export function frame(type: number, flags = 0, streamId = 0, payload: Uint8Array
 }
 
 export const settings = (): Buffer => frame(FRAME.SETTINGS);
+/** SETTINGS_MAX_CONCURRENT_STREAMS: how many streams the other end may have open. */
+export const allowStreams = (count: number): Buffer =>
+  frame(FRAME.SETTINGS, 0, 0, Buffer.concat([Buffer.of(0, 3), words(count)]));
 export const settingsAck = (): Buffer => frame(FRAME.SETTINGS, ACK);
 export const pingAck = (payload: Buffer): Buffer => frame(FRAME.PING, ACK, 0, payload);
 export const reset = (streamId: number, code = 8): Buffer =>

@@ -1,9 +1,14 @@
 import * as grpc from '@grpc/grpc-js';
 import type { Connection } from '../connection.js';
 import { FDS_METADATA_KEY, formatFdsMetadata } from '../fds-metadata.js';
-import { isEmptyCallCredentials, setMetadataAtStreamStart } from '../internals/call-metadata.js';
+import {
+  isEmptyCallCredentials,
+  metadataInTurn,
+  setMetadataAtStreamStart,
+} from '../internals/call-metadata.js';
 import { noDescriptorSupport } from '../transceiver.js';
 import type { ClientCall } from './client-call.js';
+import type { StreamQueue } from './stream-queue.js';
 
 /**
  * How an attempt of a call finds the connection that carries it.
@@ -19,6 +24,8 @@ type CallMetadataOptions = Parameters<grpc.CallCredentials['generateMetadata']>[
 export interface ConnectionSource {
   /** The connection that is open now. A subchannel has one at a time. */
   readonly connection: Connection | undefined;
+  /** The queue of that connection. Undefined as long as it has no HTTP/2 session. */
+  readonly queue: StreamQueue | undefined;
 }
 
 interface SubchannelCredentials {
@@ -39,6 +46,44 @@ export function callCredentialsOfSubchannel(
     : new CombinedCallCredentials([channelCredentials]);
   subchannelCredentials.set(credentials, { source, channelCredentials });
   return credentials;
+}
+
+/** Call credentials of the same subchannel for the time in which calls without descriptors have to wait in turn. */
+export function callCredentialsInTurn(
+  source: ConnectionSource,
+  channelCredentials: grpc.CallCredentials,
+): grpc.CallCredentials {
+  const credentials = new QueuedCallCredentials(source, channelCredentials);
+  subchannelCredentials.set(credentials, { source, channelCredentials });
+  return credentials;
+}
+
+/** Has a call without descriptors wait in the queue of its connection. */
+class QueuedCallCredentials extends grpc.CallCredentials {
+  readonly #source: ConnectionSource;
+  readonly #credentials: grpc.CallCredentials;
+
+  constructor(source: ConnectionSource, credentials: grpc.CallCredentials) {
+    super();
+    this.#source = source;
+    this.#credentials = credentials;
+  }
+
+  override generateMetadata(options: CallMetadataOptions): Promise<grpc.Metadata> {
+    return metadataInTurn(this.#credentials.generateMetadata(options), (start) => {
+      const { queue } = this.#source;
+      if (queue === undefined) start();
+      else queue.enter(start, false);
+    });
+  }
+
+  override compose(other: grpc.CallCredentials): grpc.CallCredentials {
+    return new CombinedCallCredentials([this, other]);
+  }
+
+  override _equals(other: grpc.CallCredentials): boolean {
+    return this === other;
+  }
 }
 
 /** Composed call credentials, like those of grpc-js, whose class is not exported. */
@@ -120,11 +165,21 @@ class AttemptCredentials extends grpc.CallCredentials {
     this.#source = source;
   }
 
-  override async generateMetadata(options: CallMetadataOptions): Promise<grpc.Metadata> {
+  override generateMetadata(options: CallMetadataOptions): Promise<grpc.Metadata> {
+    return metadataInTurn(this.#generate(options), (start) => this.#waitForStream(start));
+  }
+
+  async #generate(options: CallMetadataOptions): Promise<grpc.Metadata> {
     const metadata = new grpc.Metadata();
     metadata.merge(await this.#credentials.generateMetadata(options));
     setMetadataAtStreamStart(metadata, FDS_METADATA_KEY, () => this.#bind());
     return metadata;
+  }
+
+  #waitForStream(start: () => void): void {
+    const { queue } = this.#source;
+    const turn = queue === undefined ? start() : queue.enter(start, true);
+    if (turn !== undefined) for (const call of this.#calls) call.waitFor(turn);
   }
 
   /** Runs while the stream of the attempt starts. Descriptors that are queued here leave with its HEADERS frame, or before it. */

@@ -29,7 +29,8 @@ export type FdCallOptions = grpc.CallOptions & {
 /**
  * Call credentials that carry descriptors, made by {@link callCredentials} for one call. A descriptor that is sent with them before the
  * call starts is attached to it: it goes with each attempt of the call, on the connection of that attempt. Descriptors that the server
- * sends are received with them, during the call and after it.
+ * sends are received with them, during the call and after it. If the server allows no further stream (`grpc.max_concurrent_streams`), the
+ * call waits with its descriptors. When it ends while it waits, nothing was sent.
  *
  * The duplicate of an attached descriptor is closed when no attempt of the call can follow (its first response headers have come, or its
  * status), after `close()`, or after the credentials have been collected.

@@ -1,3 +1,4 @@
+import type { ClientHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../../errors.js';
@@ -9,8 +10,13 @@ import { isUnixSocket, takeConnection } from '../internals/connected-socket.js';
 import { leaveConnection, sessionOf } from '../internals/http2-session.js';
 import { registerUnixAbstractResolver } from '../internals/unix-abstract.js';
 import { checkArguments, type FdConnectionOptions, sameOptions } from '../options.js';
-import { type ConnectionSource, callCredentialsOfSubchannel } from './attempt-binding.js';
+import {
+  type ConnectionSource,
+  callCredentialsInTurn,
+  callCredentialsOfSubchannel,
+} from './attempt-binding.js';
 import { fdCredentialsIn } from './call-credentials.js';
+import { StreamQueue } from './stream-queue.js';
 
 type CreateConnectorParameters = Parameters<grpc.ChannelCredentials['_createSecureConnector']>;
 type SecureConnector = ReturnType<grpc.ChannelCredentials['_createSecureConnector']>;
@@ -88,7 +94,9 @@ class FdConnector implements SecureConnector, ConnectionSource {
   readonly #options: FdConnectionOptions;
   readonly #innerCallCredentials: grpc.CallCredentials;
   #callCredentials: grpc.CallCredentials;
+  readonly #callCredentialsInTurn: grpc.CallCredentials;
   #connection: Connection | undefined;
+  #queue: StreamQueue | undefined;
 
   constructor(inner: SecureConnector, secure: boolean, options: FdConnectionOptions) {
     this.#inner = inner;
@@ -96,10 +104,17 @@ class FdConnector implements SecureConnector, ConnectionSource {
     this.#options = options;
     this.#innerCallCredentials = inner.getCallCredentials();
     this.#callCredentials = callCredentialsOfSubchannel(this, this.#innerCallCredentials);
+    this.#callCredentialsInTurn = callCredentialsInTurn(this, this.#innerCallCredentials);
   }
 
   get connection(): Connection | undefined {
     return this.#connection?.isOpen ? this.#connection : undefined;
+  }
+
+  get queue(): StreamQueue | undefined {
+    const session = this.#queue === undefined ? this.connection?.findSession?.() : undefined;
+    if (session !== undefined) this.#queue = new StreamQueue(session as ClientHttp2Session);
+    return this.connection === undefined ? undefined : this.#queue;
   }
 
   async connect(socket: Socket): Promise<SecureConnectResult> {
@@ -116,6 +131,7 @@ class FdConnector implements SecureConnector, ConnectionSource {
       connection.onDescriptorsLost = () => setImmediate(leaveConnection, result.socket);
       connection.findSession = () => sessionOf(result.socket);
       this.#connection = connection;
+      this.#queue = undefined;
       return result;
     } catch (error) {
       connection.socket.destroy();
@@ -127,8 +143,9 @@ class FdConnector implements SecureConnector, ConnectionSource {
     return this.#inner.waitForReady();
   }
 
+  /** grpc-js asks for each attempt of a call. */
   getCallCredentials(): grpc.CallCredentials {
-    return this.#callCredentials;
+    return this.#queue?.isNeeded === true ? this.#callCredentialsInTurn : this.#callCredentials;
   }
 
   destroy(): void {

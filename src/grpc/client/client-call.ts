@@ -2,6 +2,7 @@ import type { GrpcFdError } from '../../errors.js';
 import type { Connection } from '../connection.js';
 import type { FdsEntry } from '../fds-metadata.js';
 import type { Attachment } from './attachment.js';
+import type { Turn } from './stream-queue.js';
 
 /** The credentials that were given to a call, which tells them of its course. */
 export interface ClientCallOwner {
@@ -22,6 +23,8 @@ export class ClientCall {
   #attachments: Attachment[] = [];
   #committed = false;
   #attempts = 0;
+  /** Where attempts wait, or have waited, for a stream. */
+  readonly #turns: Turn[] = [];
   #connection: Connection | undefined;
 
   constructor(owner: ClientCallOwner) {
@@ -51,6 +54,12 @@ export class ClientCall {
     return this.#attachments.map((attachment) => attachment.sendOn(connection));
   }
 
+  /** An attempt waits for a stream. It gives up its turn when no attempt can follow. */
+  waitFor(turn: Turn): void {
+    if (this.#committed) turn.leave();
+    else this.#turns.push(turn);
+  }
+
   unsupported(error: GrpcFdError): void {
     this.#owner.callUnsupported(error);
   }
@@ -70,6 +79,7 @@ export class ClientCall {
   #commit(): void {
     if (this.#committed) return;
     this.#committed = true;
+    for (const turn of this.#turns) turn.leave();
     this.#owner.callCommitted(this.#attachments);
     this.#attachments = [];
   }

@@ -215,7 +215,10 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
 }
 
 function neverSent(): GrpcFdError {
-  return new GrpcFdError('ERR_GRPCFD_CALL_ENDED', 'the call ended before an attempt of it got a connection');
+  return new GrpcFdError(
+    'ERR_GRPCFD_CALL_ENDED',
+    'the call ended before an attempt of it got a connection and a free stream',
+  );
 }
 
 function tooMany(): GrpcFdError {

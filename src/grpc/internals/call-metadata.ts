@@ -24,6 +24,39 @@ export function setMetadataAtStreamStart(metadata: grpc.Metadata, key: string, m
   values.set(key, [value]);
 }
 
+/**
+ * Metadata with which a call starts its stream at a moment of our choice: `takeTurn` is called when `metadata` is there, and the stream
+ * starts inside the `start` that it is given. grpc-js calls then() of what generateMetadata() returns, and starts the stream in that
+ * callback (`load-balancing-call.ts`). A promise would run the callback some microtasks later, and other calls could start before it.
+ * That does happen where these credentials are composed with others, which await their parts.
+ *
+ * If the call has ended, `start` does nothing. If `takeTurn` throws, the call fails with that error.
+ */
+export function metadataInTurn(
+  metadata: Promise<grpc.Metadata>,
+  takeTurn: (start: () => void) => void,
+): Promise<grpc.Metadata> {
+  const then: PromiseLike<grpc.Metadata>['then'] = (onMetadata, onError) =>
+    new Promise((resolve, reject) => {
+      const settleWith = (result: () => Awaitable<never>) => {
+        try {
+          resolve(result());
+        } catch (error) {
+          reject(error);
+        }
+      };
+      metadata
+        .then((made) => takeTurn(() => settleWith(() => (onMetadata?.(made) ?? made) as Awaitable<never>)))
+        .catch((error) => {
+          if (onError) settleWith(() => onError(error) as Awaitable<never>);
+          else reject(error);
+        });
+    });
+  return { then } as unknown as Promise<grpc.Metadata>;
+}
+
+type Awaitable<T> = T | PromiseLike<T>;
+
 /** The class of `createEmpty()`, which is not exported. grpc-js knows by an instance of it that there are no credentials. */
 const EmptyCallCredentials = grpc.credentials.createEmpty().constructor as new () => grpc.CallCredentials;
 

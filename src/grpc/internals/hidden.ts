@@ -9,7 +9,7 @@ import { GrpcFdError } from '../../errors.js';
  * | --- | --- |
  * | `bridged-socket` | the handle of a net.Socket: `close` and `getpeername` |
  * | `call-hook` | the class of a channel's call in grpc-js |
- * | `call-metadata` | `Metadata.internalRepr`, the class of empty call credentials, the parts of composed ones |
+ * | `call-metadata` | `Metadata.internalRepr`, `then()` of call metadata, the class of empty call credentials, the parts of composed ones |
  * | `connected-socket` | the handle of a net.Socket: its `fd` |
  * | `http2-server` | `createHttp2Server` of grpc.Server; how net.Server knows its handle and counts its connections |
  * | `http2-session` | the session of a socket, the streams of a session |

@@ -4,6 +4,9 @@
  * grpc-js does not give access to the session of its client. Node keeps the session of a socket in `socket[kBoundSession]`, and the
  * streams of a session in `session[kState].streams` (`lib/internal/http2/core.js`). Node imports the first key from a module that does
  * not export it, so its value is 'undefined' up to now. Therefore every property is looked at.
+ *
+ * A stream is in `streams` from request() until it is destroyed. Its `closed` tells earlier that nghttp2 has closed it, or that its
+ * RST_STREAM is sent before the next HEADERS.
  */
 
 import { type ClientHttp2Session, constants, type Http2Stream, type ServerHttp2Session } from 'node:http2';
@@ -41,13 +44,38 @@ const ACTIVE_STATES: ReadonlySet<number | undefined> = new Set([2, 5, 6]);
 export function isStuck(session: Http2Session): boolean {
   if (session.destroyed) return false;
   if (!session.closed) return true;
-  const key = Reflect.ownKeys(session).find(
-    (each) => typeof each === 'symbol' && each.description === 'state',
-  );
-  const state = key === undefined ? undefined : hidden<{ streams?: Map<number, Http2Stream> }>(session, key);
-  // Node has a Map class of its own, so `instanceof Map` is false for it.
-  if (typeof state?.streams?.values !== 'function') throw changed("the streams of Node's HTTP/2 session");
-  return [...state.streams.values()].some(
+  return [...streamsOf(session).values()].some(
     (stream) => !stream.destroyed && ACTIVE_STATES.has(stream.state.state),
   );
+}
+
+/**
+ * Whether the peer lets a client start one more stream now. nghttp2 keeps the HEADERS of a stream back while as many streams are open as
+ * the SETTINGS of the peer allow (SETTINGS_MAX_CONCURRENT_STREAMS), and Node does not tell so. Until the SETTINGS have come, nghttp2
+ * allows 100. False for a destroyed session.
+ */
+export function hasFreeStream(session: ClientHttp2Session): boolean {
+  if (session.destroyed) return false;
+  const { maxConcurrentStreams = 0 } = session.remoteSettings;
+  const streams = streamsOf(session);
+  if (streams.size < maxConcurrentStreams) return true;
+  let open = 0;
+  for (const stream of streams.values()) {
+    if (!stream.closed) open++;
+    if (open >= maxConcurrentStreams) return false;
+  }
+  return open < maxConcurrentStreams;
+}
+
+type Streams = Pick<Map<number, Http2Stream>, 'size' | 'values'>;
+
+/** `kState`, once a session has shown it. */
+let stateKey: symbol | undefined;
+
+function streamsOf(session: Http2Session): Streams {
+  stateKey ??= Object.getOwnPropertySymbols(session).find((each) => each.description === 'state');
+  const state = stateKey === undefined ? undefined : hidden<{ streams?: Streams }>(session, stateKey);
+  // Node has a Map class of its own, so `instanceof Map` is false for it.
+  if (typeof state?.streams?.values !== 'function') throw changed("the streams of Node's HTTP/2 session");
+  return state.streams;
 }

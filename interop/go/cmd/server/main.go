@@ -28,10 +28,14 @@ func main() {
 	certs := flag.String("certs", "", "directory with the certificates")
 	plain := flag.Bool("plain", false, "serve as stock grpc-go, without the grpcfd package")
 	dynamic := flag.Bool("dynamic-windows", false, "leave the HTTP/2 windows to grpc-go, and the outcome to chance")
+	maxStreams := flag.Uint("max-streams", 0, "the streams that a connection may have open, 0 for any number")
 	showMetadata := flag.Bool("show-metadata", false, "print the keys of each call's metadata as a JSON line")
 	flag.Parse()
 
 	options := windows.ServerOptions(*dynamic)
+	if *maxStreams > 0 {
+		options = append(options, grpc.MaxConcurrentStreams(uint32(*maxStreams)))
+	}
 	if *showMetadata {
 		options = append(options, metadataPrinter()...)
 	}
