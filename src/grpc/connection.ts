@@ -60,9 +60,6 @@ export class Connection extends Transceiver implements FdConnection {
     const limits = resolveLimits(options);
     this.holdMs = limits.holdMs;
     this.inbox = new Inbox(native, limits);
-    // A client learns only from a response whether its server is an exact peer. Until then it must not close a descriptor that
-    // the server may have named exactly.
-    if (role === 'client') this.inbox.peerKind = 'exact';
     socketDevice ??= inodeOf(fd).replace(/[^/]*$/, '');
     const { socket, stream } = bridgedConnection(fd, allowHalfOpen, {
       onDescriptors: (fds, truncated) => this.#received(fds, truncated),
@@ -160,6 +157,11 @@ export class Connection extends Transceiver implements FdConnection {
     this.#sharedId ??= connectionId;
     this.inbox.peerKind = 'exact';
     return this.#sharedId;
+  }
+
+  /** At a server: the first call has shown that the client is not this package. A call that carries the metadata of {@link learnOfClient} outweighs that. */
+  learnOfOtherClient(): void {
+    if (this.inbox.peerKind === 'unknown') this.inbox.peerKind = 'inode';
   }
 
   /** Credentials with a call on this connection may have something to receive from it. */

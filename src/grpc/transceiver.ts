@@ -153,7 +153,7 @@ export interface FdConnectionStats {
   readonly evictedFds: number;
   /** Descriptors closed because they were idle for `holdMs`. */
   readonly expiredFds: number;
-  /** Descriptors closed because a newer one of the same inode came from a peer that is not an exact peer. */
+  /** Descriptors closed because a newer one of the same inode came from a peer that names descriptors by URL alone. */
   readonly supersededFds: number;
 }
 

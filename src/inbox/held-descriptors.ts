@@ -30,7 +30,6 @@ class Held {
   readonly fd: number;
   readonly inode: Inode;
   readonly sequence: number;
-  readonly generation: number;
   readonly isPlaceholder: boolean;
   lastUsedAt: number;
   /** The claims of its call. Without any it is idle, and `maxHeldFds` and `holdMs` apply to it. */
@@ -42,11 +41,10 @@ class Held {
   /** A receiver owns the descriptor now. */
   handedOver = false;
 
-  constructor(arrival: Arrival, sequence: number, generation: number, now: number) {
+  constructor(arrival: Arrival, sequence: number, now: number) {
     this.fd = arrival.fd;
     this.inode = arrival.inode;
     this.sequence = sequence;
-    this.generation = generation;
     this.isPlaceholder = arrival.isPlaceholder === true;
     this.lastUsedAt = now;
   }
@@ -93,7 +91,6 @@ export class HeldDescriptors {
   /** Least recently used first, which is also the order in which hold times end. */
   readonly #idle = new LinkedList<Held>();
   readonly #idleByInode = new InodeIndex<Held>();
-  #generation = 0;
   #cancelTimer: (() => void) | undefined;
   #cancelEviction: (() => void) | undefined;
   #evicted = 0;
@@ -128,7 +125,7 @@ export class HeldDescriptors {
 
   /** Takes ownership of the descriptor. More than `maxHeldFds` may be idle then, until {@link evict}. */
   add(arrival: Arrival, sequence: number): Held {
-    const held = new Held(arrival, sequence, this.#generation, this.#clock.now());
+    const held = new Held(arrival, sequence, this.#clock.now());
     this.#bySequence.set(sequence, held);
     held.idleLink = this.#idle.append(held);
     if (!held.isPlaceholder) held.inodeLink = this.#idleByInode.add(held.inode, held);
@@ -136,21 +133,16 @@ export class HeldDescriptors {
     return held;
   }
 
-  /** Marks all descriptors that are held now as old enough for {@link supersede}. */
-  advance(): void {
-    this.#generation++;
-  }
-
   /**
-   * Closes the idle descriptors of an inode that came before the last {@link advance}, because a newer one has come. An inode peer cannot
-   * name the older ones any more, and a Go peer may send one file again and again.
+   * Closes the idle descriptors of an inode, because a newer one comes from an inode peer. That peer cannot name the older ones any more,
+   * and may send one file again and again.
    */
   supersede(inode: Inode): void {
-    let oldest = this.#idleByInode.oldest(inode);
-    while (oldest !== undefined && oldest.generation < this.#generation) {
+    let held = this.#idleByInode.newest(inode);
+    while (held !== undefined) {
       this.#superseded++;
-      this.#close(oldest);
-      oldest = this.#idleByInode.oldest(inode);
+      this.#close(held);
+      held = this.#idleByInode.newest(inode);
     }
   }
 

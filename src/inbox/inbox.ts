@@ -18,9 +18,10 @@ import { failWaits, type Wait, type Waiter, Waits } from './waits.js';
 /**
  * How the peer names descriptors.
  *
- * - `unknown`: not shown yet. A newer descriptor of an inode replaces those that came before the last call or receive.
+ * - `unknown`: not shown yet. None is closed for a newer one, because the peer may turn out to be exact.
  * - `exact`: the peer is this package. It can name each of several descriptors with one inode, so none is closed for a newer one.
- * - `inode`: the peer names descriptors by inode only, like the Go package. A newer descriptor of an inode replaces all older ones.
+ * - `inode`: the peer names descriptors by inode only, like the Go package. A newer descriptor of an inode replaces all older ones that
+ *   no call claims. Neither a call nor a receive does that: such a peer may send a descriptor long before the HEADERS of its call.
  */
 export type PeerKind = 'unknown' | 'exact' | 'inode';
 
@@ -86,9 +87,7 @@ export class Inbox {
     const { held, waits } = this.#state;
     const deliveries: Delivery[] = [];
     for (const arrival of arrivals) {
-      if (this.peerKind === 'inode') held.advance();
-      // Descriptors that come together do not supersede each other: they may be from the first call of a peer that turns out to be exact.
-      if (this.peerKind !== 'exact') held.supersede(arrival.inode);
+      if (this.peerKind === 'inode') held.supersede(arrival.inode);
       const arrived = held.add(arrival, this.#incoming.next());
       this.#receivedInodes.delete(arrival.inode);
       if (arrived.isPlaceholder) continue;
@@ -111,7 +110,6 @@ export class Inbox {
 
   /** For a call on the receiving side. The caller has to end the scope. */
   openCall(): CallScope {
-    this.#state.held.advance();
     return new CallScope(this.#state);
   }
 
@@ -132,7 +130,7 @@ export class Inbox {
       const exact = this.#exact(name, scope);
       if (keep) return this.#duplicate(exact, name);
       this.#state.received.add(exact.sequence);
-      if (this.peerKind === 'exact') this.#rememberReceived(exact.inode);
+      if (this.peerKind !== 'inode') this.#rememberReceived(exact.inode);
       return this.#state.held.handOver(exact);
     }
     const held = this.#state.held.newest(name.inode, scope?.claims);
@@ -141,10 +139,7 @@ export class Inbox {
       if (this.#receivedInodes.has(name.inode)) throw alreadyReceived(name);
       return undefined;
     }
-    const fd = this.#duplicate(held, name);
-    // Descriptors that came together with it, for example the other end of a pipe, are here by now. See `arrive`.
-    this.#state.held.advance();
-    return fd;
+    return this.#duplicate(held, name);
   }
 
   /** Throws what {@link take} would throw. Receives nothing. */

@@ -194,8 +194,9 @@ describe('take by sequence number hands over', () => {
     assert.equal(take(inode(1)), 'again');
   });
 
-  test('and one of a peer that may not be exact is waited for', () => {
-    const { arrive, take } = setUp();
+  test('and one of an inode peer is waited for', () => {
+    const { inbox, arrive, take } = setUp();
+    inbox.peerKind = 'inode';
     arrive(['a', 1]);
     assert.equal(take(sequence(1, 1)), 'a');
     assert.equal(take(inode(1)), undefined);
@@ -520,24 +521,17 @@ describe('limits', () => {
 });
 
 describe('a second descriptor of an inode', () => {
-  test('A second descriptor of an inode replaces those from before the last call, while the peer is not known to be exact', () => {
-    const { table, inbox, arrive, take } = setUp();
-    for (let call = 1; call <= 50; call++) {
-      arrive([`refresh ${call}`, 1]);
-      inbox.openCall().end();
-    }
-    assert.deepEqual(table.openFiles, ['refresh 50']);
-    assert.equal(inbox.stats().supersededFds, 49);
-    assert.equal(take(inode(1)), 'refresh 50');
-  });
-
-  test('A second descriptor of an inode replaces those from before the last take by URL', () => {
-    const { table, arrive, take } = setUp();
-    for (let reply = 1; reply <= 50; reply++) {
-      arrive([`reply ${reply}`, 1]);
-      assert.equal(take(inode(1)), `reply ${reply}`);
-    }
-    assert.deepEqual(table.openFiles, ['reply 50']);
+  test('replaces nothing that the peer may still name, while it is not known of which kind the peer is', () => {
+    const { inbox, arrive, take } = setUp();
+    arrive(['first', 1]);
+    inbox.openCall().end();
+    assert.equal(take(inode(1)), 'first');
+    arrive(['second', 1]);
+    assert.equal(inbox.stats().supersededFds, 0);
+    inbox.peerKind = 'exact';
+    const scope = inbox.openCall();
+    scope.claim([sequence(1, 1)]);
+    assert.equal(take(sequence(1, 1), scope), 'first');
   });
 
   test('Both ends of a pipe stay held when they arrive before the first call shows that the peer is exact', () => {

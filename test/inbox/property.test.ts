@@ -22,7 +22,6 @@ const BURST = LIMITS.maxHeldFds * 8;
 interface ModelFd {
   readonly sequence: number;
   readonly ino: number;
-  readonly generation: number;
   usedAt: number;
   call: ModelCall | undefined;
 }
@@ -58,12 +57,11 @@ class Run {
   withdrawn: RecordingWaiter[] = [];
   received = 0;
   lastGood = Number.POSITIVE_INFINITY;
-  generation = 0;
   closed = false;
   readonly handedOver = new Set<number>();
   /** Closed because their call brought too many. */
   readonly overLimit = new Set<number>();
-  /** Inodes of what was handed over while the peer was known to be exact, and that did not come again. */
+  /** Inodes of what was handed over while the peer was not known to name by inode, and that did not come again. */
   readonly goneInodes = new Set<number>();
 
   constructor(readonly random: Random) {}
@@ -97,20 +95,11 @@ class Run {
     const inodes = Array.from({ length: this.random(4) + 1 }, () => this.random(INODES));
     this.inbox.arrive(inodes.map((ino, index) => this.table.arrival(`${this.received + index + 1}`, ino)));
     if (this.closed) return;
-    const exact = this.inbox.peerKind === 'exact';
+    const superseding = this.inbox.peerKind === 'inode';
     for (const ino of inodes) {
-      if (this.inbox.peerKind === 'inode') this.generation++;
-      if (!exact) {
-        this.held = this.held.filter((fd) => fd.call || fd.ino !== ino || fd.generation === this.generation);
-      }
+      if (superseding) this.held = this.held.filter((fd) => fd.call || fd.ino !== ino);
       this.received++;
-      const fd = {
-        sequence: this.received,
-        ino,
-        generation: this.generation,
-        usedAt: this.clock.now(),
-        call: undefined,
-      };
+      const fd = { sequence: this.received, ino, usedAt: this.clock.now(), call: undefined };
       this.held.push(fd);
       this.goneInodes.delete(ino);
       const served = this.waits.filter((wait) => wait.ino === ino);
@@ -157,7 +146,6 @@ class Run {
     assert.equal(fd === undefined, newest === undefined);
     if (newest === undefined) return;
     this.accept(fd, newest);
-    this.generation++;
   }
 
   takeSequence(number: number, ino: number, call: ModelCall | undefined): void {
@@ -191,7 +179,7 @@ class Run {
     this.accept(this.inbox.take(name, call?.scope), fd);
     assert.equal(this.table.files.size, open - 1, 'the very descriptor that came');
     this.handedOver.add(number);
-    if (this.inbox.peerKind === 'exact') this.goneInodes.add(fd.ino);
+    if (this.inbox.peerKind !== 'inode') this.goneInodes.add(fd.ino);
     this.drop(fd);
     if (call !== undefined) call.claimed = call.claimed.filter((each) => each !== fd);
   }
@@ -229,7 +217,6 @@ class Run {
 
   openCall(): void {
     this.calls.push({ scope: this.inbox.openCall(), claimed: [], names: [], ended: false });
-    this.generation++;
   }
 
   claim(): void {
