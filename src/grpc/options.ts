@@ -30,7 +30,7 @@ export interface FdConnectionOptions {
   readonly maxPendingReceives?: number | undefined;
   /**
    * Called once for each connection that carries descriptors, before its first byte is read or written. Descriptors that it sends
-   * therefore arrive before those of any call. The connection does not wait for a promise that it returns. If it throws, or its promise
+   * therefore arrive before those of any call. Under TLS they leave when the handshake has ended. The connection does not wait for a promise that it returns. If it throws, or its promise
    * rejects, the connection is closed, and the process gets a warning with the code `GRPCFD_ON_CONNECTION`. Default: none.
    */
   readonly onConnection?: ((connection: FdConnection) => unknown) | undefined;

@@ -55,6 +55,7 @@ export class Inbox {
   readonly #state: ConnectionState;
   readonly #incoming = new SequenceCounter();
   #closedBy: GrpcFdError | undefined;
+  #lossReason: (() => GrpcFdError) | undefined;
   /** Inodes of descriptors of an exact peer that were handed over, the latest last. */
   readonly #receivedInodes = new Set<Inode>();
 
@@ -98,14 +99,20 @@ export class Inbox {
   }
 
   /**
-   * The kernel dropped descriptors (MSG_CTRUNC) that came after those that {@link arrive} was just given. Their number is not known, so
-   * later sequence numbers cannot be trusted. Every wait fails, and so does every later one on this connection, because a lost descriptor
-   * cannot be told from a late one.
+   * Descriptors were lost that came after those that {@link arrive} was just given. Their number is not known, so later sequence numbers
+   * cannot be trusted. Every wait fails, and so does every later one on this connection, because a lost descriptor cannot be told from a
+   * late one. `reason` makes the error for the first loss. Default: the kernel dropped them (MSG_CTRUNC).
    */
-  lose(): void {
+  lose(reason: () => GrpcFdError = descriptorsDropped): void {
     if (this.#closedBy !== undefined) return;
+    this.#lossReason ??= reason;
     this.#state.lastGoodSequence = Math.min(this.#state.lastGoodSequence, this.#incoming.last);
-    failWaits(this.#state.waits.takeAll(), descriptorsLost());
+    failWaits(this.#state.waits.takeAll(), reason());
+  }
+
+  /** The error for what was lost, if anything was. */
+  get loss(): GrpcFdError | undefined {
+    return this.#lossReason?.();
   }
 
   /** For a call on the receiving side. The caller has to end the scope. */
@@ -167,8 +174,9 @@ export class Inbox {
    */
   wait(name: InodeName, waiter: Waiter, scope?: CallScope): () => void {
     this.#assertOpen(scope);
-    const { waits, limits, lastGoodSequence } = this.#state;
-    if (lastGoodSequence !== Number.POSITIVE_INFINITY) throw descriptorsLost();
+    const { waits, limits } = this.#state;
+    const { loss } = this;
+    if (loss !== undefined) throw loss;
     if (waits.size >= limits.maxPendingReceives) {
       throw new GrpcFdError(
         'ERR_GRPCFD_TOO_MANY_RECEIVES',
@@ -213,7 +221,7 @@ export class Inbox {
   }
 
   #exact(name: SequenceName, scope: CallScope | undefined): Held {
-    if (name.sequence > this.#state.lastGoodSequence) throw descriptorsLost();
+    if (name.sequence > this.#state.lastGoodSequence) throw this.loss;
     const held = this.#state.held.bySequence(name.sequence);
     if (held === undefined) {
       if (this.#state.received.has(name.sequence)) throw alreadyReceived(name);
@@ -275,7 +283,7 @@ type Delivery =
   | { readonly wait: Wait; readonly fd: number }
   | { readonly wait: Wait; readonly error: GrpcFdError };
 
-export function descriptorsLost(): GrpcFdError {
+function descriptorsDropped(): GrpcFdError {
   return new GrpcFdError(
     'ERR_GRPCFD_DESCRIPTORS_LOST',
     'the kernel dropped descriptors (MSG_CTRUNC): the descriptor table was full, or a security module refused them',

@@ -96,6 +96,8 @@ export const BRIDGE_EVENT = {
   DRAINED: 5,
   /** Node has not read what came for a quarter of a second, though none of its writes was in progress. */
   STALLED: 6,
+  /** After `tellAnswered`: Node has got the bytes that it was being given, and what it wrote in answer has been forwarded. */
+  ANSWERED: 7,
 } as const;
 
 /**
@@ -124,6 +126,8 @@ export interface Bridge {
   endWriting(): void;
   /** The event DRAINED follows when Node has got all that came, unless the connection ends then. */
   readToEnd(): void;
+  /** Whether Node is being given bytes now. The event ANSWERED follows then. */
+  tellAnswered(): boolean;
   /**
    * Node is about to close its handle, which must not be used any more. Returns 0 if all that it wrote has been sent; otherwise 1 if Node has
    * ended its side, 2 if it has not.

@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../../errors.js';
-import { descriptorsLost } from '../../inbox/inbox.js';
 import { setImmediate } from '../../timers.js';
 import { Connection } from '../connection.js';
 import { isEmptyCallCredentials } from '../internals/call-metadata.js';
@@ -108,7 +107,8 @@ class FdConnector implements SecureConnector, ConnectionSource {
     const connection = new Connection(takeConnection(socket), 'client', this.#options);
     try {
       const result = await this.#inner.connect(connection.socket);
-      if (connection.hasLostDescriptors) throw descriptorsLost();
+      connection.handshakeEnded(result.socket);
+      if (connection.descriptorsLost !== undefined) throw connection.descriptorsLost;
       // A TLS error can follow the handshake: in TLS 1.3, a server that demands a certificate sends it then. Node leaves the socket
       // open, and grpc-js forgets it.
       result.socket.once('error', () => connection.socket.destroy());

@@ -65,6 +65,7 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): voi
     const connection = socket === undefined ? undefined : connections.get(socket);
     if (connection === undefined) return;
     setConnectionOf(session, connection);
+    connection.handshakeEnded(session.socket);
     connection.findSession = () => session;
     session.once('stream', (_stream, headers) => {
       if (isFromOtherLibrary(headers)) connection.learnOfOtherClient();
