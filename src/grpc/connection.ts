@@ -48,6 +48,7 @@ export class Connection extends Transceiver implements FdConnection {
   readonly #closed = new Outcome();
   #sharedId: string | undefined;
   #exactServer = false;
+  #gaveReference = false;
   #interests = 0;
   /** Undefined once the handshake has ended, and its last bytes have been sent. */
   #handshake: Handshake | undefined = new Handshake();
@@ -149,7 +150,15 @@ export class Connection extends Transceiver implements FdConnection {
 
   /** The id in references to what this end sends; undefined where the peer would not understand one. */
   get sentId(): string | undefined {
-    return this.#idOf(this.role);
+    return this.inbox.peerKind === 'inode' ? undefined : this.#idOf(this.role);
+  }
+
+  /**
+   * At a client: the connection has sent something with a reference of its own, and no response has shown whether the server knows the id
+   * in that reference. Until then every call tells it the id.
+   */
+  get needsAnnouncement(): boolean {
+    return this.#gaveReference && this.inbox.peerKind === 'unknown';
   }
 
   /** Resolves a reference to what came in on this connection; undefined if it is not one. */
@@ -228,8 +237,10 @@ export class Connection extends Transceiver implements FdConnection {
     const outcome = new Outcome();
     const sequence = this.queue(descriptor, outcome);
     descriptor.release();
-    const ref = this.sentId === undefined ? descriptor.url : formatReference(this.sentId, sequence);
-    return new Sent(descriptor.url, ref, outcome);
+    const id = this.sentId;
+    if (id === undefined) return new Sent(descriptor.url, descriptor.url, outcome);
+    this.#gaveReference = true;
+    return new Sent(descriptor.url, formatReference(id, sequence), outcome);
   }
 
   protected receive(

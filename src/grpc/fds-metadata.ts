@@ -5,7 +5,8 @@ import { isCount, isId } from './reference.js';
 /**
  * The metadata key in which a client names the descriptors that it attached to a call. Its value is `<connection id>` and, for each run of
  * descriptors with consecutive numbers, `;<id>.<number>.<sequence>.<dev>/<ino>.<dev>/<ino>…`. There, `fd:<id>:<number>` is the reference
- * of the first descriptor, and `sequence` its sequence number. A peer that is not this package ignores the key.
+ * of the first descriptor, and `sequence` its sequence number. A value `<connection id>!` only tells the id. A peer that is not this
+ * package ignores the key.
  */
 export const FDS_METADATA_KEY = 'grpcfd-fds';
 
@@ -39,6 +40,16 @@ export interface FdsRun {
 export interface FdsMetadata {
   readonly connectionId: string;
   readonly runs: readonly FdsRun[];
+  /** Set if the call has no FdCallCredentials, which would remove an answer from its response. */
+  readonly isAnnouncement?: true;
+}
+
+/** Behind the id of a connection: the call has no descriptors, and wants no answer. */
+const NO_ANSWER = '!';
+
+/** The metadata of a call without descriptors, which only tells the server the id of the connection. */
+export function formatAnnouncement(connectionId: string): string {
+  return connectionId + NO_ANSWER;
 }
 
 export function formatFdsMetadata(connectionId: string, entries: readonly FdsEntry[]): string {
@@ -70,10 +81,9 @@ function isInode(text: string): boolean {
  */
 export function parseFdsMetadata(value: string | readonly string[]): FdsMetadata | undefined {
   const text = typeof value === 'string' ? value : value.join(',');
-  const [connectionId = '', ...parts] = text
-    .slice(text.lastIndexOf(',') + 1)
-    .trim()
-    .split(';');
+  const own = text.slice(text.lastIndexOf(',') + 1).trim();
+  const isAnnouncement = own.endsWith(NO_ANSWER);
+  const [connectionId = '', ...parts] = (isAnnouncement ? own.slice(0, -NO_ANSWER.length) : own).split(';');
   if (!isId(connectionId)) return undefined;
   const runs: FdsRun[] = [];
   for (const part of parts) {
@@ -82,7 +92,7 @@ export function parseFdsMetadata(value: string | readonly string[]): FdsMetadata
     if (!inodes.every(isInode)) return undefined;
     runs.push({ id, number: Number(number), entries: entriesOf(Number(first), inodes) });
   }
-  return { connectionId, runs };
+  return isAnnouncement ? { connectionId, runs, isAnnouncement } : { connectionId, runs };
 }
 
 function entriesOf(first: number, inodes: readonly Inode[]): ClaimEntry[] {

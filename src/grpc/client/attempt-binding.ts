@@ -1,6 +1,6 @@
 import * as grpc from '@grpc/grpc-js';
 import type { Connection } from '../connection.js';
-import { FDS_METADATA_KEY, formatFdsMetadata } from '../fds-metadata.js';
+import { FDS_METADATA_KEY, formatAnnouncement, formatFdsMetadata } from '../fds-metadata.js';
 import { isEmptyCallCredentials, setMetadataAtStreamStart } from '../internals/call-metadata.js';
 import { noDescriptorSupport } from '../transceiver.js';
 import type { ClientCall } from './client-call.js';
@@ -39,6 +39,48 @@ export function callCredentialsOfSubchannel(
     : new CombinedCallCredentials([channelCredentials]);
   subchannelCredentials.set(credentials, { source, channelCredentials });
   return credentials;
+}
+
+/**
+ * The same for a connection whose server may have to be told its id. Calls with FdCallCredentials tell it anyway. These tell it in all
+ * other calls.
+ */
+export function announcingCredentials(
+  source: ConnectionSource,
+  channelCredentials: grpc.CallCredentials,
+): grpc.CallCredentials {
+  const credentials = new AnnouncingCredentials(source, channelCredentials);
+  subchannelCredentials.set(credentials, { source, channelCredentials });
+  return credentials;
+}
+
+class AnnouncingCredentials extends grpc.CallCredentials {
+  readonly #source: ConnectionSource;
+  readonly #channelCredentials: grpc.CallCredentials;
+
+  constructor(source: ConnectionSource, channelCredentials: grpc.CallCredentials) {
+    super();
+    this.#source = source;
+    this.#channelCredentials = channelCredentials;
+  }
+
+  override async generateMetadata(options: CallMetadataOptions): Promise<grpc.Metadata> {
+    const metadata = new grpc.Metadata();
+    metadata.merge(await this.#channelCredentials.generateMetadata(options));
+    setMetadataAtStreamStart(metadata, FDS_METADATA_KEY, () => {
+      const { connection } = this.#source;
+      return connection === undefined ? '' : formatAnnouncement(connection.id);
+    });
+    return metadata;
+  }
+
+  override compose(other: grpc.CallCredentials): grpc.CallCredentials {
+    return new CombinedCallCredentials([this, other]);
+  }
+
+  override _equals(other: grpc.CallCredentials): boolean {
+    return this === other;
+  }
 }
 
 /** Composed call credentials, like those of grpc-js, whose class is not exported. */

@@ -8,7 +8,11 @@ import { isUnixSocket, takeConnection } from '../internals/connected-socket.js';
 import { leaveConnection, sessionOf } from '../internals/http2-session.js';
 import { registerUnixAbstractResolver } from '../internals/unix-abstract.js';
 import { checkArguments, type FdConnectionOptions, sameOptions } from '../options.js';
-import { type ConnectionSource, callCredentialsOfSubchannel } from './attempt-binding.js';
+import {
+  announcingCredentials,
+  type ConnectionSource,
+  callCredentialsOfSubchannel,
+} from './attempt-binding.js';
 import { fdCredentialsIn } from './call-credentials.js';
 
 type CreateConnectorParameters = Parameters<grpc.ChannelCredentials['_createSecureConnector']>;
@@ -86,6 +90,7 @@ class FdConnector implements SecureConnector, ConnectionSource {
   readonly #secure: boolean;
   readonly #options: FdConnectionOptions;
   readonly #innerCallCredentials: grpc.CallCredentials;
+  readonly #announcing: grpc.CallCredentials;
   #callCredentials: grpc.CallCredentials;
   #connection: Connection | undefined;
 
@@ -95,6 +100,7 @@ class FdConnector implements SecureConnector, ConnectionSource {
     this.#options = options;
     this.#innerCallCredentials = inner.getCallCredentials();
     this.#callCredentials = callCredentialsOfSubchannel(this, this.#innerCallCredentials);
+    this.#announcing = announcingCredentials(this, this.#innerCallCredentials);
   }
 
   get connection(): Connection | undefined {
@@ -127,8 +133,9 @@ class FdConnector implements SecureConnector, ConnectionSource {
     return this.#inner.waitForReady();
   }
 
+  /** grpc-js asks for each attempt of a call. */
   getCallCredentials(): grpc.CallCredentials {
-    return this.#callCredentials;
+    return this.connection?.needsAnnouncement === true ? this.#announcing : this.#callCredentials;
   }
 
   destroy(): void {

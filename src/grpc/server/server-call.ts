@@ -38,7 +38,9 @@ export function registerStream(stream: ServerHttp2Stream, headers: IncomingHttpH
     transceiverOf(stream, connection).distrust(malformedMetadata());
     return;
   }
-  addResponseHeader(stream, FDS_METADATA_KEY, connection.learnOfClient(metadata.connectionId));
+  const answer = connection.learnOfClient(metadata.connectionId);
+  if (metadata.isAnnouncement === true) return;
+  addResponseHeader(stream, FDS_METADATA_KEY, answer);
   if (metadata.runs.length > 0) transceiverOf(stream, connection).claim(metadata);
 }
 
