@@ -14,8 +14,10 @@ export interface FdConnectionOptions {
    */
   readonly maxHeldFds?: number | undefined;
   /**
-   * Descriptors that one call may claim. The others that came with the call stay idle. Default 1024: the names of so many take 10 to
-   * 20 KB of metadata. `Infinity` switches the limit off.
+   * Descriptors that one call may have. At a server, those above it that come with a call are closed, and a receive of them fails. At a
+   * client, a call whose `callCredentials()` have more attached in all fails with RESOURCE_EXHAUSTED, and none is sent. While a call runs,
+   * `send*` throws above it, until the first response headers have come. Default 1024: the names of so many take 10 to 20 KB of metadata.
+   * `Infinity` switches the limit off. One `callCredentials()` takes 1024 at the most before its call starts.
    */
   readonly maxFdsPerCall?: number | undefined;
   /**

@@ -19,6 +19,8 @@ type CallMetadataOptions = Parameters<grpc.CallCredentials['generateMetadata']>[
 export interface ConnectionSource {
   /** The connection that is open now. A subchannel has one at a time. */
   readonly connection: Connection | undefined;
+  /** How many descriptors the channel lets one call have. */
+  readonly maxFdsPerCall: number;
 }
 
 interface SubchannelCredentials {
@@ -165,6 +167,12 @@ class AttemptCredentials extends grpc.CallCredentials {
   override async generateMetadata(options: CallMetadataOptions): Promise<grpc.Metadata> {
     const metadata = new grpc.Metadata();
     metadata.merge(await this.#credentials.generateMetadata(options));
+    // The load is that of the whole call. A rejection becomes the status of the attempt.
+    const refusal = this.#calls[0]?.load.refusalWith(this.#source.maxFdsPerCall);
+    if (refusal !== undefined) {
+      for (const call of this.#calls) call.refuse(() => refusal);
+      throw refusal;
+    }
     setMetadataAtStreamStart(metadata, FDS_METADATA_KEY, () => this.#bind());
     return metadata;
   }

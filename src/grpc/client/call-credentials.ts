@@ -16,7 +16,7 @@ import type {
   SendFilenameOptions,
 } from '../transceiver.js';
 import { CallBoundCredentials, CombinedCallCredentials } from './attempt-binding.js';
-import { ClientCall } from './client-call.js';
+import { CallLoad, ClientCall } from './client-call.js';
 import { CredentialsTransceiver, credentialsClosed } from './credentials-transceiver.js';
 import type { Holdings } from './holdings.js';
 
@@ -130,8 +130,8 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
   }
 
   /** @internal For one more call that was given these credentials. */
-  newCall(): ClientCall {
-    return new ClientCall(this.#transceiver);
+  newCall(load: CallLoad): ClientCall {
+    return new ClientCall(this.#transceiver, load);
   }
 }
 
@@ -174,7 +174,8 @@ export function fdCredentialsIn(credentials: grpc.CallCredentials): FdCallCreden
 function hookCall(credentials: grpc.CallCredentials) {
   const found = fdCredentialsIn(credentials);
   if (found.length === 0) return undefined;
-  const calls = found.map((each) => each.newCall());
+  const load = new CallLoad();
+  const calls = found.map((each) => each.newCall(load));
   return { credentials: new CallBoundCredentials(credentials, calls), observer: observerOf(calls) };
 }
 

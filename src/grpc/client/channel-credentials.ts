@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../../errors.js';
+import { resolveLimits } from '../../inbox/limits.js';
 import { setImmediate } from '../../timers.js';
 import { Connection } from '../connection.js';
 import { isEmptyCallCredentials } from '../internals/call-metadata.js';
@@ -86,6 +87,7 @@ class FdChannelCredentials extends grpc.ChannelCredentials {
 
 /** Makes the connections of one subchannel, one at a time. */
 class FdConnector implements SecureConnector, ConnectionSource {
+  readonly maxFdsPerCall: number;
   readonly #inner: SecureConnector;
   readonly #secure: boolean;
   readonly #options: FdConnectionOptions;
@@ -98,6 +100,7 @@ class FdConnector implements SecureConnector, ConnectionSource {
     this.#inner = inner;
     this.#secure = secure;
     this.#options = options;
+    this.maxFdsPerCall = resolveLimits(options).maxFdsPerCall;
     this.#innerCallCredentials = inner.getCallCredentials();
     this.#callCredentials = callCredentialsOfSubchannel(this, this.#innerCallCredentials);
     this.#announcing = announcingCredentials(this, this.#innerCallCredentials);

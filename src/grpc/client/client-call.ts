@@ -1,7 +1,8 @@
-import type { GrpcFdError } from '../../errors.js';
+import { GrpcFdError } from '../../errors.js';
+import { DEFAULT_LIMITS } from '../../inbox/limits.js';
 import type { Connection } from '../connection.js';
 import type { FdsEntry } from '../fds-metadata.js';
-import type { Attachment } from './attachment.js';
+import type { Attachment, Reason } from './attachment.js';
 
 /** The credentials that were given to a call, which tells them of its course. */
 export interface ClientCallOwner {
@@ -11,26 +12,72 @@ export interface ClientCallOwner {
   callBound(connection: Connection): void;
   /** The channel's connections cannot carry descriptors. */
   callUnsupported(error: GrpcFdError): void;
-  /** No attempt can follow; `attachments` went with the call. */
-  callCommitted(attachments: Iterable<Attachment>): void;
+  /** No attempt can follow; `attachments` went with the call. `refusal` is why no attempt was made, if the call had too many of them. */
+  callCommitted(attachments: Iterable<Attachment>, refusal: Reason | undefined): void;
   callEnded(call: ClientCall): void;
+}
+
+/** What all FdCallCredentials of one call attach to it. */
+export class CallLoad {
+  /** `maxFdsPerCall` of the channel, once it is known. */
+  maxFds = DEFAULT_LIMITS.maxFdsPerCall;
+  readonly #calls: ClientCall[] = [];
+
+  add(call: ClientCall): void {
+    this.#calls.push(call);
+  }
+
+  get size(): number {
+    return this.#calls.reduce((sum, call) => sum + call.attached, 0);
+  }
+
+  get isFull(): boolean {
+    return this.size >= this.maxFds;
+  }
+
+  /** Why no attempt of the call can be made with that limit. */
+  refusalWith(maxFds: number): GrpcFdError | undefined {
+    this.maxFds = maxFds;
+    return this.size > maxFds ? tooManyDescriptors(this.size, maxFds) : undefined;
+  }
+}
+
+export function tooManyDescriptors(count: number, maxFds: number): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_TOO_MANY_DESCRIPTORS',
+    `${count} descriptors for one call are more than the ${maxFds} that it may have (maxFdsPerCall of its channel)`,
+  );
 }
 
 /** One call with one of its FdCallCredentials, from its start to its status. A call with several of them has several of these. */
 export class ClientCall {
+  readonly load: CallLoad;
   readonly #owner: ClientCallOwner;
   #attachments: Attachment[] = [];
   #committed = false;
   #attempts = 0;
   #connection: Connection | undefined;
+  #refusal: Reason | undefined;
 
-  constructor(owner: ClientCallOwner) {
+  constructor(owner: ClientCallOwner, load: CallLoad) {
     this.#owner = owner;
+    this.load = load;
+    load.add(this);
+  }
+
+  /** How many descriptors go with its next attempt. */
+  get attached(): number {
+    return this.#attachments.length;
   }
 
   /** The connection of the latest attempt whose stream started. */
   get connection(): Connection | undefined {
     return this.#connection?.isOpen ? this.#connection : undefined;
+  }
+
+  /** Whether an attempt can follow. */
+  get mayHaveAttempts(): boolean {
+    return !this.#committed;
   }
 
   /** Adds `attachment` to all further attempts. False if none can follow. */
@@ -55,6 +102,11 @@ export class ClientCall {
     this.#owner.callUnsupported(error);
   }
 
+  /** No attempt is made, because too many descriptors are attached. */
+  refuse(reason: Reason): void {
+    this.#refusal = reason;
+  }
+
   /** @param answer the server's, in its response headers: see `fds-metadata.ts` */
   committed(answer: string | undefined): void {
     // With several attempts, it is not known which of them the server has answered.
@@ -70,7 +122,7 @@ export class ClientCall {
   #commit(): void {
     if (this.#committed) return;
     this.#committed = true;
-    this.#owner.callCommitted(this.#attachments);
+    this.#owner.callCommitted(this.#attachments, this.#refusal);
     this.#attachments = [];
   }
 }

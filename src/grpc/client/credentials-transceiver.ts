@@ -16,7 +16,7 @@ import type { Reference } from '../reference.js';
 import { Sent, type SentFd } from '../send-outcome.js';
 import { Transceiver } from '../transceiver.js';
 import { Attachment, type Reason } from './attachment.js';
-import type { ClientCall, ClientCallOwner } from './client-call.js';
+import { type ClientCall, type ClientCallOwner, tooManyDescriptors } from './client-call.js';
 import { Holdings } from './holdings.js';
 
 export function credentialsClosed(how = 'were closed'): GrpcFdError {
@@ -57,9 +57,10 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
       descriptor.release();
       throw credentialsClosed();
     }
-    if (this.holdings.attachments.size >= DEFAULT_LIMITS.maxFdsPerCall) {
+    const full = this.#limitReached();
+    if (full !== undefined) {
       descriptor.release();
-      throw tooMany();
+      throw tooManyDescriptors(full + 1, full);
     }
     const attachment = new Attachment(this.#id, this.#nextIndex, descriptor);
     this.#nextIndex++;
@@ -146,10 +147,10 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     this.#failPending(error);
   }
 
-  callCommitted(attachments: Iterable<Attachment>): void {
+  callCommitted(attachments: Iterable<Attachment>, refusal: Reason = neverSent): void {
     for (const attachment of attachments) {
       attachment.carriers--;
-      if (attachment.carriers === 0) this.#release(attachment, neverSent);
+      if (attachment.carriers === 0) this.#release(attachment, refusal);
     }
   }
 
@@ -162,6 +163,16 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
   connectionClosing(connection: Connection): void {
     for (const pending of this.#pending) pending.detach(connection.inbox);
     this.#updateIdle();
+  }
+
+  /** The limit that one more attachment would exceed: that of a call which may have another attempt, or that of calls to come. */
+  #limitReached(): number | undefined {
+    for (const { load, mayHaveAttempts } of this.#calls)
+      if (mayHaveAttempts && load.isFull) return load.maxFds;
+    const { maxFdsPerCall } = DEFAULT_LIMITS;
+    return this.#calls.size === 0 && this.holdings.attachments.size >= maxFdsPerCall
+      ? maxFdsPerCall
+      : undefined;
   }
 
   #connectionsInUse(): Set<Connection> {
@@ -216,13 +227,6 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
 
 function neverSent(): GrpcFdError {
   return new GrpcFdError('ERR_GRPCFD_CALL_ENDED', 'the call ended before an attempt of it got a connection');
-}
-
-function tooMany(): GrpcFdError {
-  return new GrpcFdError(
-    'ERR_GRPCFD_TOO_MANY_DESCRIPTORS',
-    `at most ${DEFAULT_LIMITS.maxFdsPerCall} descriptors can go with one call`,
-  );
 }
 
 function holdExpired(holdMs: number): GrpcFdError {
