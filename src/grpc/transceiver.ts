@@ -16,7 +16,7 @@ import { checkReceiveOptions, type ReceiveOptions } from '../inbox/pending-recei
 import { O_PATH } from '../native/binding.js';
 import type { PeerCredentials } from '../native/types.js';
 import { CountedFd, duplicateToSend } from './counted-fd.js';
-import { type DescriptorSource, parseSource, type Reference } from './reference.js';
+import { type DescriptorSource, formatReference, parseSource, type Reference } from './reference.js';
 import { Outcome, Sent, type SentFd } from './send-outcome.js';
 
 /** Options of {@link FdTransceiver.sendFilename}. */
@@ -185,6 +185,9 @@ const aListOfNames = rule(
 
 /** The part that all transceivers share: how descriptors are opened, duplicated and named. */
 export abstract class Transceiver implements FdTransceiver {
+  /** What {@link #choose} has chosen. */
+  #chosen: Map<string, Reference> | undefined;
+
   /** Takes over the caller's count of `descriptor`, also when it throws. */
   protected abstract send(descriptor: CountedFd): SentFd;
   /** A duplicate that is the caller's, without a promise where the descriptor is here. A rejection that nobody handles must not end the process. */
@@ -239,6 +242,41 @@ export abstract class Transceiver implements FdTransceiver {
     return this.sendFile(file);
   }
 
+  #parse(source: DescriptorSource): InodeName | Reference {
+    const name = parseSource(source);
+    return name.kind === 'inode' || name.others === undefined ? name : this.#choose(name, name.others);
+  }
+
+  /**
+   * Of a reference with several names, the one by which something can be received here. It is the same each time, since another one is for
+   * another attempt of the call. If none can, one that is known here.
+   */
+  #choose(first: Reference, others: readonly Reference[]): Reference {
+    const key = formatReference(first.id, first.number);
+    const chosen = this.#chosen?.get(key);
+    if (chosen !== undefined) return chosen;
+    let known: Reference | undefined;
+    for (const each of [first, ...others]) {
+      const error = this.#checked(each);
+      if (error === undefined) {
+        this.#chosen ??= new Map();
+        this.#chosen.set(key, each);
+        return each;
+      }
+      if (error.reason !== 'ERR_GRPCFD_WRONG_CONNECTION') known ??= each;
+    }
+    return known ?? first;
+  }
+
+  #checked(reference: Reference): GrpcFdError | undefined {
+    try {
+      this.check(reference);
+      return undefined;
+    } catch (error) {
+      return error as GrpcFdError;
+    }
+  }
+
   #sendAny(file: Sendable): SentFd {
     return typeof file === 'number' ? this.sendFd(file) : this.sendFile(file);
   }
@@ -251,7 +289,7 @@ export abstract class Transceiver implements FdTransceiver {
     check(grpcComplaint, 'message', message, anObject);
     check(grpcComplaint, 'fields', fields, aListOfNames);
     checkReceiveOptions(options);
-    const sources = new Map(fields.map((field) => [field, parseSource(message[field])]));
+    const sources = new Map(fields.map((field) => [field, this.#parse(message[field])]));
     // Before any is handed over: what one name costs, the others must not.
     for (const source of sources.values()) if (source.kind === 'reference') this.check(source);
     const files = new Map<Field, ReceivedFile>();
@@ -294,7 +332,7 @@ export abstract class Transceiver implements FdTransceiver {
     resultOf: (fd: number) => Result,
   ): Promise<Result> {
     try {
-      const received = this.receive(parseSource(source), options);
+      const received = this.receive(this.#parse(source), options);
       return typeof received === 'number'
         ? Promise.resolve(resultOf(received))
         : quiet(received.then(resultOf));

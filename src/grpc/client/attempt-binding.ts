@@ -1,8 +1,13 @@
 import * as grpc from '@grpc/grpc-js';
 import type { Connection } from '../connection.js';
 import { FDS_METADATA_KEY, formatAnnouncement, formatFdsMetadata } from '../fds-metadata.js';
-import { isEmptyCallCredentials, setMetadataAtStreamStart } from '../internals/call-metadata.js';
+import {
+  isEmptyCallCredentials,
+  setMetadataAtStreamStart,
+  type ValueAtStreamStart,
+} from '../internals/call-metadata.js';
 import { noDescriptorSupport } from '../transceiver.js';
+import { Attempt } from './attempt.js';
 import type { ClientCall } from './client-call.js';
 
 /**
@@ -173,15 +178,16 @@ class AttemptCredentials extends grpc.CallCredentials {
       for (const call of this.#calls) call.refuse(() => refusal);
       throw refusal;
     }
-    setMetadataAtStreamStart(metadata, FDS_METADATA_KEY, () => this.#bind());
+    const value = setMetadataAtStreamStart(metadata, FDS_METADATA_KEY, () => this.#bind(value));
     return metadata;
   }
 
   /** Runs while the stream of the attempt starts. Descriptors that are queued here leave with its HEADERS frame, or before it. */
-  #bind(): string {
+  #bind(value: ValueAtStreamStart): string {
     const { connection } = this.#source;
     if (connection === undefined) return '';
-    const entries = this.#calls.flatMap((call) => call.bind(connection));
+    const attempt = new Attempt(connection, value);
+    const entries = this.#calls.flatMap((call) => call.bind(attempt));
     return formatFdsMetadata(connection.id, entries);
   }
 

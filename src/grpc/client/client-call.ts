@@ -3,6 +3,7 @@ import { DEFAULT_LIMITS } from '../../inbox/limits.js';
 import type { Connection } from '../connection.js';
 import type { FdsEntry } from '../fds-metadata.js';
 import type { Attachment, Reason } from './attachment.js';
+import type { Attempt } from './attempt.js';
 
 /** The credentials that were given to a call, which tells them of its course. */
 export interface ClientCallOwner {
@@ -55,8 +56,7 @@ export class ClientCall {
   readonly #owner: ClientCallOwner;
   #attachments: Attachment[] = [];
   #committed = false;
-  #attempts = 0;
-  #connection: Connection | undefined;
+  readonly #attempts: Attempt[] = [];
   #refusal: Reason | undefined;
 
   constructor(owner: ClientCallOwner, load: CallLoad) {
@@ -70,9 +70,9 @@ export class ClientCall {
     return this.#attachments.length;
   }
 
-  /** The connection of the latest attempt whose stream started. */
-  get connection(): Connection | undefined {
-    return this.#connection?.isOpen ? this.#connection : undefined;
+  /** The attempts whose streams have started, oldest first. */
+  get attempts(): readonly Attempt[] {
+    return this.#attempts;
   }
 
   /** Whether an attempt can follow. */
@@ -91,9 +91,9 @@ export class ClientCall {
   }
 
   /** Queues the attachments on the connection of an attempt whose stream is starting. */
-  bind(connection: Connection): FdsEntry[] {
-    this.#attempts++;
-    this.#connection = connection;
+  bind(attempt: Attempt): FdsEntry[] {
+    const { connection } = attempt;
+    this.#attempts.push(attempt);
     this.#owner.callBound(connection);
     return this.#attachments.map((attachment) => attachment.sendOn(connection));
   }
@@ -110,7 +110,8 @@ export class ClientCall {
   /** @param answer the server's, in its response headers: see `fds-metadata.ts` */
   committed(answer: string | undefined): void {
     // With several attempts, it is not known which of them the server has answered.
-    if (this.#attempts === 1) this.#connection?.learnOfServer(answer);
+    const [attempt, ...others] = this.#attempts;
+    if (others.length === 0) attempt?.connection.learnOfServer(answer);
     this.#commit();
   }
 

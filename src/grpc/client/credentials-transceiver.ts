@@ -64,8 +64,11 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     }
     const attachment = new Attachment(this.#id, this.#nextIndex, descriptor);
     this.#nextIndex++;
-    // A call that runs already sends it now. A call that may be tried again also keeps it for the next attempt.
-    for (const connection of this.#connectionsInUse()) attachment.sendLate(connection);
+    // A call that runs already sends it now, with each attempt that may still win. A call that may be tried again also keeps it for the
+    // next attempt.
+    for (const call of this.#calls) {
+      for (const attempt of call.attempts) if (attempt.isLive) attachment.sendLate(attempt.connection);
+    }
     for (const call of this.#calls) if (call.add(attachment)) attachment.carriers++;
     if (attachment.carriers > 0 || this.#calls.size === 0) this.holdings.attachments.add(attachment);
     else attachment.release(() => this.#unsupported ?? credentialsClosed('have no call that could carry it'));
@@ -177,7 +180,9 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
 
   #connectionsInUse(): Set<Connection> {
     const inUse = new Set<Connection>();
-    for (const { connection } of this.#calls) if (connection !== undefined) inUse.add(connection);
+    for (const { attempts } of this.#calls) {
+      for (const { connection } of attempts) if (connection.isOpen) inUse.add(connection);
+    }
     return inUse;
   }
 

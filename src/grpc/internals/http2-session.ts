@@ -6,7 +6,13 @@
  * not export it, so its value is 'undefined' up to now. Therefore every property is looked at.
  */
 
-import { type ClientHttp2Session, constants, type Http2Stream, type ServerHttp2Session } from 'node:http2';
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  constants,
+  type Http2Stream,
+  type ServerHttp2Session,
+} from 'node:http2';
 import type * as net from 'node:net';
 import { changed, hidden } from './hidden.js';
 
@@ -41,13 +47,34 @@ const ACTIVE_STATES: ReadonlySet<number | undefined> = new Set([2, 5, 6]);
 export function isStuck(session: Http2Session): boolean {
   if (session.destroyed) return false;
   if (!session.closed) return true;
+  return [...streamsOf(session)].some((stream) => !stream.destroyed && ACTIVE_STATES.has(stream.state.state));
+}
+
+/**
+ * The stream of a client's session that was started with `value` as the value of the header `key`. `value` is an object, which Node turns
+ * into text for the peer, and keeps in `sentHeaders` as it is. Undefined if that stream has closed.
+ */
+export function streamStartedWith(
+  session: Http2Session,
+  key: string,
+  value: object,
+): ClientHttp2Stream | undefined {
+  for (const stream of streamsOf(session)) {
+    const header: unknown = stream.sentHeaders?.[key];
+    if (header === undefined) continue;
+    const found: unknown = Array.isArray(header) ? header[0] : header;
+    if (typeof found !== 'object') throw changed("sentHeaders of Node's HTTP/2 streams");
+    if (found === value) return stream as ClientHttp2Stream;
+  }
+  return undefined;
+}
+
+function streamsOf(session: Http2Session): Iterable<Http2Stream> {
   const key = Reflect.ownKeys(session).find(
     (each) => typeof each === 'symbol' && each.description === 'state',
   );
   const state = key === undefined ? undefined : hidden<{ streams?: Map<number, Http2Stream> }>(session, key);
   // Node has a Map class of its own, so `instanceof Map` is false for it.
   if (typeof state?.streams?.values !== 'function') throw changed("the streams of Node's HTTP/2 session");
-  return [...state.streams.values()].some(
-    (stream) => !stream.destroyed && ACTIVE_STATES.has(stream.state.state),
-  );
+  return state.streams.values();
 }
