@@ -47,9 +47,7 @@ export class Connection extends Transceiver implements FdConnection {
   readonly #users = new Set<ConnectionUser>();
   readonly #closed = new Outcome();
   #sharedId: string | undefined;
-  #exactServer = false;
   #gaveReference = false;
-  #interests = 0;
   /** Undefined once the handshake has ended, and its last bytes have been sent. */
   #handshake: Handshake | undefined = new Handshake();
 
@@ -148,6 +146,11 @@ export class Connection extends Transceiver implements FdConnection {
     return this.isOpen && this.#stream.hasPeerReadAll;
   }
 
+  /** The sequence number of the latest descriptor that was queued. */
+  get lastQueued(): number {
+    return this.#outgoing.last;
+  }
+
   /** The id in references to what this end sends; undefined where the peer would not understand one. */
   get sentId(): string | undefined {
     return this.inbox.peerKind === 'inode' ? undefined : this.#idOf(this.role);
@@ -175,13 +178,14 @@ export class Connection extends Transceiver implements FdConnection {
     return this.#sharedId;
   }
 
-  /**
-   * At a client: the first response to a call that told the connection's id has come. Another answer than that id means that the
-   * server is an inode peer. Once a response has shown that the server is an exact peer, later responses cannot change that.
-   */
-  learnOfServer(answer: string | undefined): void {
-    if (answer === this.id) this.#exactServer = true;
-    this.inbox.peerKind = this.#exactServer ? 'exact' : 'inode';
+  /** At a client: a response has shown that the server is an exact peer. Later responses cannot change that. */
+  learnOfExactServer(): void {
+    this.inbox.peerKind = 'exact';
+  }
+
+  /** At a client: the response to a call that told the connection's id does not answer with that id. */
+  learnOfInodeServer(): void {
+    if (this.inbox.peerKind === 'unknown') this.inbox.peerKind = 'inode';
   }
 
   /**
@@ -197,20 +201,6 @@ export class Connection extends Transceiver implements FdConnection {
   /** At a server: the first call has shown that the client is not this package. A call that carries the metadata of {@link learnOfClient} outweighs that. */
   learnOfOtherClient(): void {
     if (this.inbox.peerKind === 'unknown') this.inbox.peerKind = 'inode';
-  }
-
-  /** Credentials with a call on this connection may have something to receive from it. */
-  addInterest(): void {
-    this.#interests++;
-  }
-
-  /**
-   * They are done. What came, and what nobody received, may have been for any of those who were there when it came, or since: so it is
-   * closed when all of them are done, and not before.
-   */
-  endInterest(): void {
-    this.#interests--;
-    if (this.#interests === 0) this.inbox.closeIdle();
   }
 
   addUser(user: ConnectionUser): void {

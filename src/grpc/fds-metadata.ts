@@ -1,5 +1,5 @@
 import type * as grpc from '@grpc/grpc-js';
-import type { ClaimEntry, Inode } from '../inbox/names.js';
+import type { ClaimEntry, Inode, SequenceRange } from '../inbox/names.js';
 import { isCount, isId } from './reference.js';
 
 /**
@@ -11,14 +11,43 @@ import { isCount, isId } from './reference.js';
 export const FDS_METADATA_KEY = 'grpcfd-fds';
 
 /**
- * Removes the answer to {@link FDS_METADATA_KEY} from the metadata of a response, and returns it. A server of this package answers, under
- * the same key, with the id by which it knows the connection. Other servers do not answer.
+ * What a server of this package tells in the headers or the trailers of a response, under the same key:
+ * `<connection id>[;<first>[-<last>]]…`. Other servers do not answer.
  */
-export function takeAnswer(response: grpc.Metadata): string | undefined {
+export interface FdsAnswer {
+  /** The id by which it knows the connection. */
+  readonly connectionId: string;
+  /** Sequence numbers of what it has sent in the call. There may be more. */
+  readonly sent: readonly SequenceRange[];
+}
+
+/** An answer has at most so many ranges, and so at most 1 KB. A list of all that a long stream has sent would not fit into trailers. */
+export const MAX_RANGES = 64;
+
+/** Removes the answer from the metadata of a response, and returns it. Undefined where there is none, or nothing that can be understood. */
+export function takeAnswer(response: grpc.Metadata): FdsAnswer | undefined {
   const [answer] = response.get(FDS_METADATA_KEY);
   if (answer === undefined) return undefined;
   response.remove(FDS_METADATA_KEY);
-  return String(answer);
+  return parseAnswer(String(answer));
+}
+
+export function formatAnswer(connectionId: string, sent: readonly SequenceRange[]): string {
+  let text = connectionId;
+  for (const { first, last } of sent) text += first === last ? `;${first}` : `;${first}-${last}`;
+  return text;
+}
+
+export function parseAnswer(text: string): FdsAnswer | undefined {
+  const [connectionId = '', ...parts] = text.split(';', MAX_RANGES + 1);
+  if (!isId(connectionId)) return undefined;
+  const sent: SequenceRange[] = [];
+  for (const part of parts) {
+    const [first = '', last = first, ...rest] = part.split('-');
+    if (!isCount(first) || !isCount(last) || rest.length > 0) return undefined;
+    sent.push({ first: Number(first), last: Number(last) });
+  }
+  return { connectionId, sent };
 }
 
 /** In place of the sequence number of a descriptor that was released before it was sent. */

@@ -1,7 +1,10 @@
 import { GrpcFdError } from '../errors.js';
 import { CallScope, type ConnectionState } from './call-scope.js';
 import { type Clock, systemClock } from './clock.js';
-import { type DescriptorOperations, type Held, HeldDescriptors } from './held-descriptors.js';
+import { alreadyReceived, descriptorsDropped, duplicateFailed, overLimit, whyAbsent } from './failures.js';
+import type { Held } from './held.js';
+import { type DescriptorOperations, HeldDescriptors } from './held-descriptors.js';
+import { Interest } from './interest.js';
 import { DEFAULT_LIMITS, type InboxLimits } from './limits.js';
 import {
   type Arrival,
@@ -55,6 +58,7 @@ export class Inbox {
   readonly #state: ConnectionState;
   readonly #incoming = new SequenceCounter();
   #closedBy: GrpcFdError | undefined;
+  #interests = 0;
   #lossReason: (() => GrpcFdError) | undefined;
   /** Inodes of descriptors of an exact peer that were handed over, the latest last. */
   readonly #receivedInodes = new Set<Inode>();
@@ -161,7 +165,16 @@ export class Inbox {
     return this.#state.received.has(sequence) && this.#state.held.bySequence(sequence) === undefined;
   }
 
-  /** Closes all idle descriptors. Call this when everybody who could name them is done. */
+  /** Somebody may have something to receive from now on. When the last one has ended, all idle descriptors are closed. */
+  addInterest(): Interest {
+    this.#interests++;
+    return new Interest(this.#state.held, () => {
+      this.#interests--;
+      if (this.#interests === 0) this.closeIdle();
+    });
+  }
+
+  /** Closes all idle descriptors. */
   closeIdle(): void {
     this.#state.held.closeIdle();
   }
@@ -282,40 +295,3 @@ export class Inbox {
 type Delivery =
   | { readonly wait: Wait; readonly fd: number }
   | { readonly wait: Wait; readonly error: GrpcFdError };
-
-function descriptorsDropped(): GrpcFdError {
-  return new GrpcFdError(
-    'ERR_GRPCFD_DESCRIPTORS_LOST',
-    'the kernel dropped descriptors (MSG_CTRUNC): the descriptor table was full, or a security module refused them',
-  );
-}
-
-function alreadyReceived(name: DescriptorName): GrpcFdError {
-  return new GrpcFdError(
-    'ERR_GRPCFD_ALREADY_RECEIVED',
-    `${describeName(name)} has been received: the first receive handed it over; with { keep: true } it would have left it for the next`,
-  );
-}
-
-function overLimit(name: DescriptorName, maxFdsPerCall: number): GrpcFdError {
-  return new GrpcFdError(
-    'ERR_GRPCFD_TOO_MANY_DESCRIPTORS',
-    `${describeName(name)} was closed: its call brought more than ${maxFdsPerCall} descriptors (maxFdsPerCall)`,
-  );
-}
-
-function whyAbsent(name: SequenceName, last: number): string {
-  if (name.sequence < 1) return 'the descriptor was not sent: its sender had released it before';
-  return name.sequence > last
-    ? `${describeName(name)} did not arrive: only ${last} came`
-    : `${describeName(name)} is not held any more: its call ended, its hold time passed, or a limit was reached`;
-}
-
-function duplicateFailed(name: DescriptorName, cause: unknown): GrpcFdError {
-  const text = cause instanceof Error ? cause.message : String(cause);
-  return new GrpcFdError(
-    'ERR_GRPCFD_RECEIVE_FAILED',
-    `${describeName(name)} could not be duplicated: ${text}`,
-    { cause },
-  );
-}

@@ -264,6 +264,77 @@ describe('closeIdle', () => {
   });
 });
 
+describe('interests', () => {
+  const upTo = (last: number) => [{ first: 1, last }];
+
+  test('When the last one ends, what is idle is closed, and not before', () => {
+    const { table, inbox, arrive } = setUp();
+    const [one, other] = [inbox.addInterest(), inbox.addInterest()];
+    arrive(['a', 1]);
+    one.end();
+    one.end();
+    assert.deepEqual(table.openFiles, ['a']);
+    other.end();
+    assert.deepEqual(table.openFiles, []);
+  });
+
+  test('What is assigned is closed when all those have ended to whom it is', () => {
+    const { table, inbox, arrive } = setUp();
+    const [one, other] = [inbox.addInterest(), inbox.addInterest()];
+    inbox.addInterest();
+    arrive(['of one', 1], ['of both', 2], ['of nobody', 3]);
+    one.assign(upTo(2));
+    one.assign(upTo(2));
+    other.assign([{ first: 2, last: 2 }]);
+    one.end();
+    assert.deepEqual(table.openFiles, ['of both', 'of nobody']);
+    other.end();
+    assert.deepEqual(table.openFiles, ['of nobody']);
+  });
+
+  test("What is assigned can be received by all, and what was handed over is the owner's", () => {
+    const { table, inbox, arrive, take } = setUp();
+    const one = inbox.addInterest();
+    inbox.addInterest();
+    arrive(['handed over', 1], ['kept', 2]);
+    one.assign(upTo(2));
+    inbox.take(sequence(1, 1));
+    assert.equal(take(sequence(2, 2), undefined, true), 'kept');
+    one.end();
+    assert.deepEqual(table.openFiles, ['handed over']);
+    one.assign(upTo(2));
+  });
+
+  test('Neither what a call claims nor what has not come is closed, and numbers without end take no time', () => {
+    const { table, inbox, arrive } = setUp();
+    const one = inbox.addInterest();
+    inbox.addInterest();
+    const scope = inbox.openCall();
+    arrive(['claimed', 1], ['idle', 2], ['claimed later', 3]);
+    scope.claim([sequence(1, 1)]);
+    one.assign([
+      { first: 1, last: 999_999_999_999_999 },
+      { first: 5, last: 4 },
+      { first: 0, last: 0 },
+    ]);
+    scope.claim([sequence(3, 3)]);
+    arrive(['later', 4]);
+    one.end();
+    assert.deepEqual(table.openFiles, ['claimed', 'claimed later', 'later']);
+    scope.end();
+  });
+
+  test('An interest that ends after the inbox has closed closes nothing again', () => {
+    const { table, inbox, arrive } = setUp();
+    const one = inbox.addInterest();
+    arrive(['a', 1]);
+    one.assign(upTo(1));
+    inbox.close(someError());
+    one.end();
+    assert.deepEqual(table.openFiles, []);
+  });
+});
+
 describe('waits', () => {
   test('One descriptor settles every receive that waits for its inode, each with its own duplicate', () => {
     const { table, inbox, arrive } = setUp();

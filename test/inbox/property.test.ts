@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CallScope } from '#src/inbox/call-scope.js';
 import { Inbox } from '#src/inbox/inbox.js';
+import type { Interest } from '#src/inbox/interest.js';
 import type { InboxLimits } from '#src/inbox/limits.js';
 import type { DescriptorName } from '#src/inbox/names.js';
 import { type Random, randomFrom, seedOfThisRun } from '../support/random.js';
@@ -35,6 +36,12 @@ interface ModelCall {
   ended: boolean;
 }
 
+/** Somebody who may receive what is idle, and what came for that one. */
+interface ModelInterest {
+  readonly interest: Interest;
+  readonly assigned: Set<ModelFd>;
+}
+
 interface ModelWait {
   readonly waiter: RecordingWaiter;
   readonly ino: number;
@@ -53,6 +60,7 @@ class Run {
   held: ModelFd[] = [];
   waits: ModelWait[] = [];
   calls: ModelCall[] = [];
+  interests: ModelInterest[] = [];
   waiters: RecordingWaiter[] = [];
   withdrawn: RecordingWaiter[] = [];
   received = 0;
@@ -80,7 +88,9 @@ class Run {
       ...Array<() => void>(2).fill(() => this.endCall()),
       ...Array<() => void>(2).fill(() => this.advance()),
       () => this.withdraw(),
-      () => this.closeIdle(),
+      () => this.addInterest(),
+      () => this.assign(),
+      () => this.endInterest(),
     ];
     const rare = this.random(400);
     if (rare === 0) this.lose();
@@ -184,9 +194,28 @@ class Run {
     if (call !== undefined) call.claimed = call.claimed.filter((each) => each !== fd);
   }
 
-  closeIdle(): void {
-    this.inbox.closeIdle();
-    for (const fd of this.idle()) this.drop(fd);
+  addInterest(): void {
+    this.interests.push({ interest: this.inbox.addInterest(), assigned: new Set() });
+  }
+
+  assign(): void {
+    const one = this.pick(this.interests);
+    if (one === undefined) return;
+    const first = this.random(this.received + 2);
+    const last = first + this.random(this.random(4) === 0 ? 1000 : 3) - 1;
+    one.interest.assign([{ first, last }]);
+    for (const fd of this.idle()) if (fd.sequence >= first && fd.sequence <= last) one.assigned.add(fd);
+  }
+
+  endInterest(): void {
+    const one = this.pick(this.interests);
+    if (one === undefined) return;
+    one.interest.end();
+    this.interests = this.interests.filter((each) => each !== one);
+    for (const fd of this.idle()) {
+      const isOthers = this.interests.some(({ assigned }) => assigned.has(fd));
+      if (this.interests.length === 0 || (one.assigned.has(fd) && !isOthers)) this.drop(fd);
+    }
   }
 
   wait(): void {

@@ -34,8 +34,8 @@ export type FdCallOptions = grpc.CallOptions & {
  * The duplicate of an attached descriptor is closed when no attempt of the call can follow (its first response headers have come, or its
  * status), after `close()`, or after the credentials have been collected.
  *
- * The connection holds each descriptor that was received with them, so that it can be received again, until `close()`, until their next
- * call starts, or until they are collected. The duplicate that a receive gave to the caller stays the caller's.
+ * The connection holds what the server sends in their calls, until a receive by `ref` hands it over, until `close()`, until their next call
+ * starts while none runs, or until they are collected. What a receive gave to the caller stays the caller's.
  */
 export class FdCallCredentials extends grpc.CallCredentials implements FdTransceiver {
   readonly #inner: grpc.CallCredentials;
@@ -189,8 +189,9 @@ function observerOf(calls: readonly ClientCall[]): CallObserver {
       for (const call of calls) call.committed(answer);
     },
     ended: (trailers) => {
-      // A response without headers has the answer in its trailers.
-      takeAnswer(trailers);
+      // A response without headers has the answer in its trailers, and others may tell more there.
+      const answer = takeAnswer(trailers);
+      if (answer !== undefined) for (const call of calls) call.told(answer);
       for (const call of calls) call.ended();
     },
   };

@@ -1,7 +1,8 @@
 import { GrpcFdError } from '../../errors.js';
 import { DEFAULT_LIMITS } from '../../inbox/limits.js';
+import type { SequenceRange } from '../../inbox/names.js';
 import type { Connection } from '../connection.js';
-import type { FdsEntry } from '../fds-metadata.js';
+import type { FdsAnswer, FdsEntry } from '../fds-metadata.js';
 import type { Attachment, Reason } from './attachment.js';
 import type { Attempt } from './attempt.js';
 
@@ -15,6 +16,8 @@ export interface ClientCallOwner {
   callUnsupported(error: GrpcFdError): void;
   /** No attempt can follow; `attachments` went with the call. `refusal` is why no attempt was made, if the call had too many of them. */
   callCommitted(attachments: Iterable<Attachment>, refusal: Reason | undefined): void;
+  /** The server has sent these descriptors in the call. */
+  callAssigned(connection: Connection, sent: readonly SequenceRange[]): void;
   callEnded(call: ClientCall): void;
 }
 
@@ -107,12 +110,22 @@ export class ClientCall {
     this.#refusal = reason;
   }
 
-  /** @param answer the server's, in its response headers: see `fds-metadata.ts` */
-  committed(answer: string | undefined): void {
-    // With several attempts, it is not known which of them the server has answered.
-    const [attempt, ...others] = this.#attempts;
-    if (others.length === 0) attempt?.connection.learnOfServer(answer);
+  /** @param answer the server's, in its response headers */
+  committed(answer: FdsAnswer | undefined): void {
+    if (answer !== undefined) this.told(answer);
+    else if (this.#attempts.length === 1) this.#attempts[0]?.connection.learnOfInodeServer();
+    // With several attempts, it is not known which of them has no answer.
     this.#commit();
+  }
+
+  /** The server has told what it knows, in its response headers or its trailers. */
+  told({ connectionId, sent }: FdsAnswer): void {
+    for (const { connection } of this.#attempts) {
+      if (connection.id === connectionId) {
+        connection.learnOfExactServer();
+        if (sent.length > 0) this.#owner.callAssigned(connection, sent);
+      } else if (this.#attempts.length === 1) connection.learnOfInodeServer();
+    }
   }
 
   ended(): void {

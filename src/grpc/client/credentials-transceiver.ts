@@ -1,7 +1,7 @@
 import { GrpcFdError } from '../../errors.js';
 import { MAX_TIMER_MS } from '../../inbox/clock.js';
 import { DEFAULT_LIMITS } from '../../inbox/limits.js';
-import type { InodeName } from '../../inbox/names.js';
+import type { InodeName, SequenceRange } from '../../inbox/names.js';
 import { PendingReceive, type ReceiveOptions, receive } from '../../inbox/pending-receive.js';
 import { clearTimeout, setTimeout } from '../../timers.js';
 import {
@@ -155,6 +155,10 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
       attachment.carriers--;
       if (attachment.carriers === 0) this.#release(attachment, refusal);
     }
+  }
+
+  callAssigned(connection: Connection, sent: readonly SequenceRange[]): void {
+    this.holdings.assign(connection, sent);
   }
 
   callEnded(call: ClientCall): void {

@@ -7,11 +7,18 @@ import type { DescriptorName, InodeName } from '../../inbox/names.js';
 import { type ReceiveOptions, receive } from '../../inbox/pending-receive.js';
 import { type Connection, wrongConnection } from '../connection.js';
 import type { CountedFd } from '../counted-fd.js';
-import { FDS_METADATA_KEY, type FdsMetadata, type FdsRun, parseFdsMetadata } from '../fds-metadata.js';
+import {
+  FDS_METADATA_KEY,
+  type FdsMetadata,
+  type FdsRun,
+  formatAnswer,
+  parseFdsMetadata,
+} from '../fds-metadata.js';
 import { streamOf } from '../internals/http2-server.js';
-import { addResponseHeader } from '../internals/response-header.js';
+import { addResponseHeader, addResponseTrailer } from '../internals/response-header.js';
 import type { Reference } from '../reference.js';
 import { Outcome, Sent, type SentFd } from '../send-outcome.js';
+import { SentRanges } from '../sent-ranges.js';
 import {
   type FdServerCall,
   noDescriptorSupport,
@@ -40,8 +47,9 @@ export function registerStream(stream: ServerHttp2Stream, headers: IncomingHttpH
   }
   const answer = connection.learnOfClient(metadata.connectionId);
   if (metadata.isAnnouncement === true) return;
-  addResponseHeader(stream, FDS_METADATA_KEY, answer);
-  if (metadata.runs.length > 0) transceiverOf(stream, connection).claim(metadata);
+  const transceiver = transceiverOf(stream, connection);
+  transceiver.answerOn(stream, answer);
+  if (metadata.runs.length > 0) transceiver.claim(metadata);
 }
 
 function connectionOf(stream: ServerHttp2Stream): Connection | undefined {
@@ -94,6 +102,11 @@ export function fromAnyCall(call: object): FdServerCall {
   return tryFromCall(call) ?? new UnsupportedTransceiver(noDescriptorSupport);
 }
 
+interface Answering {
+  readonly stream: ServerHttp2Stream;
+  readonly connectionId: string;
+}
+
 class ServerCallTransceiver extends Transceiver implements FdServerCall {
   readonly #connection: Connection;
   readonly #scope: CallScope;
@@ -101,11 +114,20 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
   #attached: readonly FdsRun[] = [];
   /** Why the names of attached descriptors are not known. */
   #distrust: GrpcFdError | undefined;
+  #answering: Answering | undefined;
+  #sent: SentRanges | undefined;
+  #tellsInTrailers = false;
 
   constructor(connection: Connection, scope: CallScope) {
     super();
     this.#connection = connection;
     this.#scope = scope;
+  }
+
+  /** The client understands what the response on `stream` tells: the id of the connection, and what was sent in the call. */
+  answerOn(stream: ServerHttp2Stream, connectionId: string): void {
+    this.#answering = { stream, connectionId };
+    addResponseHeader(stream, FDS_METADATA_KEY, () => formatAnswer(connectionId, this.#sent?.all ?? []));
   }
 
   claim({ connectionId, runs }: FdsMetadata): void {
@@ -134,7 +156,11 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
   }
 
   protected send(descriptor: CountedFd): SentFd {
-    if (!this.#scope.ended) return this.#connection.sendNow(descriptor);
+    if (!this.#scope.ended) {
+      const sent = this.#connection.sendNow(descriptor);
+      if (this.#answering !== undefined) this.#tell(this.#connection.lastQueued, this.#answering);
+      return sent;
+    }
     const outcome = new Outcome();
     outcome.settle(new GrpcFdError('ERR_GRPCFD_CALL_ENDED', 'the call ended before the descriptor was sent'));
     descriptor.release();
@@ -154,6 +180,16 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
     const known = this.#nameOf(reference);
     if (known === undefined) throw this.#distrust ?? wrongConnection(reference);
     if (known.kind === 'sequence') this.#connection.inbox.check(known, this.#scope);
+  }
+
+  /** What is sent before the headers is told in them. All is told again in the trailers if anything was sent after the headers. */
+  #tell(sequence: number, { stream, connectionId }: Answering): void {
+    this.#sent ??= new SentRanges();
+    this.#sent.add(sequence);
+    if (!stream.headersSent || this.#tellsInTrailers) return;
+    this.#tellsInTrailers = true;
+    const { all } = this.#sent;
+    addResponseTrailer(stream, FDS_METADATA_KEY, () => formatAnswer(connectionId, all));
   }
 
   #nameOf(reference: Reference): DescriptorName | undefined {
