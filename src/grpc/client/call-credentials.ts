@@ -104,13 +104,13 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
   /**
    * Closes attached descriptors that were not sent yet, and fails receives that wait with `ERR_GRPCFD_CLOSED`. Descriptors that came for
    * the calls of these credentials, and that nobody received, are closed when no other credentials can receive them. Descriptors that
-   * receives have given to you stay yours. Calls that run go on. Idempotent.
+   * receives have given to you stay yours. Calls that run go on, and a receive of what they bring fails. Idempotent.
    */
   close(): void {
     this.#transceiver.close();
   }
 
-  /** {@link close}, for `using`. */
+  /** {@link close}, for `using`. The block has to await its call: it ends before a callback of the call runs. */
   [Symbol.dispose](): void {
     this.close();
   }

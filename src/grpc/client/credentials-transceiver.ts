@@ -23,6 +23,14 @@ export function credentialsClosed(how = 'were closed'): GrpcFdError {
   return new GrpcFdError('ERR_GRPCFD_CLOSED', `the call credentials ${how}`);
 }
 
+/** A block with `using` ends when its call has been started, and long before its callback runs. */
+function closedTooEarly(): GrpcFdError {
+  return credentialsClosed(
+    'were closed before the reply was received. Close them after the last receive, in the callback of the call: ' +
+      "a block with 'using' ends before the callback runs",
+  );
+}
+
 /**
  * The transceiver of all calls with one FdCallCredentials. (These extend a class of grpc-js, so they cannot extend Transceiver.)
  *
@@ -51,6 +59,7 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
   #hadConnection = false;
   #unsupported: GrpcFdError | undefined;
   #closed = false;
+  #closedDuringCall = false;
 
   protected send(descriptor: CountedFd): SentFd {
     if (this.#closed) {
@@ -79,7 +88,7 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     name: InodeName | Reference,
     options: ReceiveOptions | undefined,
   ): number | Promise<number> {
-    if (this.#closed) throw credentialsClosed();
+    if (this.#closed) throw this.#closedError();
     if (name.kind === 'reference') {
       for (const connection of this.#connections) {
         const known = connection.nameOf(name);
@@ -100,7 +109,7 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
   }
 
   protected check(reference: Reference): void {
-    if (this.#closed) throw credentialsClosed();
+    if (this.#closed) throw this.#closedError();
     for (const connection of this.#connections) {
       const known = connection.nameOf(reference);
       if (known !== undefined) {
@@ -114,12 +123,17 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#closedDuringCall = this.#calls.size > 0;
     // Each call has credentials that are closed. An error, with its stack, costs more than all the rest of this.
-    if (this.#pending.size > 0) this.#failPending(credentialsClosed());
+    if (this.#pending.size > 0) this.#failPending(this.#closedError());
     this.#updateIdle();
     this.holdings.close(credentialsClosed);
     // Descriptors that still come for running calls are closed when these calls end.
     for (const connection of this.#connectionsInUse()) this.holdings.addInterest(connection);
+  }
+
+  #closedError(): GrpcFdError {
+    return this.#closedDuringCall ? closedTooEarly() : credentialsClosed();
   }
 
   callStarted(call: ClientCall): Iterable<Attachment> {
