@@ -17,9 +17,11 @@ export interface PeerCredentials {
  */
 export const ARRIVED = { COUNT: 0, TRUNCATED: 1, FIRST: 2, LENGTH: 2 + 253 } as const;
 
-/** For {@link SocketHandle.watch}, the values of libuv's UV_READABLE and UV_WRITABLE. */
+/** For {@link SocketHandle.watch}, the values of libuv's UV_READABLE, UV_WRITABLE and UV_DISCONNECT. */
 export const READABLE = 1;
 export const WRITABLE = 2;
+/** The peer has ended its side. It does not keep the process alive to watch for this. */
+export const DISCONNECT = 4;
 
 /** For `addSeals` and `getSeals`, the same on every architecture. */
 export const F_SEAL_SEAL = 0x1;
@@ -56,6 +58,8 @@ export interface SocketHandle {
   probe(fd: number): number;
   /** SHUT_WR. 0 or a negative errno. */
   shutdown(): number;
+  /** Whether the peer has ended its side, and nothing is left to read. */
+  hasEnded(): boolean;
   listen(backlog: number): void;
   /** A connected descriptor that belongs to the caller and is guarded, or a negative errno. */
   accept(): number;
