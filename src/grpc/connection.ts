@@ -237,15 +237,25 @@ export class Connection extends Transceiver implements FdConnection {
     name: InodeName | Reference,
     options: ReceiveOptions | undefined,
   ): number | Promise<number> {
-    const known = name.kind === 'reference' ? this.nameOf(name) : name;
-    if (known === undefined) throw wrongConnection(name as Reference);
-    return receive(this.inbox, known, options);
+    return receive(this.inbox, this.#known(name), options);
   }
 
-  protected check(reference: Reference): void {
-    const known = this.nameOf(reference);
-    if (known === undefined) throw wrongConnection(reference);
-    this.inbox.check(known);
+  protected take(name: Reference, keep: boolean): number;
+  protected take(name: InodeName | Reference, keep: boolean): number | undefined;
+  protected take(name: InodeName | Reference, keep: boolean): number | undefined {
+    return this.inbox.take(this.#known(name), undefined, keep);
+  }
+
+  protected check(reference: Reference, look?: (fd: number) => void): void {
+    this.inbox.check(this.#known(reference), undefined, look);
+  }
+
+  #known(name: Reference): SequenceName;
+  #known(name: InodeName | Reference): InodeName | SequenceName;
+  #known(name: InodeName | Reference): InodeName | SequenceName {
+    const known = name.kind === 'reference' ? this.nameOf(name) : name;
+    if (known === undefined) throw wrongConnection(name as Reference);
+    return known;
   }
 
   /**

@@ -153,10 +153,11 @@ export class Inbox {
     return this.#duplicate(held, name);
   }
 
-  /** Throws what {@link take} would throw. Receives nothing. */
-  check(name: SequenceName, scope?: CallScope): void {
+  /** Throws what {@link take} would throw. Receives nothing. `look` is called with the descriptor, which stays held, and may throw. */
+  check(name: SequenceName, scope?: CallScope, look?: (fd: number) => void): void {
     this.#assertOpen(scope);
-    this.#exact(name, scope);
+    const { fd } = this.#exact(name, scope);
+    look?.(fd);
   }
 
   /** Whether the descriptor of that sequence number has been handed over. */

@@ -1,7 +1,8 @@
 import { GrpcFdError } from '../../errors.js';
 import { MAX_TIMER_MS } from '../../inbox/clock.js';
+import type { Inbox } from '../../inbox/inbox.js';
 import { DEFAULT_LIMITS } from '../../inbox/limits.js';
-import type { InodeName, SequenceRange } from '../../inbox/names.js';
+import type { InodeName, SequenceName, SequenceRange } from '../../inbox/names.js';
 import { PendingReceive, type ReceiveOptions, receive } from '../../inbox/pending-receive.js';
 import { clearTimeout, setTimeout } from '../../timers.js';
 import {
@@ -90,11 +91,8 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
   ): number | Promise<number> {
     if (this.#closed) throw this.#closedError();
     if (name.kind === 'reference') {
-      for (const connection of this.#connections) {
-        const known = connection.nameOf(name);
-        if (known !== undefined) return receive(connection.inbox, known, options);
-      }
-      throw wrongConnection(name);
+      const { inbox, known } = this.#known(name);
+      return receive(inbox, known, options);
     }
     if (this.#unsupported !== undefined) throw this.#unsupported;
     const pending = new PendingReceive(name, options, (receive) => this.#forget(receive));
@@ -108,14 +106,32 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     return pending.promise;
   }
 
-  protected check(reference: Reference): void {
+  protected check(reference: Reference, look?: (fd: number) => void): void {
     if (this.#closed) throw this.#closedError();
+    const { inbox, known } = this.#known(reference);
+    inbox.check(known, undefined, look);
+  }
+
+  protected take(name: Reference, keep: boolean): number;
+  protected take(name: InodeName | Reference, keep: boolean): number | undefined;
+  protected take(name: InodeName | Reference, keep: boolean): number | undefined {
+    if (this.#closed) throw this.#closedError();
+    if (name.kind === 'reference') {
+      const { inbox, known } = this.#known(name);
+      return inbox.take(known, undefined, keep);
+    }
+    for (const { inbox } of this.#openConnections()) {
+      const fd = inbox.take(name);
+      if (fd !== undefined) return fd;
+    }
+    return undefined;
+  }
+
+  /** Where a reference is good, and what it names there. */
+  #known(reference: Reference): { inbox: Inbox; known: SequenceName } {
     for (const connection of this.#connections) {
       const known = connection.nameOf(reference);
-      if (known !== undefined) {
-        connection.inbox.check(known);
-        return;
-      }
+      if (known !== undefined) return { inbox: connection.inbox, known };
     }
     throw wrongConnection(reference);
   }

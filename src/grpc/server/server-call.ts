@@ -1,9 +1,9 @@
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import { anObject, check, grpcComplaint } from '../../checks.js';
-import { ReceivedFile } from '../../descriptor/received-file.js';
+import { type FileLook, lookAt, ReceivedFile } from '../../descriptor/received-file.js';
 import { GrpcFdError } from '../../errors.js';
 import type { CallScope } from '../../inbox/call-scope.js';
-import type { DescriptorName, InodeName } from '../../inbox/names.js';
+import type { DescriptorName, InodeName, SequenceName } from '../../inbox/names.js';
 import { type ReceiveOptions, receive } from '../../inbox/pending-receive.js';
 import { type Connection, wrongConnection } from '../connection.js';
 import type { CountedFd } from '../counted-fd.js';
@@ -149,8 +149,14 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
     for (const { entries } of this.#attached) {
       for (const entry of entries) {
         if (this.#connection.inbox.hasHandedOver(entry.sequence)) continue;
-        const name: DescriptorName = { kind: 'sequence', ...entry };
-        yield new ReceivedFile(await receive(this.#connection.inbox, name, undefined, this.#scope));
+        const name: SequenceName = { kind: 'sequence', ...entry };
+        const { inbox } = this.#connection;
+        // A look that fails leaves the descriptor for a receive by its name.
+        let look: FileLook | undefined;
+        inbox.check(name, this.#scope, (fd) => {
+          look = lookAt(fd);
+        });
+        yield new ReceivedFile(await receive(inbox, name, undefined, this.#scope), look);
       }
     }
   }
@@ -171,15 +177,25 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
     name: InodeName | Reference,
     options: ReceiveOptions | undefined,
   ): number | Promise<number> {
-    const known = name.kind === 'inode' ? name : this.#nameOf(name);
-    if (known === undefined) throw this.#distrust ?? wrongConnection(name as Reference);
-    return receive(this.#connection.inbox, known, options, this.#scope);
+    return receive(this.#connection.inbox, this.#known(name), options, this.#scope);
   }
 
-  protected check(reference: Reference): void {
-    const known = this.#nameOf(reference);
-    if (known === undefined) throw this.#distrust ?? wrongConnection(reference);
-    if (known.kind === 'sequence') this.#connection.inbox.check(known, this.#scope);
+  protected take(name: Reference, keep: boolean): number;
+  protected take(name: InodeName | Reference, keep: boolean): number | undefined;
+  protected take(name: InodeName | Reference, keep: boolean): number | undefined {
+    return this.#connection.inbox.take(this.#known(name), this.#scope, keep);
+  }
+
+  protected check(reference: Reference, look?: (fd: number) => void): void {
+    this.#connection.inbox.check(this.#known(reference), this.#scope, look);
+  }
+
+  #known(name: Reference): SequenceName;
+  #known(name: InodeName | Reference): DescriptorName;
+  #known(name: InodeName | Reference): DescriptorName {
+    const known = name.kind === 'inode' ? name : this.#nameOf(name);
+    if (known === undefined) throw this.#distrust ?? wrongConnection(name as Reference);
+    return known;
   }
 
   /** What is sent before the headers is told in them. All is told again in the trailers if anything was sent after the headers. */
@@ -192,7 +208,7 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
     addResponseTrailer(stream, FDS_METADATA_KEY, () => formatAnswer(connectionId, all));
   }
 
-  #nameOf(reference: Reference): DescriptorName | undefined {
+  #nameOf(reference: Reference): SequenceName | undefined {
     const { id, number } = reference;
     for (const run of this.#attached) {
       const entry = run.id === id ? run.entries[number - run.number] : undefined;
