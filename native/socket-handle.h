@@ -31,6 +31,7 @@ class SocketHandle final : public LoopHandle {
   static napi_value Send(napi_env env, napi_callback_info info);
   static napi_value Probe(napi_env env, napi_callback_info info);
   static napi_value Shutdown(napi_env env, napi_callback_info info);
+  static napi_value HasEnded(napi_env env, napi_callback_info info);
   static napi_value Listen(napi_env env, napi_callback_info info);
   static napi_value Accept(napi_env env, napi_callback_info info);
   static napi_value Ref(napi_env env, napi_callback_info info);

@@ -71,6 +71,34 @@ const flagsOfOpen = anInteger(0, 2 ** 31 - 1);
 const READ_FILE_MAX_BYTES = 2 ** 31 - 1;
 const READ_FILE_CHUNK = 256 * 1024;
 
+/** What the kernel tells of an open file. */
+export type FileLook = Pick<ReceivedFile, 'url' | 'kind' | 'pathOnly'>;
+
+/**
+ * Looks at a descriptor, which stays the caller's.
+ *
+ * @throws GrpcFdError `ERR_GRPCFD_RECEIVE_FAILED`. Its cause is the failed syscall.
+ */
+export function lookAt(fd: number): FileLook {
+  try {
+    const stats = fstatSync(fd, { bigint: true });
+    const pathOnly = (native.statusFlags(fd) & native.O_PATH) !== 0;
+    return { url: devInoToUrl(stats), kind: fileKind(stats), pathOnly };
+  } catch (cause) {
+    const text = `the kernel does not tell what the received descriptor is: ${(cause as Error).message}`;
+    throw new GrpcFdError('ERR_GRPCFD_RECEIVE_FAILED', text, { cause });
+  }
+}
+
+function lookOrClose(fd: number): FileLook {
+  try {
+    return lookAt(fd);
+  } catch (error) {
+    native.closeAll([fd]);
+    throw error;
+  }
+}
+
 /**
  * Owns one received descriptor, and closes it once: at {@link close}, at the end of a `using` or `await using` block, or when this
  * object is collected, which gives a process warning with the code `GRPCFD_UNCLOSED`.
@@ -97,17 +125,13 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
    *
    * @throws GrpcFdError `ERR_GRPCFD_RECEIVE_FAILED` when the kernel does not tell what `fd` is. Its cause is the failed syscall.
    */
-  constructor(fd: number) {
-    try {
-      const stats = fstatSync(fd, { bigint: true });
-      this.url = devInoToUrl(stats);
-      this.kind = fileKind(stats);
-      this.pathOnly = (native.statusFlags(fd) & native.O_PATH) !== 0;
-    } catch (cause) {
-      native.closeAll([fd]);
-      const text = `the kernel does not tell what the received descriptor is: ${(cause as Error).message}`;
-      throw new GrpcFdError('ERR_GRPCFD_RECEIVE_FAILED', text, { cause });
-    }
+  constructor(fd: number);
+  /** @internal With what {@link lookAt} has told of `fd`. */
+  constructor(fd: number, look?: FileLook);
+  constructor(fd: number, look = lookOrClose(fd)) {
+    this.url = look.url;
+    this.kind = look.kind;
+    this.pathOnly = look.pathOnly;
     this.#fd = fd;
     native.guard(fd);
     closeWhenCollected(this, fd, `A ReceivedFile (fd ${fd}, ${this.url})`);

@@ -15,8 +15,10 @@ export interface FdConnectionOptions {
    */
   readonly maxHeldFds?: number | undefined;
   /**
-   * Descriptors that one call may claim. The others that came with the call stay idle. Default 1024: the names of so many take 10 to
-   * 20 KB of metadata. `Infinity` switches the limit off.
+   * Descriptors that one call may have. At a server, those above it that come with a call are closed, and a receive of them fails. At a
+   * client, a call whose `callCredentials()` have more attached in all fails with RESOURCE_EXHAUSTED, and none is sent. While a call runs,
+   * `send*` throws above it, until the first response headers have come. Default 1024: the names of so many take 10 to 20 KB of metadata.
+   * `Infinity` switches the limit off. One `callCredentials()` takes 1024 at the most before its call starts.
    */
   readonly maxFdsPerCall?: number | undefined;
   /**
@@ -31,7 +33,7 @@ export interface FdConnectionOptions {
   readonly maxPendingReceives?: number | undefined;
   /**
    * Called once for each connection that carries descriptors, before its first byte is read or written. Descriptors that it sends
-   * therefore arrive before those of any call. The connection does not wait for a promise that it returns. If it throws, or its promise
+   * therefore arrive before those of any call. Under TLS they leave when the handshake has ended. The connection does not wait for a promise that it returns. If it throws, or its promise
    * rejects, the connection is closed, and the process gets a warning with the code `GRPCFD_ON_CONNECTION`. Default: none.
    */
   readonly onConnection?: ((connection: FdConnection) => unknown) | undefined;

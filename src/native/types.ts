@@ -17,9 +17,11 @@ export interface PeerCredentials {
  */
 export const ARRIVED = { COUNT: 0, TRUNCATED: 1, FIRST: 2, LENGTH: 2 + 253 } as const;
 
-/** For {@link SocketHandle.watch}, the values of libuv's UV_READABLE and UV_WRITABLE. */
+/** For {@link SocketHandle.watch}, the values of libuv's UV_READABLE, UV_WRITABLE and UV_DISCONNECT. */
 export const READABLE = 1;
 export const WRITABLE = 2;
+/** The peer has ended its side. It does not keep the process alive to watch for this. */
+export const DISCONNECT = 4;
 
 /** For `addSeals` and `getSeals`, the same on every architecture. */
 export const F_SEAL_SEAL = 0x1;
@@ -56,6 +58,8 @@ export interface SocketHandle {
   probe(fd: number): number;
   /** SHUT_WR. 0 or a negative errno. */
   shutdown(): number;
+  /** Whether the peer has ended its side, and nothing is left to read. */
+  hasEnded(): boolean;
   listen(backlog: number): void;
   /** A connected descriptor that belongs to the caller and is guarded, or a negative errno. */
   accept(): number;
@@ -96,6 +100,8 @@ export const BRIDGE_EVENT = {
   DRAINED: 5,
   /** Node has not read what came for a quarter of a second, though none of its writes was in progress. */
   STALLED: 6,
+  /** After `tellAnswered`: Node has got the bytes that it was being given, and what it wrote in answer has been forwarded. */
+  ANSWERED: 7,
 } as const;
 
 /**
@@ -124,6 +130,8 @@ export interface Bridge {
   endWriting(): void;
   /** The event DRAINED follows when Node has got all that came, unless the connection ends then. */
   readToEnd(): void;
+  /** Whether Node is being given bytes now. The event ANSWERED follows then. */
+  tellAnswered(): boolean;
   /**
    * Node is about to close its handle, which must not be used any more. Returns 0 if all that it wrote has been sent; otherwise 1 if Node has
    * ended its side, 2 if it has not.

@@ -78,6 +78,8 @@ export class BridgedStream {
   #backlogBytes = 0;
   /** The end of the state 'failed' or 'closing'. */
   #deadline: NodeJS.Timeout | undefined;
+  /** See {@link afterAnswer}. */
+  #onAnswered: (() => void) | undefined;
   /** Node's part of a close that waits until everything has been sent. */
   #closeNode: (() => void) | undefined;
 
@@ -135,6 +137,16 @@ export class BridgedStream {
     for (const fd of fds) this.#sender.descriptors.push(fd, owner);
     if (this.#sendError) this.#sender.descriptors.rejectAll(this.#sendError);
     else if (this.pendingFds > 0 && this.#retryTimer === undefined) this.#bridge.setOutgoing(OUTGOING.SCRIPT);
+  }
+
+  /**
+   * Calls `run` when Node has handled the bytes that it is being given now, and what it wrote in answer has been sent. It calls `run` at
+   * once if Node is being given none. `run` is not called if the stream closes before.
+   */
+  afterAnswer(run: () => void): void {
+    if (!this.isOpen) return;
+    if (this.#bridge.tellAnswered()) this.#onAnswered = run;
+    else run();
   }
 
   /**
@@ -210,6 +222,10 @@ export class BridgedStream {
         break;
       case BRIDGE_EVENT.STALLED:
         if (this.isOpen) this.#listener.onStalled();
+        break;
+      case BRIDGE_EVENT.ANSWERED:
+        if (this.isOpen) this.#onAnswered?.();
+        this.#onAnswered = undefined;
         break;
     }
   }

@@ -11,7 +11,7 @@ import {
 } from '../checks.js';
 import { close, closeAll, unguardAll } from '../native/binding.js';
 import type { PeerCredentials } from '../native/types.js';
-import { nextTick } from '../timers.js';
+import { nextTick, setImmediate } from '../timers.js';
 import { Duplicates } from './duplicates.js';
 import { UnixStream } from './unix-stream.js';
 
@@ -19,7 +19,10 @@ import { UnixStream } from './unix-stream.js';
 export interface FdSocketOptions {
   /** The number of a connected unix stream socket. It belongs to the new FdSocket, unless the constructor throws. */
   readonly fd: number;
-  /** Whether the writable side stays open when the peer has ended. Default true. */
+  /**
+   * Whether the writable side stays open when the peer has ended. Default false, as in `node:net`: it ends in the turn of the event loop
+   * after the event 'end', unless you end it before. With true, a socket that you do not end stays open after its peer has closed.
+   */
   readonly allowHalfOpen?: boolean | undefined;
   /** Bytes to buffer in each direction before back-pressure begins. Default 64 KiB. */
   readonly highWaterMark?: number | undefined;
@@ -48,7 +51,8 @@ export interface FdSocketStats {
 
 /**
  * A listener for the event `'fds'`: descriptors arrived. They belong to the listener, which closes them. Without a listener they are
- * closed at once. The event comes before the bytes that were written after the descriptors, and only while the stream is being read.
+ * closed at once. The event comes before the bytes that were written after the descriptors, and only while the stream is being read. If
+ * the listener throws, these bytes still come.
  *
  * @param fds the numbers of the descriptors
  * @param truncated whether the kernel dropped some of those that were sent (MSG_CTRUNC), in most cases because the descriptor table of
@@ -76,9 +80,11 @@ export class FdSocket extends Duplex {
    */
   constructor(options: FdSocketOptions) {
     checkOptions(nodeComplaint, options, SOCKET_RULES);
-    const { fd, allowHalfOpen = true, highWaterMark = DEFAULT_HIGH_WATER_MARK } = options;
+    const { fd, allowHalfOpen = false, highWaterMark = DEFAULT_HIGH_WATER_MARK } = options;
     check(nodeComplaint, 'fd', fd, aFileDescriptor);
-    super({ allowHalfOpen, highWaterMark });
+    // An answer that is written when 'end' has been awaited comes a microtask too late for `allowHalfOpen` of Duplex.
+    super({ highWaterMark });
+    if (!allowHalfOpen) this.once('end', () => setImmediate(() => this.#endAfterPeer()));
     this.#stream = new UnixStream(fd, {
       onDescriptors: (fds, truncated) => {
         unguardAll(fds);
@@ -87,7 +93,11 @@ export class FdSocket extends Duplex {
       onData: (chunk) => {
         if (!this.push(chunk)) this.#stream.readStop();
       },
-      onEnd: () => this.push(null),
+      onEnd: () => {
+        this.push(null);
+        // Where nobody reads, 'end' would not be emitted, and the socket would stay open.
+        this.read(0);
+      },
       onError: (error) => this.destroy(error),
     });
   }
@@ -209,7 +219,14 @@ export class FdSocket extends Duplex {
 
   /** @internal */
   override _final(callback: (error?: Error | null) => void): void {
-    this.#stream.shutdown(callback);
+    this.#stream.shutdown((error) => {
+      callback(error);
+      if (!error && !this.destroyed) this.#stream.watchEnd();
+    });
+  }
+
+  #endAfterPeer(): void {
+    if (!this.writableEnded && !this.destroyed) this.end();
   }
 
   /** @internal */

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { constants } from 'node:os';
 import { peerCredentials, SocketHandle, systemError } from '../native/binding.js';
-import { type SocketHandle as Handle, type PeerCredentials, READABLE, WRITABLE } from '../native/types.js';
+import {
+  DISCONNECT,
+  type SocketHandle as Handle,
+  type PeerCredentials,
+  READABLE,
+  WRITABLE,
+} from '../native/types.js';
 import { clearTimeout, nextTick, setTimeout } from '../timers.js';
 import { arrivals } from './arrivals.js';
 import type { DescriptorOwner, OutgoingDescriptor } from './outgoing-descriptors.js';
@@ -36,7 +42,7 @@ type Callback = (error: Error | null) => void;
  *
  * | reading | `#reading` | `#readEnded` | watched for READABLE |
  * | --- | --- | --- | --- |
- * | stopped, as at first | no | no | no |
+ * | stopped, as at first | no | no | no; for DISCONNECT if `#watchesEnd` |
  * | started | yes | no | yes |
  * | ended, by the peer or an error | any | yes | no |
  *
@@ -59,6 +65,8 @@ export class UnixStream {
   readonly #sender: Sender;
   #reading = false;
   #readEnded = false;
+  /** While nothing is read, the end of the peer is watched for. */
+  #watchesEnd = false;
   #awaitsWritable = false;
   #watched = 0;
   #wantsRef = true;
@@ -168,6 +176,15 @@ export class UnixStream {
   }
 
   /**
+   * While nothing is read, reports the end of the peer as `onEnd`, if there is nothing to read before it. Without this, the end is noticed
+   * by reading only. It does not keep the process alive.
+   */
+  watchEnd(): void {
+    this.#watchesEnd = true;
+    this.#updateWatch();
+  }
+
+  /**
    * Tells the peer, after the write in progress, that no more bytes will come. Descriptors that still wait for bytes then are rejected with
    * ECANCELED. If a write has failed or fails, `callback` gets its error, and the peer is told nothing: it must not think that it has got
    * everything.
@@ -221,6 +238,7 @@ export class UnixStream {
 
   #onReady(events: number): void {
     if (events & READABLE) this.#read();
+    if (events & DISCONNECT) this.#peerEnded();
     if (events & WRITABLE && this.#awaitsWritable) this.#continueWrite();
   }
 
@@ -234,8 +252,12 @@ export class UnixStream {
         const fds = arrivals.take();
         this.#bytesRead += result;
         this.#receivedFds += fds.length;
-        this.#listener.onDescriptors(fds, arrivals.truncated);
-        if (chunk && !this.#closed) this.#listener.onData(chunk);
+        try {
+          this.#listener.onDescriptors(fds, arrivals.truncated);
+        } finally {
+          // Code of the user may have thrown. The bytes are not lost with that.
+          if (chunk && !this.#closed) this.#listener.onData(chunk);
+        }
         // A sender with more descriptors than fit into one message sends single bytes with them, in this package and in the Go package.
         if (result > 1 && result < room) return;
         continue;
@@ -253,6 +275,15 @@ export class UnixStream {
       if (result === 0) this.#listener.onEnd();
       else this.#listener.onError(systemError(-result, 'recvmsg'));
     }
+  }
+
+  #peerEnded(): void {
+    if (this.#closed || this.#reading || this.#readEnded) return;
+    // What is left is for somebody to read, who meets the end behind it.
+    this.#watchesEnd = false;
+    this.#readEnded = this.#handle.hasEnded();
+    this.#updateWatch();
+    if (this.#readEnded) this.#listener.onEnd();
   }
 
   #continueWrite(): void {
@@ -301,7 +332,8 @@ export class UnixStream {
 
   #updateWatch(): void {
     if (this.#closed) return;
-    const events = (this.#reading && !this.#readEnded ? READABLE : 0) | (this.#awaitsWritable ? WRITABLE : 0);
+    const read = this.#reading ? READABLE : this.#watchesEnd ? DISCONNECT : 0;
+    const events = (this.#readEnded ? 0 : read) | (this.#awaitsWritable ? WRITABLE : 0);
     if (events !== this.#watched) {
       this.#watched = events;
       this.#handle.watch(events);

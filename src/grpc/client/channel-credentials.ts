@@ -2,7 +2,7 @@ import type { ClientHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../../errors.js';
-import { descriptorsLost } from '../../inbox/inbox.js';
+import { resolveLimits } from '../../inbox/limits.js';
 import { setImmediate } from '../../timers.js';
 import { Connection } from '../connection.js';
 import { isEmptyCallCredentials } from '../internals/call-metadata.js';
@@ -11,8 +11,8 @@ import { leaveConnection, sessionOf } from '../internals/http2-session.js';
 import { registerUnixAbstractResolver } from '../internals/unix-abstract.js';
 import { checkArguments, type FdConnectionOptions, sameOptions } from '../options.js';
 import {
+  attentiveCredentials,
   type ConnectionSource,
-  callCredentialsInTurn,
   callCredentialsOfSubchannel,
 } from './attempt-binding.js';
 import { fdCredentialsIn } from './call-credentials.js';
@@ -89,12 +89,13 @@ class FdChannelCredentials extends grpc.ChannelCredentials {
 
 /** Makes the connections of one subchannel, one at a time. */
 class FdConnector implements SecureConnector, ConnectionSource {
+  readonly maxFdsPerCall: number;
   readonly #inner: SecureConnector;
   readonly #secure: boolean;
   readonly #options: FdConnectionOptions;
   readonly #innerCallCredentials: grpc.CallCredentials;
   #callCredentials: grpc.CallCredentials;
-  readonly #callCredentialsInTurn: grpc.CallCredentials;
+  readonly #attentive: grpc.CallCredentials;
   #connection: Connection | undefined;
   #queue: StreamQueue | undefined;
 
@@ -102,9 +103,10 @@ class FdConnector implements SecureConnector, ConnectionSource {
     this.#inner = inner;
     this.#secure = secure;
     this.#options = options;
+    this.maxFdsPerCall = resolveLimits(options).maxFdsPerCall;
     this.#innerCallCredentials = inner.getCallCredentials();
     this.#callCredentials = callCredentialsOfSubchannel(this, this.#innerCallCredentials);
-    this.#callCredentialsInTurn = callCredentialsInTurn(this, this.#innerCallCredentials);
+    this.#attentive = attentiveCredentials(this, this.#innerCallCredentials);
   }
 
   get connection(): Connection | undefined {
@@ -123,7 +125,8 @@ class FdConnector implements SecureConnector, ConnectionSource {
     const connection = new Connection(takeConnection(socket), 'client', this.#options);
     try {
       const result = await this.#inner.connect(connection.socket);
-      if (connection.hasLostDescriptors) throw descriptorsLost();
+      connection.handshakeEnded(result.socket);
+      if (connection.descriptorsLost !== undefined) throw connection.descriptorsLost;
       // A TLS error can follow the handshake: in TLS 1.3, a server that demands a certificate sends it then. Node leaves the socket
       // open, and grpc-js forgets it.
       result.socket.once('error', () => connection.socket.destroy());
@@ -145,7 +148,8 @@ class FdConnector implements SecureConnector, ConnectionSource {
 
   /** grpc-js asks for each attempt of a call. */
   getCallCredentials(): grpc.CallCredentials {
-    return this.#queue?.isNeeded === true ? this.#callCredentialsInTurn : this.#callCredentials;
+    const needsAttention = this.#queue?.isNeeded === true || this.connection?.needsAnnouncement === true;
+    return needsAttention ? this.#attentive : this.#callCredentials;
   }
 
   destroy(): void {

@@ -10,6 +10,7 @@ import {
   listenOnUnixPathsWith,
   replaceCreateHttp2Server,
 } from '../internals/http2-server.js';
+import { isFromOtherLibrary } from '../internals/user-agent.js';
 import type { FdServerOptions } from '../options.js';
 import { endInTwoSteps } from './graceful-end.js';
 import { leaveAfterLoss } from './leave-after-loss.js';
@@ -64,7 +65,11 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): voi
     const connection = socket === undefined ? undefined : connections.get(socket);
     if (connection === undefined) return;
     setConnectionOf(session, connection);
+    connection.handshakeEnded(session.socket);
     connection.findSession = () => session;
+    session.once('stream', (_stream, headers) => {
+      if (isFromOtherLibrary(headers)) connection.learnOfOtherClient();
+    });
     endInTwoSteps(session, connection);
     leaveAfterLoss(session, connection);
   });
