@@ -316,7 +316,7 @@ export abstract class Transceiver implements FdTransceiver {
     const sources = new Map(fields.map((field) => [field, this.#parse(message[field])]));
     const [first] = sources.values();
     if (options.signal?.aborted && first !== undefined) await this.#receive(first, options, (fd) => fd);
-    const files = await receiveAll(this.#fileReceiver, sources, options);
+    const files = await receiveAll(this.#fileReceiver(), sources, options);
     // A field may have any name, `__proto__` too.
     const named = Object.create(Object.prototype, Object.fromEntries([...files].map(propertyOf)));
     // Not enumerable: the fields are what it has.
@@ -324,15 +324,18 @@ export abstract class Transceiver implements FdTransceiver {
     return named as ReceivedFiles<Field>;
   }
 
-  readonly #fileReceiver: FileReceiver = {
-    lookAt: (reference) => this.#lookAt(reference),
-    handOver: (reference, look) => new ReceivedFile(this.take(reference, false), look),
-    duplicate: ((name: InodeName | Reference) => {
+  #fileReceiver(): FileReceiver {
+    const duplicate = (name: InodeName | Reference) => {
       const fd = this.take(name, true);
       return fd === undefined ? undefined : new ReceivedFile(fd);
-    }) as FileReceiver['duplicate'],
-    wait: (name, options) => this.#receive(name, options, (fd) => new ReceivedFile(fd)),
-  };
+    };
+    return {
+      lookAt: (reference) => this.#lookAt(reference),
+      handOver: (reference, look) => new ReceivedFile(this.take(reference, false), look),
+      duplicate: duplicate as FileReceiver['duplicate'],
+      wait: (name, options) => this.#receive(name, options, (fd) => new ReceivedFile(fd)),
+    };
+  }
 
   #lookAt(reference: Reference): FileLook {
     let look: FileLook | undefined;
