@@ -268,7 +268,10 @@ export abstract class Transceiver implements FdTransceiver {
       const file = await this.recvFile(message[field], own);
       files.set(field, file);
     };
-    const receives = [...sources.keys()].map(receiveOne);
+    // A URL names a file, and a duplicate of it can be made only before a ref of the same descriptor has handed it over.
+    const byUrl = (field: Field) => sources.get(field)?.kind === 'inode';
+    const urlsFirst = [...sources.keys()].sort((a, b) => Number(byUrl(b)) - Number(byUrl(a)));
+    const receives = urlsFirst.map(receiveOne);
     try {
       if (signal.aborted) abortOthers();
       await Promise.all(receives);
