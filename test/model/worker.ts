@@ -1,6 +1,5 @@
 // A process that runs histories for its parent, until the time is over or one of them shows a fault.
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Security } from '../support/service.js';
 import { inOtherProcess, inThisProcess } from './real/surroundings.js';
 import { describeFinding, type Repeat, runHistories } from './run.js';

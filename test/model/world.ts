@@ -93,6 +93,8 @@ export class World {
     await this.end();
     for (const pipe of this.model.pipes) await this.#checkPipe(pipe, 'closed');
     this.#closePipes();
+    // The first history also opens what the process keeps.
+    if (worlds === 1) return;
     await this.#eventually('leak', async () => {
       const descriptors = await this.#descriptors();
       return descriptors.length <= this.#descriptorsBefore ? undefined : descriptors.join(', ');

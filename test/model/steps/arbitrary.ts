@@ -104,7 +104,7 @@ const step: fc.Arbitrary<fc.AsyncCommand<Model, World>> = fc.oneof(
   {
     weight: 25,
     arbitrary: fc
-      .record({ credentials: choice, collects: once(20), atOnce })
+      .record({ credentials: choice, collects: once(40), atOnce })
       .map((choices) => new EndCredentials(choices)),
   },
   {
