@@ -11,6 +11,8 @@ export class Call {
   /** The first response headers have come, so no attempt can follow. */
   committed = false;
   ended = false;
+  /** Those of its credentials that are closed, collected, or used for a next call. */
+  readonly done = new Set<Credentials>();
   /** Perhaps it never reached a handler. */
   doomed = false;
   /** Its trailers have come. */
@@ -57,6 +59,8 @@ export class Attempt {
   /** What the metadata names. No copy stands for what was released before it was sent. */
   readonly entries: { readonly sending: Sending; readonly copy: Copy | undefined }[] = [];
   readonly waits = new Set<Wait>();
+  /** Of a ref with several names, the first one by which something could be received stays the one that counts. */
+  readonly chosen = new Map<Sending, Copy>();
   ended = false;
 
   constructor(

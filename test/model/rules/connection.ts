@@ -54,27 +54,32 @@ export class Connection {
     }[peers];
   }
 
-  /**
-   * Credentials are done here: closed, collected, or reused. What came and was not received is let go of when all are done that had a
-   * call here when it came, or since.
-   */
+  /** Credentials are done here: closed, collected, or reused. */
   endInterest(credentials: Credentials, time: number): void {
-    if (!this.interested.delete(credentials)) return;
+    if (this.interested.delete(credentials)) this.letGo(time);
+  }
+
+  /**
+   * What came and was not received is let go of when all credentials are done that had a call here when it came, or since; and where a
+   * server has assigned it to its call, in headers or trailers, when those of that call are.
+   */
+  letGo(time: number): void {
     const others = [...this.interested.keys()];
-    if (others.every(({ closed }) => closed)) {
-      if (this.atClient.copies.some(({ isHere }) => isHere)) this.emptiedAt = time;
-      const mustClose = HOLDS.closedCredentialsAreDone || others.length === 0;
-      for (const copy of this.atClient.copies) {
-        if (mustClose) copy.leaves('closed');
-        else copy.doubt();
+    const nobody = HOLDS.closedCredentialsAreDone
+      ? others.every(({ closed }) => closed)
+      : others.length === 0;
+    for (const copy of this.atClient.copies.filter(({ isHere }) => isHere)) {
+      const { call } = copy;
+      const told = HOLDS.repliesAreAssigned && this.client.peers === 'exact' && call?.replied === true;
+      if (nobody || (told && call.credentials.every((each) => call.done.has(each)))) {
+        copy.leaves('closed');
+        this.emptiedAt = time;
+      } else if (
+        others.every(({ closed }) => closed) ||
+        call?.credentials.every((each) => isDone(each, call))
+      ) {
+        copy.doubt();
       }
-      return;
-    }
-    // A server may assign it to its call, in headers or trailers.
-    for (const copy of this.atClient.copies) {
-      if (copy.call === undefined || !isDone(copy.call)) continue;
-      if (HOLDS.repliesAreAssigned && copy.call.replied) copy.leaves('closed');
-      else copy.doubt();
     }
   }
 
@@ -98,6 +103,7 @@ export class Connection {
   }
 }
 
-function isDone(call: Call): boolean {
-  return call.credentials.every((each) => !call.attempt.connection.interested.has(each));
+/** It may be: as long as a call of closed credentials runs, the rules leave that open. */
+function isDone(credentials: Credentials, call: Call): boolean {
+  return credentials.closed || call.done.has(credentials);
 }

@@ -1,6 +1,7 @@
 import type { Call } from './call.js';
 import type { Client, Connection } from './connection.js';
 import type { Sending } from './descriptor.js';
+import { HOLDS } from './switches.js';
 import type { Wait } from './wait.js';
 
 /** Call credentials. They have calls of one client. */
@@ -9,7 +10,10 @@ export class Credentials {
   closed = false;
   /** Nobody has them any more. */
   collected = false;
+  /** Those that run. */
   readonly calls = new Set<Call>();
+  /** Those that may have brought something for them. */
+  readonly #calls = new Set<Call>();
   /** What the next call takes along. */
   attachments: Sending[] = [];
   readonly connections = new Set<Connection>();
@@ -26,6 +30,7 @@ export class Credentials {
     if (!this.running) this.endInterests(time);
     this.client = call.client;
     this.calls.add(call);
+    this.#calls.add(call);
     for (const sending of this.attachments) sending.carriers.add(call);
   }
 
@@ -39,7 +44,8 @@ export class Credentials {
 
   end(call: Call, time: number): void {
     this.calls.delete(call);
-    if (!this.running && this.closed) this.endInterests(time);
+    if (this.closed && !this.running) this.endInterests(time);
+    else if (this.closed && HOLDS.closedCredentialsAreDone) call.attempt.connection.letGo(time);
     this.failHopelessWaits();
   }
 
@@ -62,6 +68,11 @@ export class Credentials {
   }
 
   endInterests(time: number): void {
+    for (const call of this.#calls) {
+      if (this.calls.has(call) && !HOLDS.closedCredentialsAreDone) continue;
+      call.done.add(this);
+      this.#calls.delete(call);
+    }
     for (const connection of this.connections) connection.endInterest(this, time);
   }
 

@@ -9,8 +9,8 @@ export class Sending {
   isKept = false;
   /** It was sent with these. */
   credentials: Credentials | undefined;
-  /** What its ref names outside the calls that carry it: what came first, where no call claims that. */
-  unclaimed: Copy | undefined;
+  /** What its ref names outside the calls whose metadata has it: what came when it was sent, one for each call that ran. */
+  readonly unclaimed: Copy[] = [];
   #holder: Holder | undefined;
   /** The calls that carry it and may have another attempt. */
   readonly carriers = new Set<Call>();

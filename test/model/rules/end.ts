@@ -43,9 +43,7 @@ export class End {
 
   /** Descriptors come that no call claims. */
   arriveUnclaimed(sendings: readonly Sending[], time: number): void {
-    this.arrive(sendings, time).forEach((copy) => {
-      copy.sending.unclaimed = copy;
-    });
+    for (const copy of this.arrive(sendings, time)) copy.sending.unclaimed.push(copy);
   }
 
   /**

@@ -10,6 +10,7 @@ import { type Copy, File, Sending } from './descriptor.js';
 import { byRef } from './end.js';
 import { type Expected, fails, WAITS } from './expected.js';
 import { Pipe } from './pipe.js';
+import { HOLDS } from './switches.js';
 import { Wait } from './wait.js';
 
 /** Of the server. */
@@ -72,11 +73,13 @@ export class Model {
 
   /**
    * What is sent with credentials is kept, and goes with their next calls. If calls of theirs run, it comes on the connection of these with
-   * the next bytes. No call claims it then, and it is kept only for attempts that may follow.
+   * the next bytes. No call claims what comes then, and it is kept only for attempts that may follow.
    */
   sendWith(credentials: Credentials, sendings: readonly Sending[]): void {
-    const [running] = credentials.calls;
-    running?.attempt.connection.server.arriveUnclaimed(sendings, this.time);
+    const running = [...credentials.calls];
+    const carriers = HOLDS.eachCallHasItsOwn ? running : running.slice(0, 1);
+    const each = sendings.flatMap((sending) => carriers.map(() => sending));
+    running[0]?.attempt.connection.server.arriveUnclaimed(each, this.time);
     for (const sending of sendings) {
       sending.credentials = credentials;
       for (const call of credentials.calls) {
@@ -84,7 +87,7 @@ export class Model {
         call.attachments.push(sending);
         sending.carriers.add(call);
       }
-      if (running !== undefined && sending.carriers.size === 0) continue;
+      if (running.length > 0 && sending.carriers.size === 0) continue;
       sending.keep();
       credentials.attachments.push(sending);
     }
@@ -150,6 +153,21 @@ export class Model {
       return connection.open ? byRef(copy) : fails('CONNECTION_CLOSED', 'WRONG_CONNECTION');
     }
     return fails('WRONG_CONNECTION');
+  }
+
+  /** What `received()` comes to for each descriptor that was attached, until one did not come. It skips what was handed over. */
+  all(attempt: Attempt): Expected[] {
+    const copies = attempt.entries.map(({ copy }) => copy).filter((copy) => copy?.state !== 'moved');
+    const expected = copies.map((copy) => (copy === undefined ? fails('NOT_FOUND') : byRef(copy)));
+    const end = expected.findIndex(({ gives }) => gives.length === 0);
+    return end === -1 ? expected : expected.slice(0, end + 1);
+  }
+
+  /** A handler names that sending by its ref. */
+  choose(receiver: Receiver, sending: Sending): void {
+    if (!(receiver instanceof Attempt) || receiver.chosen.has(sending)) return;
+    const copy = this.#namedCopies(receiver, sending).find(isHere);
+    if (copy !== undefined) receiver.chosen.set(sending, copy);
   }
 
   byUrl(receiver: Receiver, pipe: Pipe): Expected {
@@ -232,15 +250,26 @@ export class Model {
 
   #byRefInHandler(attempt: Attempt, sending: Sending): Expected {
     if (attempt.ended) return fails('CALL_ENDED', 'CONNECTION_CLOSED');
-    const entry = attempt.entries.find((each) => each.sending === sending);
-    if (entry !== undefined) return entry.copy === undefined ? fails('NOT_FOUND') : byRef(entry.copy);
-    // The ref of what was attached is good in one call.
-    const { unclaimed } = sending;
-    return unclaimed?.end === attempt.connection.server ? byRef(unclaimed) : fails('WRONG_CONNECTION');
+    const copies = this.#namedCopies(attempt, sending);
+    const known = attempt.chosen.get(sending) ?? copies.find(isHere) ?? copies[0];
+    if (copies.length === 0) return fails('WRONG_CONNECTION');
+    return known === undefined ? fails('NOT_FOUND') : byRef(known);
+  }
+
+  /** What the names in a ref stand for in a call; undefined for what was not sent again. The ref of what was attached is good in one call. */
+  #namedCopies({ entries, connection }: Attempt, sending: Sending): (Copy | undefined)[] {
+    const entry = entries.find((each) => each.sending === sending);
+    const [first, ...others] = sending.unclaimed;
+    const here = (copy: Copy | undefined) => copy?.end === connection.server;
+    return [...(entry === undefined ? [first].filter(here) : [entry.copy]), ...others.filter(here)];
   }
 
   #endOf(receiver: Attempt | Credentials) {
     if (receiver instanceof Attempt) return receiver.connection.server;
     return [...receiver.connections].find(({ open }) => open)?.atClient;
   }
+}
+
+function isHere(copy: Copy | undefined): boolean {
+  return copy?.isHere === true;
 }

@@ -6,4 +6,6 @@ export const HOLDS = {
   repliesAreAssigned: false,
   /** Credentials that are closed while a call of theirs runs keep nothing that came before. */
   closedCredentialsAreDone: false,
+  /** What is sent with credentials while calls of theirs run goes with each of these calls. */
+  eachCallHasItsOwn: false,
 };

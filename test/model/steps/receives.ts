@@ -109,6 +109,7 @@ export class Receive extends Step {
       if (gives) model.receive(now.gives, file, { moves, asFile });
       else if (waits && !isGoLike(receiver)) model.wait(receiver, sending.pipe, file, asFile);
     };
+    if (by === 'ref') model.choose(receiver, sending);
     if (certain) change();
     const exclusive = by === 'url' ? laneOfPipe(sending.pipe) : laneOfSending(sending);
     const touched = {
@@ -172,6 +173,7 @@ export class ReceiveSeveral extends Step {
     const isLast = (index: number) =>
       used.findLastIndex(({ sending, by }) => by === used[index]?.by && sending === used[index]?.sending) ===
       index;
+    for (const { sending, by } of used) if (by === 'ref') model.choose(receiver, sending);
     if (bad.length === 0) {
       used.forEach(({ by, expected }, index) => {
         const moves = by === 'ref' && !keep && isLast(index);
@@ -227,17 +229,12 @@ export class ReceiveAll extends Step {
 
   protected async perform(model: Model, world: World): Promise<void> {
     const attempt = pick(candidates(model), this.choices.call) as Attempt;
-    const expected: Expected[] = [];
+    const expected = model.all(attempt);
     const files: number[] = [];
-    for (const { sending } of attempt.entries) {
-      const each = model.byRef(attempt, sending);
-      if (each.fails.includes('ALREADY_RECEIVED')) continue;
-      expected.push(each);
-      // The first that did not come ends it.
-      if (each.gives.length === 0) break;
+    for (const { gives } of expected) {
       const file = model.nextFile();
       files.push(file);
-      model.receive(each.gives, file, { moves: true, asFile: true });
+      model.receive(gives, file, { moves: true, asFile: true });
     }
     const first = files[0] ?? model.nextFile();
     const text = `the handler of call ${attempt.call.id} receives all that was attached`;
