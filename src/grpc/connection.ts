@@ -14,8 +14,13 @@ import type { OutgoingDescriptor } from '../socket/outgoing-descriptors.js';
 import { descriptorLimit } from '../socket/unread-descriptors.js';
 import { setImmediate } from '../timers.js';
 import type { CountedFd } from './counted-fd.js';
-import { bridgedConnection, connectionFailed } from './internals/bridged-socket.js';
+import {
+  type BridgedConnectionListener,
+  bridgedConnection,
+  connectionFailed,
+} from './internals/bridged-socket.js';
 import { isStuck, type sessionOf } from './internals/http2-session.js';
+import { peerOf } from './open-socket.js';
 import type { FdConnectionOptions } from './options.js';
 import { formatReference, type Reference } from './reference.js';
 import { Outcome, type OutcomeSink, Sent, type SentFd } from './send-outcome.js';
@@ -26,10 +31,18 @@ export interface ConnectionUser {
   connectionClosing(connection: Connection): void;
 }
 
+export interface ConnectionOrigin {
+  /** Of the socket of Node. Default false. */
+  readonly allowHalfOpen?: boolean | undefined;
+  /** What is said of the process at the other end. Default: what the kernel says. */
+  readonly peer?: PeerCredentials | undefined;
+}
+
 /** One connection: the bytes go between its UnixStream and HTTP/2, the descriptors through its inbox. */
 export class Connection extends Transceiver implements FdConnection {
   readonly id = uniqueId();
   readonly role: 'client' | 'server';
+  readonly peer: PeerCredentials | undefined;
   /** The socket for HTTP/2 or TLS. Destroying it closes the connection. */
   readonly socket: Socket;
   readonly inbox: Inbox;
@@ -54,9 +67,15 @@ export class Connection extends Transceiver implements FdConnection {
    *
    * @throws OnConnectionError when `options.onConnection` throws; the error of a failed syscall
    */
-  constructor(fd: number, role: 'client' | 'server', options: FdConnectionOptions, allowHalfOpen = false) {
+  constructor(
+    fd: number,
+    role: 'client' | 'server',
+    options: FdConnectionOptions,
+    { allowHalfOpen = false, peer }: ConnectionOrigin = {},
+  ) {
     super();
     this.role = role;
+    this.peer = peer ?? peerOrClose(fd);
     this.#sharedId = role === 'client' ? this.id : undefined;
     const limits = resolveLimits(options);
     this.holdMs = limits.holdMs;
@@ -66,12 +85,13 @@ export class Connection extends Transceiver implements FdConnection {
     if (role === 'client') this.inbox.peerKind = 'exact';
     else this.inbox.expectClaims(tableSize);
     socketDevice ??= inodeOf(fd).replace(/[^/]*$/, '');
-    const { socket, stream } = bridgedConnection(fd, allowHalfOpen, {
+    const listener: BridgedConnectionListener = {
       onDescriptors: (fds, truncated) => this.#received(fds, truncated),
       onFailed: (error) => this.#failed(error),
       onStalled: () => this.#stalled(),
       onClosed: () => this.#closing(),
-    });
+    };
+    const { socket, stream } = bridgedConnection(fd, allowHalfOpen, listener, nameOf(this.peer));
     this.socket = socket;
     this.#stream = stream;
     try {
@@ -80,10 +100,6 @@ export class Connection extends Transceiver implements FdConnection {
     } catch (cause) {
       throw this.#onConnectionFailed(cause);
     }
-  }
-
-  get peer(): PeerCredentials {
-    return this.#stream.peer;
   }
 
   get closed(): Promise<void> {
@@ -322,6 +338,20 @@ class Outgoing implements OutgoingDescriptor {
           }),
     );
   }
+}
+
+function peerOrClose(fd: number): PeerCredentials | undefined {
+  try {
+    return peerOf(fd);
+  } catch (error) {
+    native.close(fd);
+    throw error;
+  }
+}
+
+/** For `getPeer()` in handlers. gRPC in C++ also calls a peer of which nothing is known `unix:`. */
+function nameOf(peer: PeerCredentials | undefined): string {
+  return peer === undefined ? 'unix:' : `unix:pid=${peer.pid},uid=${peer.uid},gid=${peer.gid}`;
 }
 
 /**
