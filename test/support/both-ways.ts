@@ -23,6 +23,7 @@ interface Request {
 interface Reply extends Request {
   readonly content: string;
   readonly peer: string;
+  readonly pid: number;
 }
 
 /** Fails unless both descriptors arrive. Returns the reply. */
