@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as grpcfd from 'grpcfd';
+import { native } from '#src/native/binding.js';
 import { exchange } from '../../interop/node/exchange.js';
 import { MemfdMaker } from '../../interop/node/memfd.js';
 import { exchangeService, healthService } from '../../interop/node/protocol.js';
@@ -24,8 +25,8 @@ useWorkplace();
 const SECURITIES: readonly Security[] = ['plaintext', 'tls', 'mtls'];
 const RPCS = ['unary', 'clientStream', 'serverStream', 'bidi'] as const;
 
-/** Answers Go clients at an inherited socket that listens at `path`. */
-async function serveInherited(security: Security, path: string): Promise<void> {
+/** Answers Go clients, and is shut down at the end of the test. */
+function newServer(security: Security): grpcfd.Server {
   const memfds = new MemfdMaker(workplace().bin);
   const sets: Promise<SampleSet>[] = [];
   const newSet = () => {
@@ -36,12 +37,35 @@ async function serveInherited(security: Security, path: string): Promise<void> {
   const server = new grpcfd.Server();
   server.addService(exchangeService, exchange(security, newSet));
   server.addService(healthService, { Check: grpcfd.handler(() => ({ status: 'SERVING' })) });
-  await bind(server, `fd:${listeningSocket(path)}`, serverCredentials(security, workplace().certs));
   defer(async () => {
     await shutDown(server);
     await Promise.all(sets.map(async (set) => (await set).close()));
     memfds.close();
   });
+  return server;
+}
+
+/** Has the client send and receive files in calls of every kind. */
+async function exchangeAll(
+  client: ReturnType<typeof goClient>,
+  security: Security,
+  target: string,
+): Promise<void> {
+  for (const rpc of RPCS) {
+    for (const direction of ['c2s', 's2c'] as const) {
+      const row = {
+        security,
+        rpc,
+        direction,
+        kind: 'UNLINKED',
+        fds: 3,
+        keep: true,
+        receiveMs: 20_000,
+      } as const;
+      const { ok, reason } = await client({ ...row, target });
+      assert.deepEqual([rpc, direction, ok, reason], [rpc, direction, true, undefined]);
+    }
+  }
 }
 
 for (const security of SECURITIES) {
@@ -49,15 +73,22 @@ for (const security of SECURITIES) {
     skip: withoutGo,
   }, async () => {
     const path = join(temporaryDirectory(), 'inherited.sock');
-    await serveInherited(security, path);
-    const client = goClient();
-    for (const rpc of RPCS) {
-      for (const direction of ['c2s', 's2c'] as const) {
-        const row = { security, rpc, direction, kind: 'UNLINKED', fds: 3, receiveMs: 20_000 } as const;
-        const { ok, reason } = await client({ ...row, target: `unix:${path}` });
-        assert.deepEqual([rpc, direction, ok, reason], [rpc, direction, true, undefined]);
-      }
-    }
+    const credentials = serverCredentials(security, workplace().certs);
+    await bind(newServer(security), `fd:${listeningSocket(path)}`, credentials);
+    await exchangeAll(goClient(), security, `unix:${path}`);
+  });
+
+  test(`${security}: a Go client and a server exchange files over a socketpair in every kind of call`, {
+    skip: withoutGo,
+  }, async () => {
+    const [a, b] = native.socketPair();
+    const server = newServer(security);
+    const connection = await server.serveConnection(a, serverCredentials(security, workplace().certs));
+    const client = goClient({ inherited: [b] });
+    native.close(b);
+    await exchangeAll(client, security, 'passthrough:///fd:3');
+    assert.equal(connection.peer, undefined);
+    assert.ok(connection.stats().receivedFds > 0 && connection.stats().sentFds > 0);
   });
 }
 
