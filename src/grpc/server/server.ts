@@ -75,11 +75,18 @@ export class Server extends grpc.Server {
     return this.#serveWith(credentials, fd)(fd, peer && { pid: peer.pid, uid: peer.uid, gid: peer.gid });
   }
 
+  /**
+   * As with a stock server: stops listening, and calls `callback` when all calls and connections have ended. `serveConnection()` fails
+   * from then on.
+   *
+   * @param callback called once
+   */
   override tryShutdown(callback: (error?: Error) => void): void {
     this.#isShutDown = true;
     super.tryShutdown(callback);
   }
 
+  /** As with a stock server: stops listening, and ends all connections with their calls. `serveConnection()` fails from then on. */
   override forceShutdown(): void {
     this.#isShutDown = true;
     super.forceShutdown();
