@@ -9,6 +9,7 @@
         "bridge.cc",
         "descriptors.cc",
         "environment.cc",
+        "inherited.cc",
         "mapping.cc",
         "memory.cc",
         "message.cc",

@@ -12,9 +12,12 @@ bool DefineDescriptorFunctions(napi_env env, napi_value exports);
 // Names an open file: inode.
 bool DefineInodeFunction(napi_env env, napi_value exports);
 
-// Functions that make unix sockets or ask about them: connectUnix, bindUnix, socketPair, peerCredentials,
-// placeholder and isPlaceholder.
+// Functions that make unix sockets or ask about them: connectUnix, bindUnix, socketPair, peerCredentials, socketName,
+// isListening, placeholder and isPlaceholder.
 bool DefineUnixSocketFunctions(napi_env env, napi_value exports);
+
+// Remembers the numbers that this process was started with and that were adopted: claimInherited.
+bool DefineInheritedFunction(napi_env env, napi_value exports);
 
 // Functions that make memory files or ask about them: memFd, addSeals, getSeals, fileSystemType.
 bool DefineMemoryFunctions(napi_env env, napi_value exports);

@@ -10,6 +10,7 @@
 #include "environment.h"
 #include "functions.h"
 #include "own-fd.h"
+#include "socket-calls.h"
 #include "system-error.h"
 #include "unix-address.h"
 
@@ -58,6 +59,44 @@ napi_value PeerCredentials(napi_env env, napi_callback_info info) {
   napi_set_named_property(env, result, "pid", pid);
   napi_set_named_property(env, result, "uid", uid);
   napi_set_named_property(env, result, "gid", gid);
+  return result;
+}
+
+// socketName(fd, ofPeer): the bytes of the address, none where it has no name.
+napi_value SocketName(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  bool of_peer = false;
+  if (!arguments.Int(0, &fd) || !arguments.Bool(1, &of_peer)) return nullptr;
+  // The kernel puts a NUL behind a path, which may fill sun_path to the last byte.
+  struct {
+    sockaddr_un address;
+    char room_for_nul;
+  } name = {};
+  socklen_t size = sizeof(name);
+  auto* address = reinterpret_cast<sockaddr*>(&name.address);
+  if ((of_peer ? getpeername : getsockname)(fd, address, &size) != 0) {
+    return ThrowSystemError(env, errno, of_peer ? "getpeername" : "getsockname");
+  }
+  const char* path = name.address.sun_path;
+  constexpr size_t kHeader = offsetof(sockaddr_un, sun_path);
+  size_t length = size > kHeader ? size - kHeader : 0;
+  if (length > 0 && path[0] != '\0') length = strnlen(path, length);
+  napi_value result = nullptr;
+  napi_create_buffer_copy(env, length, path, nullptr, &result);
+  return result;
+}
+
+napi_value IsListening(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  int value = 0;
+  socklen_t size = sizeof(value);
+  if (!arguments.Int(0, &fd)) return nullptr;
+  if (const int error = CheckUnixStream(fd); error != 0) return ThrowSystemError(env, error, "getsockopt");
+  if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &size) != 0) return ThrowSystemError(env, errno, "getsockopt");
+  napi_value result = nullptr;
+  napi_get_boolean(env, value != 0, &result);
   return result;
 }
 
@@ -122,6 +161,8 @@ bool DefineUnixSocketFunctions(napi_env env, napi_value exports) {
                  {"bindUnix", BindUnix},
                  {"socketPair", SocketPair},
                  {"peerCredentials", PeerCredentials},
+                 {"socketName", SocketName},
+                 {"isListening", IsListening},
                  {"placeholder", Placeholder},
                  {"isPlaceholder", IsPlaceholder}});
 }

@@ -28,11 +28,12 @@ export {
   fromCallCredentials,
 } from './grpc/client/call-credentials.js';
 export { channelCredentials } from './grpc/client/channel-credentials.js';
-export type { FdConnectionOptions, FdServerOptions } from './grpc/options.js';
+export type { ConnectedSocket } from './grpc/open-socket.js';
+export type { FdChannelOptions, FdConnectionOptions, FdServerOptions } from './grpc/options.js';
 export type { DescriptorSource } from './grpc/reference.js';
 export type { SentFd } from './grpc/send-outcome.js';
 export { handler } from './grpc/server/handler.js';
-export { Server } from './grpc/server/server.js';
+export { type ServeConnectionOptions, Server } from './grpc/server/server.js';
 export { fromCall, tryFromCall } from './grpc/server/server-call.js';
 export { serverCredentials } from './grpc/server/server-credentials.js';
 export type {

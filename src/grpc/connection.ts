@@ -15,9 +15,14 @@ import { setImmediate } from '../timers.js';
 import { arrivalOf, inodeOf, learnSocketDevice } from './arrival.js';
 import type { CountedFd } from './counted-fd.js';
 import { Handshake, MAX_HELD_IN_HANDSHAKE } from './handshake.js';
-import { bridgedConnection, connectionFailed } from './internals/bridged-socket.js';
+import {
+  type BridgedConnectionListener,
+  bridgedConnection,
+  connectionFailed,
+} from './internals/bridged-socket.js';
 import { isStuck, type sessionOf } from './internals/http2-session.js';
 import { writesLastFlight } from './internals/last-flight.js';
+import { peerOf } from './open-socket.js';
 import type { FdConnectionOptions } from './options.js';
 import { Outgoing } from './outgoing.js';
 import { formatReference, type Reference } from './reference.js';
@@ -29,10 +34,18 @@ export interface ConnectionUser {
   connectionClosing(connection: Connection): void;
 }
 
+export interface ConnectionOrigin {
+  /** Of the socket of Node. Default false. */
+  readonly allowHalfOpen?: boolean | undefined;
+  /** What is said of the process at the other end. Default: what the kernel says. */
+  readonly peer?: PeerCredentials | undefined;
+}
+
 /** One connection: the bytes go between its UnixStream and HTTP/2, the descriptors through its inbox. */
 export class Connection extends Transceiver implements FdConnection {
   readonly id = uniqueId();
   readonly role: 'client' | 'server';
+  readonly peer: PeerCredentials | undefined;
   /** The socket for HTTP/2 or TLS. Destroying it closes the connection. */
   readonly socket: Socket;
   readonly inbox: Inbox;
@@ -57,21 +70,28 @@ export class Connection extends Transceiver implements FdConnection {
    *
    * @throws OnConnectionError when `options.onConnection` throws; the error of a failed syscall
    */
-  constructor(fd: number, role: 'client' | 'server', options: FdConnectionOptions, allowHalfOpen = false) {
+  constructor(
+    fd: number,
+    role: 'client' | 'server',
+    options: FdConnectionOptions,
+    { allowHalfOpen = false, peer }: ConnectionOrigin = {},
+  ) {
     super();
     this.role = role;
+    this.peer = peer ?? peerOrClose(fd);
     this.#sharedId = role === 'client' ? this.id : undefined;
     const limits = resolveLimits(options);
     this.holdMs = limits.holdMs;
     this.inbox = new Inbox(native, limits);
     if (role === 'server') this.inbox.expectClaims(tableSize);
     learnSocketDevice(fd);
-    const { socket, stream } = bridgedConnection(fd, allowHalfOpen, {
+    const listener: BridgedConnectionListener = {
       onDescriptors: (fds, truncated) => this.#received(fds, truncated),
       onFailed: (error) => this.#failed(error),
       onStalled: () => this.#stalled(),
       onClosed: () => this.#closing(),
-    });
+    };
+    const { socket, stream } = bridgedConnection(fd, allowHalfOpen, listener, nameOf(this.peer));
     this.socket = socket;
     this.#stream = stream;
     try {
@@ -80,10 +100,6 @@ export class Connection extends Transceiver implements FdConnection {
     } catch (cause) {
       throw this.#onConnectionFailed(cause);
     }
-  }
-
-  get peer(): PeerCredentials {
-    return this.#stream.peer;
   }
 
   get closed(): Promise<void> {
@@ -336,6 +352,20 @@ function tooManyInHandshake(): GrpcFdError {
     'ERR_GRPCFD_DESCRIPTORS_LOST',
     `more than ${MAX_HELD_IN_HANDSHAKE} descriptors came before the TLS handshake had ended: those above were closed`,
   );
+}
+
+function peerOrClose(fd: number): PeerCredentials | undefined {
+  try {
+    return peerOf(fd);
+  } catch (error) {
+    native.close(fd);
+    throw error;
+  }
+}
+
+/** For `getPeer()` in handlers. gRPC in C++ also calls a peer of which nothing is known `unix:`. */
+function nameOf(peer: PeerCredentials | undefined): string {
+  return peer === undefined ? 'unix:' : `unix:pid=${peer.pid},uid=${peer.uid},gid=${peer.gid}`;
 }
 
 function tableSize(): number {

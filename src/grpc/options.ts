@@ -3,9 +3,10 @@ import { aFunction, checkGrpcOptions, type RulesFor } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
 import { LIMIT_RULES } from '../inbox/limits.js';
 import { SOCKET_FILE_RULES } from '../socket/unix-listener.js';
+import type { ConnectedSocket } from './open-socket.js';
 import type { FdConnection } from './transceiver.js';
 
-/** Options of `channelCredentials()`, which apply to each of its connections. `serverCredentials()` has more: see {@link FdServerOptions}. */
+/** Options of each connection, for `channelCredentials()` and `serverCredentials()`: see {@link FdChannelOptions}, {@link FdServerOptions}. */
 export interface FdConnectionOptions {
   /**
    * Received descriptors that one connection holds idle: no running call claims them. Above it, the least recently used one is
@@ -39,6 +40,18 @@ export interface FdConnectionOptions {
   readonly onConnection?: ((connection: FdConnection) => unknown) | undefined;
 }
 
+/** Options of `channelCredentials()`: those of its connections, and where the connections of the target `fd:connect` come from. */
+export interface FdChannelOptions extends FdConnectionOptions {
+  /**
+   * Called for each connection that a channel to the target `fd:connect` wants, also for a new one after the last has ended. It gives a
+   * connected unix stream socket, or a promise of one: the number of its descriptor, a `net.Socket`, which may still be connecting, or an
+   * `FdSocket`. Nothing has been read from it. It belongs to the channel from then on, unless it is refused. If this throws or rejects, the
+   * connection fails with the text of the error, and grpc-js waits before it tries again, as with any target. Other targets are refused
+   * with it. Default: none.
+   */
+  readonly connect?: (() => ConnectedSocket | Promise<ConnectedSocket>) | undefined;
+}
+
 /** Options of `serverCredentials()`: those of its connections, and those of the unix socket that the server listens on. */
 export interface FdServerOptions extends FdConnectionOptions {
   /**
@@ -57,6 +70,7 @@ export interface FdServerOptions extends FdConnectionOptions {
 }
 
 const CONNECTION_RULES: RulesFor<FdConnectionOptions> = { ...LIMIT_RULES, onConnection: aFunction };
+const CHANNEL_RULES: RulesFor<FdChannelOptions> = { ...CONNECTION_RULES, connect: aFunction };
 const SERVER_RULES: RulesFor<FdServerOptions> = { ...CONNECTION_RULES, ...SOCKET_FILE_RULES };
 
 /**
@@ -65,7 +79,11 @@ const SERVER_RULES: RulesFor<FdServerOptions> = { ...CONNECTION_RULES, ...SOCKET
  *
  * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`
  */
-export function checkArguments(role: 'channel' | 'server', inner: object, options: FdServerOptions): void {
+export function checkArguments(
+  role: 'channel' | 'server',
+  inner: object,
+  options: FdServerOptions | FdChannelOptions,
+): void {
   const credentials = role === 'channel' ? grpc.ChannelCredentials : grpc.ServerCredentials;
   if (!(inner instanceof credentials)) {
     throw new GrpcFdError(
@@ -73,12 +91,12 @@ export function checkArguments(role: 'channel' | 'server', inner: object, option
       `${role}Credentials() takes the credentials to wrap, of the same @grpc/grpc-js, or undefined; options come second`,
     );
   }
-  if (role === 'channel') checkGrpcOptions<FdConnectionOptions>(options, CONNECTION_RULES);
-  else checkGrpcOptions(options, SERVER_RULES);
+  if (role === 'channel') checkGrpcOptions<FdChannelOptions>(options, CHANNEL_RULES);
+  else checkGrpcOptions<FdServerOptions>(options, SERVER_RULES);
 }
 
 /** Whether two sets of options make equal connections, which channels may share then. */
-export function sameOptions(a: FdServerOptions, b: FdServerOptions): boolean {
-  const keys = new Set([...Object.keys(a), ...Object.keys(b)]) as Set<keyof FdServerOptions>;
+export function sameOptions<Options extends FdConnectionOptions>(a: Options, b: Options): boolean {
+  const keys = new Set([...Object.keys(a), ...Object.keys(b)]) as Set<keyof Options>;
   return [...keys].every((key) => a[key] === b[key]);
 }

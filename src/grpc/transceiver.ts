@@ -170,8 +170,12 @@ export interface FdConnection extends FdTransceiver {
   readonly id: string;
   /** Which end of the connection this process is. */
   readonly role: 'client' | 'server';
-  /** The process at the other end, at the time at which it connected or began to listen (SO_PEERCRED). */
-  readonly peer: PeerCredentials;
+  /**
+   * The process at the other end, at the time at which it connected or began to listen (SO_PEERCRED). At a client, that is the process which
+   * called `listen()`: under socket activation it is the service manager, and not the server. Undefined at the end of a socketpair, whose
+   * credentials are those of the process that made it: at a server, `serveConnection()` can be given the peer.
+   */
+  readonly peer: PeerCredentials | undefined;
   /** Resolves when the connection has closed. It never rejects. */
   readonly closed: Promise<void>;
   /** The counters of the connection, as they are now. */

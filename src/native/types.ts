@@ -209,6 +209,12 @@ export interface NativeBinding {
   connectUnix(name: Uint8Array): number;
   /** A socket bound to that name, guarded. It does not listen yet. */
   bindUnix(name: Uint8Array): number;
+  /** The address of a unix socket, or of the one at its other end: a path, an abstract name, or no bytes. */
+  socketName(fd: number, ofPeer: boolean): Buffer;
+  /** Whether a unix stream socket listens. ENOTSOCK, EAFNOSUPPORT or EPROTOTYPE: it is not one. */
+  isListening(fd: number): boolean;
+  /** True the first time that any thread of this process claims that number. Later the kernel may have given it to another file. */
+  claimInherited(fd: number): boolean;
   /** A descriptor without any use, guarded. It is sent in place of one that cannot be sent. */
   placeholder(): number;
   /** Whether a descriptor is one that {@link placeholder} made, here or in another process. */

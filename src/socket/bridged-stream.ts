@@ -1,11 +1,6 @@
 import { constants } from 'node:os';
-import { Bridge, peerCredentials, systemError } from '../native/binding.js';
-import {
-  BRIDGE_EVENT,
-  type Bridge as BridgeHandle,
-  OUTGOING,
-  type PeerCredentials,
-} from '../native/types.js';
+import { Bridge, systemError } from '../native/binding.js';
+import { BRIDGE_EVENT, type Bridge as BridgeHandle, OUTGOING } from '../native/types.js';
 import { clearTimeout, setTimeout } from '../timers.js';
 import { arrivals } from './arrivals.js';
 import type { DescriptorOwner, OutgoingDescriptor } from './outgoing-descriptors.js';
@@ -60,8 +55,6 @@ export interface BridgedStreamListener {
  * | closed | | |
  */
 export class BridgedStream {
-  /** Who connected, or who listened, at the time of the connect. */
-  readonly peer: PeerCredentials;
   readonly #listener: BridgedStreamListener;
   readonly #bridge: BridgeHandle;
   readonly #sender: Sender;
@@ -88,7 +81,6 @@ export class BridgedStream {
    * has. When this throws, both are still the caller's.
    */
   constructor(socket: number, far: number, near: number, listener: BridgedStreamListener) {
-    this.peer = peerCredentials(socket);
     this.#listener = listener;
     this.#bridge = new Bridge(Int32Array.of(socket, far, near), arrivals.memory, (event, value) =>
       this.#onEvent(event, value),

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
-import { anInteger, aString, type RulesFor, rule } from '../checks.js';
-import { bindUnix, close, SocketHandle, systemError } from '../native/binding.js';
+import { aFileDescriptor, anInteger, aString, type RulesFor, rule } from '../checks.js';
+import { bindUnix, close, native, SocketHandle, systemError } from '../native/binding.js';
 import { type SocketHandle as Handle, READABLE } from '../native/types.js';
 import { clearTimeout, setTimeout } from '../timers.js';
 import { addressBytes, isAbstract, withAddress } from './address.js';
@@ -27,7 +27,12 @@ const ACCEPT_RETRY = { firstMs: 10, longestMs: 1_000, totalMs: Number.POSITIVE_I
 /** Where and how a unix socket listens. */
 export interface UnixListenOptions {
   /** A path, or an abstract name that starts with NUL (`\0`). An abstract name is used as it is, without padding. */
-  readonly path: string;
+  readonly path?: string | undefined;
+  /**
+   * The number of a unix stream socket that listens. It takes the place of `path`. It belongs to the listener, unless listening fails, and
+   * its file stays.
+   */
+  readonly fd?: number | undefined;
   /** Connections that the kernel queues before they are accepted, at most `net.core.somaxconn` of the kernel. Default 511. */
   readonly backlog?: number | undefined;
   /**
@@ -45,14 +50,18 @@ export interface UnixListenOptions {
 const anId = anInteger(0, 2 ** 32 - 2);
 
 /** For the options that {@link UnixListenOptions} and the options of a gRPC server have in common. */
-export const SOCKET_FILE_RULES: RulesFor<Omit<UnixListenOptions, 'path'>> = {
+export const SOCKET_FILE_RULES: RulesFor<Omit<UnixListenOptions, 'path' | 'fd'>> = {
   backlog: anInteger(0, 2 ** 31 - 1),
   mode: rule('an integer from 0 to 0o7777', anInteger(0).hasType, anInteger(0, 0o7777).isInRange),
   uid: anId,
   gid: anId,
 };
 
-export const LISTEN_RULES: RulesFor<UnixListenOptions> = { path: aString, ...SOCKET_FILE_RULES };
+export const LISTEN_RULES: RulesFor<UnixListenOptions> = {
+  path: aString,
+  fd: aFileDescriptor,
+  ...SOCKET_FILE_RULES,
+};
 
 export interface UnixListenerEvents {
   /** A connected socket. It belongs to the callee, which closes it or gives it to a `UnixStream`. */
@@ -88,9 +97,16 @@ export class UnixListener {
   }
 
   private constructor(options: UnixListenOptions, events: UnixListenerEvents) {
-    const { path, backlog = DEFAULT_BACKLOG } = options;
-    this.address = path;
     this.#events = events;
+    if (options.fd !== undefined) {
+      this.address = native.socketName(options.fd, false).toString();
+      this.#handle = new SocketHandle(options.fd, () => this.#accept());
+      if (options.backlog !== undefined) this.#handle.listen(options.backlog);
+      this.#handle.watch(READABLE);
+      return;
+    }
+    const { path = '', backlog = DEFAULT_BACKLOG } = options;
+    this.address = path;
     this.#file = isAbstract(path) ? undefined : new SocketFile(path);
     const fd = this.#file ? this.#file.bind(options) : bindAbstract(path);
     try {
