@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -90,6 +91,18 @@ napi_value GiveOne(napi_env env, int descriptor) {
   return value;
 }
 
+// tryLock(fd): whether the exclusive flock of the open file could be taken.
+napi_value TryLock(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  if (!arguments.Int(0, &fd)) return nullptr;
+  const bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+  if (!locked && errno != EWOULDBLOCK) return ThrowSystemError(env, errno, "flock");
+  napi_value result = nullptr;
+  napi_get_boolean(env, locked, &result);
+  return result;
+}
+
 napi_value EventFd(napi_env env, napi_callback_info) {
   const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   return fd < 0 ? ThrowSystemError(env, errno, "eventfd") : GiveOne(env, fd);
@@ -111,6 +124,7 @@ bool DefineTestingFunctions(napi_env env, napi_value exports) {
                  {"setSocketOption", SetSocketOption},
                  {"setDescriptorLimit", SetDescriptorLimit},
                  {"ioUring", IoUring},
+                 {"tryLock", TryLock},
                  {"eventFd", EventFd},
                  {"epoll", Epoll}}) &&
          napi_set_named_property(env, exports, "testing", testing) == napi_ok;

@@ -25,7 +25,7 @@ const SOCKET: readonly Wrong[] = [
 const LISTEN: readonly Wrong[] = [
   ...SOCKET,
   ['path', 1, TYPE, /^path must be a string, not 1$/],
-  ['path', undefined, TYPE, /^path must be a string, not undefined$/],
+  ['path', undefined, TYPE, /^path must be a string, or fd a number, not undefined$/],
   ['backlog', '1', TYPE, /^backlog must be /],
   ['backlog', -1, RANGE, /^backlog must be /],
   ['mode', '0600', TYPE, /^mode must be an integer from 0 to 0o7777, not "0600"$/],

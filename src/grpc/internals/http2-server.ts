@@ -47,8 +47,8 @@ export function replaceCreateHttp2Server(
 
 /** Listens on unix sockets, and takes over their connections. */
 export interface UnixListening {
-  /** Listens on a path, or an abstract name, which starts with NUL. May throw. */
-  listen(path: string, onConnection: (fd: number) => void): ListenHandle;
+  /** Listens on a path, or an abstract name, which starts with NUL. May throw. The promise is for a path that has to be waited for. */
+  listen(path: string, onConnection: (fd: number) => void): ListenHandle | Promise<ListenHandle>;
   /** Takes over a connected socket, and passes what opens its net.Socket to `accept`. */
   onConnection(fd: number, accept: (open: () => net.Socket) => void): void;
   /** Paths may be listened on by the primary process of node:cluster, with the backlog, the mode and the owner of stock. */
@@ -81,16 +81,22 @@ export function listenOnUnixPathsWith(server: AnyHttp2Server, unix: UnixListenin
       return Reflect.apply(stockListen, this, args);
     }
     if (typeof callback === 'function') server.once('listening', callback as () => void);
-    try {
-      internals._handle = unix.listen(path, onConnection);
+    const listening = (handle: ListenHandle): void => {
+      internals._handle = handle;
       internals._pipeName = path;
+      nextTick(() => {
+        if (internals._handle !== null) server.emit('listening');
+      });
+    };
+    const failed = (error: unknown): void => nextTick(() => server.emit('error', error as Error));
+    try {
+      const handle = unix.listen(path, onConnection);
+      // grpc.Server closes a server only after it has listened.
+      if (handle instanceof Promise) handle.then(listening, failed);
+      else listening(handle);
     } catch (error) {
-      nextTick(() => server.emit('error', error as Error));
-      return this;
+      failed(error);
     }
-    nextTick(() => {
-      if (internals._handle !== null) server.emit('listening');
-    });
     return this;
   } as typeof server.listen;
 }

@@ -41,7 +41,9 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): voi
   listenOnUnixPathsWith(server, {
     listen: (path, onConnection) => {
       const onError = (error: Error) => process.emitWarning(error);
-      return UnixListener.listen({ ...options, path }, { onConnection, onError });
+      const events = { onConnection, onError };
+      const place = { ...options, path };
+      return UnixListener.listenNow(place, events) ?? UnixListener.listen(place, events);
     },
     onConnection: (fd, accept) => {
       try {
@@ -55,8 +57,10 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): voi
         if (!(error instanceof OnConnectionError)) process.emitWarning(error as Error);
       }
     },
-    // Another process would not give the file the owner and the mode that were asked for.
-    sharesPaths: options.mode === undefined && options.uid === undefined && options.gid === undefined,
+    // Another process would not give the file the owner and the mode that were asked for, and would remove it.
+    sharesPaths: [options.mode, options.uid, options.gid, options.unlinkOnClose].every(
+      (option) => option === undefined,
+    ),
   });
 
   server.prependListener('session', (session: ServerHttp2Session) => {
