@@ -11,9 +11,13 @@
 
 #include "arguments.h"
 #include "define.h"
+#include "environment.h"
 #include "functions.h"
+#include "message.h"
 #include "own-fd.h"
+#include "socket-calls.h"
 #include "system-error.h"
+#include "unix-address.h"
 
 namespace grpcfd {
 namespace {
@@ -113,6 +117,32 @@ napi_value Epoll(napi_env env, napi_callback_info) {
   return fd < 0 ? ThrowSystemError(env, errno, "epoll_create1") : GiveOne(env, fd);
 }
 
+// datagramSocket(name): bound to that name.
+napi_value DatagramSocket(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bytes name;
+  UnixAddress address;
+  if (!arguments.GetBytes(0, &name)) return nullptr;
+  if (const int error = address.Set(name); error != 0) return ThrowSystemError(env, error, "bind");
+  OwnFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket.IsOpen()) return ThrowSystemError(env, errno, "socket");
+  if (bind(socket.Get(), address.Get(), address.length) != 0) return ThrowSystemError(env, errno, "bind");
+  return GiveOne(env, socket.Release());
+}
+
+// receiveDatagram(fd, buffer, arrived): see SocketHandle.receive.
+napi_value ReceiveDatagram(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  Bytes buffer;
+  FdList arrived;
+  if (!arguments.Int(0, &fd) || !arguments.GetBytes(1, &buffer) || !arguments.Fds(2, &arrived)) return nullptr;
+  ReceivedMessage message = ReceiveMessage(fd, buffer.data, buffer.size);
+  const ssize_t bytes = message.bytes;
+  LeaveDescriptors(Environment::Of(env), std::move(message), arrived);
+  return MakeInt(env, bytes);
+}
+
 }  // namespace
 
 bool DefineTestingFunctions(napi_env env, napi_value exports) {
@@ -124,6 +154,8 @@ bool DefineTestingFunctions(napi_env env, napi_value exports) {
                  {"setSocketOption", SetSocketOption},
                  {"setDescriptorLimit", SetDescriptorLimit},
                  {"ioUring", IoUring},
+                 {"datagramSocket", DatagramSocket},
+                 {"receiveDatagram", ReceiveDatagram},
                  {"tryLock", TryLock},
                  {"eventFd", EventFd},
                  {"epoll", Epoll}}) &&

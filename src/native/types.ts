@@ -255,6 +255,10 @@ export interface NativeBinding {
     setSocketOption(fd: number, option: number, value: number): void;
     setDescriptorLimit(count: number): void;
     ioUring(): number;
+    /** A datagram socket that is bound to that name. */
+    datagramSocket(name: Uint8Array): number;
+    /** {@link SocketHandle.receive} for a datagram socket. */
+    receiveDatagram(fd: number, buffer: Uint8Array, arrived: Int32Array): number;
     /** Takes the exclusive `flock` of an open file if it is free. It is released when the file is closed. */
     tryLock(fd: number): boolean;
     eventFd(): number;

@@ -33,6 +33,7 @@ export interface FdListenerEvents {
 export class FdListener extends EventEmitter<FdListenerEvents> {
   #listener!: UnixListener;
 
+  /** @internal */
   private constructor() {
     super();
   }

@@ -8,7 +8,7 @@ import { addressBytes, isAbstract, withAddress } from './address.js';
 import { Backoff } from './backoff.js';
 import { SocketFile } from './socket-file.js';
 
-const { EAGAIN, ECONNABORTED, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM } = constants.errno;
+const { EAGAIN, ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM } = constants.errno;
 
 /** Connections accepted in one turn of the event loop. The limit leaves time for connections that exist, however many are new. */
 const ACCEPTS_PER_TURN = 32;
@@ -259,8 +259,6 @@ function open(options: UnixListenOptions, withoutLock: boolean): Opened | undefi
 function adopt(fd: number, { backlog, unlinkOnClose = false }: UnixListenOptions): Opened {
   const listens = native.isListening(fd);
   const address = native.socketName(fd, false).toString();
-  // The kernel gives this error, too, but only after it has given the socket a name.
-  if (address === '') throw systemError(EINVAL, 'listen');
   return {
     fd,
     address,
