@@ -59,7 +59,9 @@ test('listen({ fd }) adopts a socket that listens, and tells its path', async ()
 });
 
 test('listen({ fd }) makes a bound socket listen, with a path or an abstract name', async () => {
-  for (const path of [join(temporaryDirectory(), 's'), `\0grpcfd-adopted-${process.pid}`]) {
+  const short = join(temporaryDirectory(), 's');
+  const longest = short.padEnd(108, 's');
+  for (const path of [short, longest, `\0grpcfd-adopted-${process.pid}`]) {
     const listener = await listening({ fd: native.bindUnix(Buffer.from(path)) });
     assert.equal(listener.address, path);
     assert.equal(await answerOf(path), `from ${process.pid}`);

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { listenFds } from 'grpcfd';
 import { connect, listenFds as sameFunction } from 'grpcfd/socket';
@@ -60,6 +61,19 @@ async function answerOf(path: string): Promise<string> {
   return text(socket);
 }
 
+/** For a service that may not listen yet. */
+async function answerWhenListening(path: string): Promise<string> {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    try {
+      return await answerOf(path);
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+      await delay(5);
+    }
+  }
+}
+
 test('listenFds() gives the descriptors with their names, close-on-exec, and clears the environment', async () => {
   const directory = temporaryDirectory();
   const paths = ['web', 'admin'].map((name) => join(directory, name));
@@ -76,10 +90,7 @@ test('listenFds() gives the descriptors with their names, close-on-exec, and cle
   ];
   assert.deepEqual(JSON.parse(await line()), { inherited, closeOnExec: true, left: [], again: [] });
   for (const [index, name] of ['web', 'admin'].entries()) {
-    let answer: string | undefined;
-    // The service may not listen yet.
-    while (answer === undefined) answer = await answerOf(paths[index] ?? '').catch(() => undefined);
-    assert.equal(answer, `${name} of ${child.pid}`);
+    assert.equal(await answerWhenListening(paths[index] ?? ''), `${name} of ${child.pid}`);
   }
 });
 
@@ -155,16 +166,12 @@ const noActivator =
 
 test('systemd-socket-activate starts a service', { skip: noActivator }, async () => {
   const path = join(temporaryDirectory(), 's');
+  // It passes no other variables on. Sanitizers need theirs.
+  const kept = Object.keys(process.env).filter((name) => /^(LD_PRELOAD|[A-Z]+SAN_OPTIONS)$/.test(name));
   const { child } = service(
     'systemd-socket-activate',
-    ['-l', path, '--fdname=activated', process.execPath, FIXTURE],
+    ['-l', path, '--fdname=activated', ...kept.map((name) => `-E${name}`), process.execPath, FIXTURE],
     {},
   );
-  let answer: string | undefined;
-  while (answer === undefined) {
-    // It listens some time after it has started.
-    answer = await answerOf(path).catch(() => undefined);
-    await new Promise(setImmediate);
-  }
-  assert.equal(answer, `activated of ${child.pid}`);
+  assert.equal(await answerWhenListening(path), `activated of ${child.pid}`);
 });

@@ -43,7 +43,8 @@ const [EPERM, EOPNOTSUPP] = [1, 95];
 /** Listens in a process in which `fault` happens. */
 async function listenUnder(fault: string, options: UnixListenOptions, euid?: string) {
   const args = [fault, JSON.stringify(options), ...(euid === undefined ? [] : [euid])];
-  const env = { LD_PRELOAD: failingSyscalls() };
+  // Sanitizers have a library there, which has to be the first.
+  const env = { LD_PRELOAD: `${process.env['LD_PRELOAD'] ?? ''} ${failingSyscalls()}` };
   const { stdout, stderr, signal } = await runFixture(FIXTURE, import.meta.url, args, env, 30_000);
   assert.equal(stderr, '');
   return { outcome: stdout.trim(), signal };
