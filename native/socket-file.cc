@@ -129,14 +129,18 @@ Failure SetModeAndOwner(int file, const Request& request, struct stat status) {
   return has_mode() ? kSuccess : ChangeMode(file, request.mode);
 }
 
-// Sets up and listens. `identity` is the device and inode of the file.
+// Sets up and listens. `status` is that of the file.
 Failure Open(int socket, const Request& request, struct stat* status) {
+  const bool asked = request.mode != kUnchanged || request.uid != kUnchanged || request.gid != kUnchanged;
+  // A watcher of the directory may connect as soon as it sees the file.
+  if (!asked && listen(socket, request.backlog) != 0) return Failed("listen");
   const OwnFd file(open(request.path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!file.IsOpen() || fstat(file.Get(), status) != 0) return Failed("open");
-  // Who may write to the directory could have put another file there. It must not get a mode or an owner.
-  const bool asked = request.mode != kUnchanged || request.uid != kUnchanged || request.gid != kUnchanged;
+  // Who may write to the directory could have put another file there. It must not get a mode or an owner, and must not be removed.
   const bool own = S_ISSOCK(status->st_mode) && status->st_nlink == 1 && status->st_uid == geteuid();
   if (asked && !own) return {EPERM, "chmod"};
+  if (!S_ISSOCK(status->st_mode)) *status = {};
+  if (!asked) return kSuccess;
   if (const Failure failure = SetModeAndOwner(file.Get(), request, *status)) return failure;
   return listen(socket, request.backlog) == 0 ? kSuccess : Failed("listen");
 }
