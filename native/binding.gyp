@@ -14,6 +14,7 @@
         "memory.cc",
         "message.cc",
         "socket-calls.cc",
+        "socket-file.cc",
         "socket-handle.cc",
         "system-error.cc",
         "testing.cc",

@@ -26,6 +26,7 @@ napi_value SocketHandle::DefineClass(napi_env env) {
                               {"accept", Accept},
                               {"ref", Ref},
                               {"unref", Unref},
+                              {"release", Release},
                               {"close", CloseMethod}});
 }
 
@@ -247,6 +248,15 @@ napi_value SocketHandle::Unref(napi_env env, napi_callback_info info) {
   handle->ref_ = false;
   handle->UpdateRef();
   return nullptr;
+}
+
+// Leaves the event loop without closing the socket, which is the caller's from then on.
+napi_value SocketHandle::Release(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  SocketHandle* handle = Unwrap(env, arguments.self(), "release");
+  if (handle == nullptr) return nullptr;
+  uv_close(handle->uv_handle(), OnClosed);
+  return MakeInt(env, handle->socket_.Release());
 }
 
 napi_value SocketHandle::CloseMethod(napi_env env, napi_callback_info info) {

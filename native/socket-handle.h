@@ -36,6 +36,7 @@ class SocketHandle final : public LoopHandle {
   static napi_value Accept(napi_env env, napi_callback_info info);
   static napi_value Ref(napi_env env, napi_callback_info info);
   static napi_value Unref(napi_env env, napi_callback_info info);
+  static napi_value Release(napi_env env, napi_callback_info info);
   static napi_value CloseMethod(napi_env env, napi_callback_info info);
 
   static void OnPoll(uv_poll_t* poll, int status, int events);

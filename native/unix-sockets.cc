@@ -9,6 +9,7 @@
 #include "define.h"
 #include "environment.h"
 #include "functions.h"
+#include "message.h"
 #include "own-fd.h"
 #include "socket-calls.h"
 #include "system-error.h"
@@ -100,6 +101,24 @@ napi_value IsListening(napi_env env, napi_callback_info info) {
   return result;
 }
 
+// sendDatagram(name, bytes, descriptors, count): 0 or the negative errno.
+napi_value SendDatagram(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bytes name;
+  Bytes bytes;
+  FdList descriptors;
+  UnixAddress address;
+  if (!arguments.GetBytes(0, &name) || !arguments.GetBytes(1, &bytes) || !arguments.CountedFds(2, &descriptors)) {
+    return nullptr;
+  }
+  if (const int error = address.Set(name); error != 0) return MakeInt(env, -error);
+  const OwnFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket.IsOpen()) return MakeInt(env, -errno);
+  iovec buffer = {bytes.data, bytes.size};
+  const ssize_t sent = SendMessage(socket.Get(), &buffer, 1, descriptors.data, descriptors.size, &address);
+  return MakeInt(env, sent < 0 ? sent : 0);
+}
+
 // The abstract name of every placeholder begins so, whatever the network namespace: the NUL and then this.
 constexpr char kPlaceholderName[] = "grpcfd: the kernel refused this descriptor: ";
 
@@ -163,6 +182,7 @@ bool DefineUnixSocketFunctions(napi_env env, napi_value exports) {
                  {"peerCredentials", PeerCredentials},
                  {"socketName", SocketName},
                  {"isListening", IsListening},
+                 {"sendDatagram", SendDatagram},
                  {"placeholder", Placeholder},
                  {"isPlaceholder", IsPlaceholder}});
 }

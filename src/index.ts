@@ -50,3 +50,4 @@ export type {
 } from './grpc/transceiver.js';
 export type { ReceiveOptions } from './inbox/pending-receive.js';
 export type { PeerCredentials } from './native/types.js';
+export { type ListenFd, listenFds } from './socket/listen-fds.js';

@@ -67,6 +67,11 @@ export interface FdServerOptions extends FdConnectionOptions {
    * Connections that the kernel queues before they are accepted, at most `net.core.somaxconn` of the kernel. Default 511, as in Node.
    */
   readonly backlog?: number | undefined;
+  /**
+   * Whether the server removes its socket file when it stops listening, if it is still the same file. Set it to false to hand the
+   * listening socket over to another process. Default true.
+   */
+  readonly unlinkOnClose?: boolean | undefined;
 }
 
 const CONNECTION_RULES: RulesFor<FdConnectionOptions> = { ...LIMIT_RULES, onConnection: aFunction };

@@ -65,6 +65,8 @@ export interface SocketHandle {
   accept(): number;
   ref(): void;
   unref(): void;
+  /** Closes nothing: the descriptor is returned, and belongs to the caller. It is not guarded. After that, it is as after `close`. */
+  release(): number;
   /** Closes the socket at once. Idempotent. */
   close(): void;
 }
@@ -187,8 +189,6 @@ export interface NativeBinding {
   unguardAll(fds: readonly number[]): void;
   /** `open(2)` with O_CLOEXEC. `fs.openSync` is not used, because Node closes what a worker opened with it when the worker ends. */
   open(path: string, flags: number, mode: number): number;
-  /** Takes the exclusive `flock` of an open file if it is free. It is released when the file is closed. */
-  tryLock(fd: number): boolean;
   /** `[dev, ino, dev, ino…]` of descriptors of any kind, O_PATH included. */
   identify(fds: readonly number[]): BigUint64Array;
   /** `<st_dev>/<st_ino>`, both decimal, of a descriptor of any kind, O_PATH included. */
@@ -209,12 +209,29 @@ export interface NativeBinding {
   connectUnix(name: Uint8Array): number;
   /** A socket bound to that name, guarded. It does not listen yet. */
   bindUnix(name: Uint8Array): number;
+  /**
+   * A socket that listens at that path, guarded. A dead socket file there is replaced. The file has its mode and owner before the socket
+   * listens. If this throws after it has made the file, it removes the file. `settings` are: 1 to take the lock of the directory, the
+   * backlog, the mode, the user id and the group id. 2^32-1 stands for a mode or id that stays as it is. `identity` is filled with `dev` and
+   * `ino` of the file. Returns -EWOULDBLOCK, and does nothing, when another process has the lock. A directory that cannot be locked is used
+   * without the lock.
+   */
+  listenAtPath(
+    path: Uint8Array,
+    directory: string,
+    settings: BigUint64Array,
+    identity: BigUint64Array,
+  ): number;
   /** The address of a unix socket, or of the one at its other end: a path, an abstract name, or no bytes. */
   socketName(fd: number, ofPeer: boolean): Buffer;
   /** Whether a unix stream socket listens. ENOTSOCK, EAFNOSUPPORT or EPROTOTYPE: it is not one. */
   isListening(fd: number): boolean;
   /** True the first time that any thread of this process claims that number. Later the kernel may have given it to another file. */
   claimInherited(fd: number): boolean;
+  /** Sends one datagram with the first `count` of `descriptors`, which are borrowed. 0 or a negative errno. EAGAIN: the receiver's queue is full. */
+  sendDatagram(name: Uint8Array, bytes: Uint8Array, descriptors: Int32Array, count: number): number;
+  /** Makes `fd` close-on-exec. */
+  setCloseOnExec(fd: number): void;
   /** A descriptor without any use, guarded. It is sent in place of one that cannot be sent. */
   placeholder(): number;
   /** Whether a descriptor is one that {@link placeholder} made, here or in another process. */
@@ -248,6 +265,12 @@ export interface NativeBinding {
     setSocketOption(fd: number, option: number, value: number): void;
     setDescriptorLimit(count: number): void;
     ioUring(): number;
+    /** A datagram socket that is bound to that name. */
+    datagramSocket(name: Uint8Array): number;
+    /** {@link SocketHandle.receive} for a datagram socket. */
+    receiveDatagram(fd: number, buffer: Uint8Array, arrived: Int32Array): number;
+    /** Takes the exclusive `flock` of an open file if it is free. It is released when the file is closed. */
+    tryLock(fd: number): boolean;
     eventFd(): number;
     epoll(): number;
   };

@@ -102,7 +102,10 @@ export class FdSocket extends Duplex {
     });
   }
 
-  /** The process at the other end, at the time at which the two were connected. */
+  /**
+   * The process at the other end, at the time at which the two were connected. For an end of a socketpair, it is the process that made the
+   * pair, whoever has the other end now.
+   */
   get peer(): PeerCredentials {
     return this.#stream.peer;
   }
@@ -199,6 +202,38 @@ export class FdSocket extends Duplex {
   override once(event: string | symbol, listener: AnyListener): this;
   override once(event: string | symbol, listener: AnyListener): this {
     return super.once(event, listener);
+  }
+
+  /**
+   * Gives the descriptor back. It belongs to the caller from then on, close-on-exec and non-blocking. This object is destroyed, without
+   * closing the socket: 'close' follows. All that was received before has been delivered. All that comes later waits in the socket.
+   *
+   * It is refused while something would be lost. So read everything first (`read()` gives what is left in one piece), wait for the
+   * callbacks of writes and the promises of `sendFds`, and call this outside of a listener for `'fds'`.
+   *
+   * @returns the number of the descriptor
+   * @throws ERR_INVALID_STATE, and nothing changes: bytes were received that nobody has read; `setEncoding` was called, which may hold
+   * a part of a character; bytes or descriptors have not been sent yet; a listener for `'fds'` runs; this was destroyed or released
+   */
+  release(): number {
+    const reason = this.#whyNotReleasable();
+    if (reason !== undefined) {
+      const error = new Error(`the socket cannot be released: ${reason}`);
+      throw Object.assign(error, { code: 'ERR_INVALID_STATE' });
+    }
+    const fd = this.#stream.release();
+    this.destroy();
+    return fd;
+  }
+
+  #whyNotReleasable(): string | undefined {
+    if (this.destroyed) return 'it was destroyed or released';
+    if (this.readableLength > 0) return `${this.readableLength} bytes were received that nobody has read`;
+    if (this.readableEncoding !== null) return 'setEncoding() may hold a part of a character';
+    if (this.writableLength > 0 || (this.writableEnded && !this.writableFinished)) {
+      return 'not everything that was written has been sent';
+    }
+    return this.#stream.whyNotReleasable;
   }
 
   /** @internal */

@@ -77,6 +77,8 @@ export class UnixStream {
   /** The error for all later writes, once nothing can be written any more. */
   #writeError: Error | undefined;
   #closed = false;
+  /** Descriptors are being delivered, and the bytes that came with them are not yet. */
+  #delivering = false;
   #bytesRead = 0;
   #receivedFds = 0;
 
@@ -199,17 +201,38 @@ export class UnixStream {
     if (!this.#writeCallback) this.#finishShutdown();
   }
 
+  /** Why {@link release} would lose something, or undefined. */
+  get whyNotReleasable(): string | undefined {
+    if (this.#closed) return 'it was closed';
+    if (this.#delivering) return 'the bytes that came with the descriptors are still to be delivered';
+    if (this.#writeCallback || this.#shutdownCallback) return 'not everything that was written has been sent';
+    if (this.pendingFds > 0) return 'not every descriptor has been sent';
+    return undefined;
+  }
+
+  /** Gives the descriptor to the caller, and ends like `close()`. Nothing may be under way: see {@link whyNotReleasable}. */
+  release(): number {
+    assert.equal(this.whyNotReleasable, undefined);
+    const fd = this.#handle.release();
+    this.#finishClose();
+    return fd;
+  }
+
   /**
    * Closes the socket at once. Queued descriptors are rejected, and the callback of a write or shutdown in progress is called, all with
    * ECANCELED. Idempotent.
    */
   close(): void {
     if (this.#closed) return;
+    this.#handle.close();
+    this.#finishClose();
+  }
+
+  #finishClose(): void {
     this.#closed = true;
     this.#reading = false;
     this.#awaitsWritable = false;
     clearTimeout(this.#retryTimer);
-    this.#handle.close();
     const error = systemError(ECANCELED, 'sendmsg');
     this.#writeError ??= error;
     for (const callback of [this.#writeCallback, this.#shutdownCallback]) {
@@ -252,9 +275,11 @@ export class UnixStream {
         const fds = arrivals.take();
         this.#bytesRead += result;
         this.#receivedFds += fds.length;
+        this.#delivering = chunk !== undefined;
         try {
           this.#listener.onDescriptors(fds, arrivals.truncated);
         } finally {
+          this.#delivering = false;
           // Code of the user may have thrown. The bytes are not lost with that.
           if (chunk && !this.#closed) this.#listener.onData(chunk);
         }

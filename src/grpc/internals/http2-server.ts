@@ -49,10 +49,15 @@ export function replaceCreateHttp2Server(
 /** A path, or an abstract name, which starts with NUL; or what stands behind `fd:`. */
 export type UnixPlace = { readonly path: string } | { readonly inherited: string };
 
+type UnixHandle = ListenHandle & { readonly address: string };
+
 /** Listens on unix sockets, and takes over their connections. */
 export interface UnixListening {
-  /** `address` of the result is the path or the abstract name at which it listens. May throw. */
-  listen(place: UnixPlace, onConnection: (fd: number) => void): ListenHandle & { readonly address: string };
+  /**
+   * `address` of the result is the path or the abstract name at which it listens. May throw. The promise is for a path that has to be
+   * waited for.
+   */
+  listen(place: UnixPlace, onConnection: (fd: number) => void): UnixHandle | Promise<UnixHandle>;
   /** Takes over a connected socket, and passes what opens its net.Socket to `accept`. */
   onConnection(fd: number, accept: (open: () => net.Socket) => void): void;
   /** Paths may be listened on by the primary process of node:cluster, with the backlog, the mode and the owner of stock. */
@@ -88,17 +93,22 @@ export function listenOnUnixPathsWith(server: AnyHttp2Server, unix: UnixListenin
       return Reflect.apply(stockListen, this, args);
     }
     if (typeof callback === 'function') server.once('listening', callback as () => void);
-    try {
-      const handle = unix.listen(place, onConnection);
+    const listening = (handle: UnixHandle): void => {
       internals._handle = handle;
       internals._pipeName = handle.address;
+      nextTick(() => {
+        if (internals._handle !== null) server.emit('listening');
+      });
+    };
+    const failed = (error: unknown): void => nextTick(() => server.emit('error', error as Error));
+    try {
+      const handle = unix.listen(place, onConnection);
+      // grpc.Server closes a server only after it has listened.
+      if (handle instanceof Promise) handle.then(listening, failed);
+      else listening(handle);
     } catch (error) {
-      nextTick(() => server.emit('error', error as Error));
-      return this;
+      failed(error);
     }
-    nextTick(() => {
-      if (internals._handle !== null) server.emit('listening');
-    });
     return this;
   } as typeof server.listen;
   return accept;

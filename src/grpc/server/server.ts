@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
@@ -160,8 +161,10 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): Ser
         if (!(error instanceof OnConnectionError)) process.emitWarning(error as Error);
       }
     },
-    // Another process would not give the file the owner and the mode that were asked for.
-    sharesPaths: options.mode === undefined && options.uid === undefined && options.gid === undefined,
+    // Another process would not give the file the owner and the mode that were asked for, and would remove it.
+    sharesPaths: [options.mode, options.uid, options.gid, options.unlinkOnClose].every(
+      (option) => option === undefined,
+    ),
   });
 
   server.prependListener('session', (session: ServerHttp2Session) => {
@@ -188,8 +191,16 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): Ser
   };
 }
 
-function listenAt(place: UnixPlace, options: FdServerOptions, events: UnixListenerEvents): UnixListener {
-  if ('path' in place) return UnixListener.listen({ ...options, path: place.path }, events);
+/** At once where it can, so that the order of events is that of stock. */
+function listenAt(
+  place: UnixPlace,
+  options: FdServerOptions,
+  events: UnixListenerEvents,
+): UnixListener | Promise<UnixListener> {
+  if ('path' in place) {
+    const atPath = { ...options, path: place.path };
+    return UnixListener.listenNow(atPath, events) ?? UnixListener.listen(atPath, events);
+  }
   const { inherited } = place;
   if (!isInheritedNumber(inherited)) {
     throw grpcComplaint(
@@ -197,14 +208,15 @@ function listenAt(place: UnixPlace, options: FdServerOptions, events: UnixListen
       'range',
     );
   }
-  for (const name of ['mode', 'uid', 'gid'] as const) {
+  for (const name of ['mode', 'uid', 'gid', 'unlinkOnClose'] as const) {
     if (options[name] !== undefined) {
       throw grpcComplaint(`${name} cannot be set for fd:${inherited}, which is bound already`, 'range');
     }
   }
   const fd = adoptListener(Number(inherited));
   try {
-    return UnixListener.listen({ backlog: options.backlog, fd }, events);
+    const listener = UnixListener.listenNow({ backlog: options.backlog, fd }, events);
+    return listener ?? assert.fail('a socket that listens does not wait');
   } catch (error) {
     native.close(fd);
     throw error;

@@ -21,7 +21,7 @@ export async function goLikeServer(path: string, security: Security): Promise<Ru
   const server = new grpc.Server();
   server.addService(testService, { ...side.handlers });
   const injector = server.createConnectionInjector(await stockServerCredentials(security));
-  const listener = UnixListener.listen(
+  const listener = await UnixListener.listen(
     { path },
     {
       onConnection: (fd) => injector.injectConnection(new GoLikeConnection(fd).socket),
