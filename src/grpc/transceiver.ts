@@ -262,6 +262,7 @@ export abstract class Transceiver implements FdTransceiver {
 
   async forward(from: FdTransceiver, source: DescriptorSource, options?: ReceiveOptions): Promise<SentFd> {
     check(grpcComplaint, 'from', from, aTransceiver);
+    if (options !== undefined) checkReceiveOptions(options);
     await using file = await from.recvFile(source, { ...options, keep: true });
     const sent = this.send(new CountedFd(file.release()));
     // It is handed over when it has been sent on: what cannot be sent is not lost.
