@@ -10,6 +10,7 @@ import {
   describeSendings,
   laneOfCredentials,
   lanesOfHeldFor,
+  lanesOfWaits,
   newSendings,
   pick,
   type SendSpec,
@@ -183,7 +184,10 @@ export class ServerMessage extends Step {
         world,
       );
     const sendings = newSendings(model, this.choices.sends, client.peers === 'exact');
-    const others = [...credentials.map(laneOfCredentials), ...(this.ends ? lanesOfHeldFor(credentials) : [])];
+    const others = [
+      ...credentials.map(laneOfCredentials),
+      ...(this.ends ? [...lanesOfHeldFor(credentials), ...lanesOfWaits(attempt)] : []),
+    ];
     const touched = touchedBy(model, call, sendings, others);
     model.sendToClient(call, sendings);
     if (this.ends) model.endCall(call, true);
@@ -231,9 +235,11 @@ export class EndCall extends Step {
   }
 
   protected async perform(model: Model, world: World): Promise<void> {
-    const { how } = this.choices;
     const call = pick(model.running, this.choices.call) as Call;
-    const { client, attempt, credentials } = call;
+    const { client, attempt, credentials, attachments } = call;
+    // What comes with the next attempt may come before the server knows that this one has ended.
+    const mayGetIt = [...attempt.waits].some(({ pipe }) => attachments.some((each) => each.pipe === pipe));
+    const how = mayGetIt && this.choices.how === 'unavailable' ? 'aborted' : this.choices.how;
     await settleBeforeEndOf(
       credentials.filter(({ closed }) => closed),
       model,
@@ -242,6 +248,7 @@ export class EndCall extends Step {
     const touched = touchedBy(model, call, call.attachments, [
       ...credentials.map(laneOfCredentials),
       ...lanesOfHeldFor(credentials),
+      ...lanesOfWaits(attempt),
     ]);
     const again = how === 'unavailable' && model.failAttempt(call);
     if (how !== 'unavailable') model.endCall(call);

@@ -12,6 +12,7 @@ import {
   laneOfCredentials,
   laneOfFile,
   lanesOfHeldFor,
+  lanesOfWaits,
   newSendings,
   pick,
   type SendSpec,
@@ -76,6 +77,7 @@ export class EndCredentials extends Step {
       laneOfCredentials(credentials),
       ...[...credentials.calls].map(({ id }) => `call ${id}`),
       ...lanesOfHeldFor([credentials]),
+      ...lanesOfWaits(credentials),
     ];
     credentials.close(model.time);
     credentials.collected = collects;

@@ -8,6 +8,7 @@ import type { Credentials } from '../rules/credentials.js';
 import type { Sending } from '../rules/descriptor.js';
 import type { Model } from '../rules/model.js';
 import type { Pipe } from '../rules/pipe.js';
+import type { Wait } from '../rules/wait.js';
 import type { World } from '../world.js';
 
 /** The choices of a step are numbers. What they stand for is known when the step runs. */
@@ -114,4 +115,9 @@ export function lanesOfHeldFor(credentials: readonly Credentials[]): string[] {
     .flatMap(({ atClient }) => atClient.copies)
     .filter(({ isHere }) => isHere)
     .map(({ sending }) => laneOfSending(sending));
+}
+
+/** Lanes of the pipes for which receives wait that come to their end with a call, or with credentials. */
+export function lanesOfWaits({ waits }: { readonly waits: ReadonlySet<Wait> }): string[] {
+  return [...waits].map(({ pipe }) => laneOfPipe(pipe));
 }
