@@ -37,7 +37,7 @@ export class Start extends Step {
     super(choices.atOnce);
   }
 
-  protected isPossible(): boolean {
+  check(): boolean {
     return true;
   }
 
@@ -133,7 +133,7 @@ export class ClientMessage extends Step {
     super(choices.atOnce);
   }
 
-  protected isPossible(model: Model): boolean {
+  check(model: Model): boolean {
     return candidates(model).length > 0;
   }
 
@@ -170,7 +170,7 @@ export class ServerMessage extends Step {
     super(choices.atOnce);
   }
 
-  protected isPossible(model: Model): boolean {
+  check(model: Model): boolean {
     return this.#candidates(model).length > 0;
   }
 
@@ -230,7 +230,7 @@ export class EndCall extends Step {
     super(choices.atOnce);
   }
 
-  protected isPossible(model: Model): boolean {
+  check(model: Model): boolean {
     return model.running.length > 0;
   }
 
@@ -251,7 +251,7 @@ export class EndCall extends Step {
       ...lanesOfWaits(attempt),
     ]);
     const again = how === 'unavailable' && model.failAttempt(call);
-    if (how !== 'unavailable') model.endCall(call);
+    if (how !== 'unavailable') model.endCall(call, how === 'aborted');
     const next = again ? call.attempt : undefined;
     const { requests } = call;
     const text =

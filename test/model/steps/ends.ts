@@ -28,7 +28,7 @@ export class UseFile extends Step {
     super(choices.atOnce);
   }
 
-  protected isPossible(model: Model): boolean {
+  check(model: Model): boolean {
     return this.#candidates(model).length > 0;
   }
 
@@ -64,7 +64,7 @@ export class EndCredentials extends Step {
     super(choices.atOnce);
   }
 
-  protected isPossible(model: Model): boolean {
+  check(model: Model): boolean {
     return this.#candidates(model).length > 0;
   }
 
@@ -104,7 +104,7 @@ export class Kill extends Step {
     super(false);
   }
 
-  protected isPossible(model: Model): boolean {
+  check(model: Model): boolean {
     return this.#candidates(model).length > 0;
   }
 
@@ -158,7 +158,7 @@ export class Doomed extends Step {
     super(false);
   }
 
-  protected isPossible(): boolean {
+  check(): boolean {
     return true;
   }
 

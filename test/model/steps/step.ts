@@ -18,12 +18,10 @@ export abstract class Step implements AsyncCommand<Model, World> {
     readonly atOnce: boolean,
   ) {}
 
-  check(model: Model): boolean {
-    return this.isPossible(model);
-  }
+  /** Whether it is possible. */
+  abstract check(model: Model): boolean;
 
   async run(model: Model, world: World): Promise<void> {
-    world.count('steps');
     await this.perform(model, world);
     if (!this.atOnce) await world.settle();
   }
@@ -32,8 +30,6 @@ export abstract class Step implements AsyncCommand<Model, World> {
   toString(): string {
     return this.constructor.name;
   }
-
-  protected abstract isPossible(model: Model): boolean;
 
   /** Changes the model, and has the world do the same. */
   protected abstract perform(model: Model, world: World): Promise<void>;
