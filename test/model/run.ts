@@ -10,6 +10,10 @@ export interface RunOptions {
   /** No history begins later, in the time of `performance.now()`. */
   readonly deadline: number;
   readonly surroundings: Omit<Surroundings, 'patienceMs'>;
+  /** Nothing takes longer. Default: 15 s, because what has to happen may take a while on a busy machine. */
+  readonly patienceMs?: number;
+  /** Whether a history that shows a fault is shortened. Default: true. */
+  readonly shortens?: boolean;
   /** Of a history that was found before. */
   readonly repeat?: Repeat | undefined;
 }
@@ -32,7 +36,6 @@ export interface Finding {
 }
 
 const MAX_STEPS = 200;
-/** On a busy machine, what has to happen may take a while. */
 const PATIENCE_MS = 15_000;
 /** It has been seen that it does not happen. */
 const SHORT_PATIENCE_MS = 1_000;
@@ -40,7 +43,7 @@ const SHORT_PATIENCE_MS = 1_000;
 const SHORTENING_MS = 45_000;
 
 export async function runHistories(options: RunOptions): Promise<Finding | undefined> {
-  const surroundings = { ...options.surroundings, patienceMs: PATIENCE_MS };
+  const surroundings = { ...options.surroundings, patienceMs: options.patienceMs ?? PATIENCE_MS };
   let { deadline } = options;
   let found: { error: unknown; world: World } | undefined;
   const run = async (steps: Parameters<typeof fc.asyncModelRun>[1]) => {
@@ -65,7 +68,8 @@ export async function runHistories(options: RunOptions): Promise<Finding | undef
   const result = await fc.check(fc.asyncProperty(histories(MAX_STEPS, repeat?.replay), run), {
     seed,
     numRuns: options.histories,
-    ...(repeat === undefined ? {} : { path: repeat.path, endOnFailure: true }),
+    endOnFailure: repeat !== undefined || options.shortens === false,
+    ...(repeat === undefined ? {} : { path: repeat.path }),
   });
   if (!result.failed || found === undefined) return undefined;
   const [, replay = ''] = /replayPath="([^"]*)"/.exec(String(result.counterexample?.[0])) ?? [];

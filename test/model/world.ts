@@ -66,6 +66,7 @@ export class World {
 
   /** Does something of which the model knows already. */
   do(what: string, touched: Touched, action: () => Promise<void>): void {
+    this.count('steps');
     this.history.push(what);
     this.#lanes.run(what, touched, action);
     for (const wait of this.model.settledWaits.splice(0)) {

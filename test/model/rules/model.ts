@@ -107,8 +107,9 @@ export class Model {
     const { credentials } = call;
     const copies = call.attempt.connection.atClient.arrive(sendings, this.time, call);
     // It may be let go of at once where all credentials of the call are closed.
-    if (credentials.length > 0 && credentials.every(({ closed }) => closed))
+    if (credentials.length > 0 && credentials.every(({ closed }) => closed)) {
       for (const copy of copies) copy.doubt();
+    }
     call.commit();
   }
 
@@ -116,7 +117,7 @@ export class Model {
   failAttempt(call: Call): boolean {
     call.attempt.end();
     if (call.committed || call.attempts.length >= call.client.maxAttempts) {
-      this.endCall(call);
+      this.endCall(call, true);
       return false;
     }
     this.#beginAttempt(call);
@@ -249,7 +250,7 @@ export class Model {
   }
 
   #byRefInHandler(attempt: Attempt, sending: Sending): Expected {
-    if (attempt.ended) return fails('CALL_ENDED', 'CONNECTION_CLOSED');
+    if (attempt.ended) return fails('CALL_ENDED', 'CONNECTION_CLOSED', 'WRONG_CONNECTION');
     const copies = this.#namedCopies(attempt, sending);
     const known = attempt.chosen.get(sending) ?? copies.find(isHere) ?? copies[0];
     if (copies.length === 0) return fails('WRONG_CONNECTION');

@@ -6,7 +6,8 @@ import type { Model } from '../rules/model.js';
 import type { World } from '../world.js';
 import { ClientMessage, EndCall, ServerMessage, Start } from './calls.js';
 import { Doomed, EndCredentials, Kill, UseFile } from './ends.js';
-import { AbortWait, Receive, ReceiveAll, ReceiveSeveral } from './receives.js';
+import { AbortWait, Receive } from './receive.js';
+import { ReceiveAll, ReceiveSeveral } from './receive-several.js';
 
 const choice = fc.nat(999);
 const kind = fc.constantFrom(...KINDS);

@@ -10,6 +10,7 @@ import {
   describeSendings,
   laneOfCredentials,
   lanesOfHeldFor,
+  lanesOfWaits,
   newSendings,
   pick,
   type SendSpec,
@@ -36,7 +37,7 @@ export class Start extends Step {
     super(choices.atOnce);
   }
 
-  protected isPossible(): boolean {
+  check(): boolean {
     return true;
   }
 
@@ -132,7 +133,7 @@ export class ClientMessage extends Step {
     super(choices.atOnce);
   }
 
-  protected isPossible(model: Model): boolean {
+  check(model: Model): boolean {
     return candidates(model).length > 0;
   }
 
@@ -169,7 +170,7 @@ export class ServerMessage extends Step {
     super(choices.atOnce);
   }
 
-  protected isPossible(model: Model): boolean {
+  check(model: Model): boolean {
     return this.#candidates(model).length > 0;
   }
 
@@ -183,7 +184,10 @@ export class ServerMessage extends Step {
         world,
       );
     const sendings = newSendings(model, this.choices.sends, client.peers === 'exact');
-    const others = [...credentials.map(laneOfCredentials), ...(this.ends ? lanesOfHeldFor(credentials) : [])];
+    const others = [
+      ...credentials.map(laneOfCredentials),
+      ...(this.ends ? [...lanesOfHeldFor(credentials), ...lanesOfWaits(attempt)] : []),
+    ];
     const touched = touchedBy(model, call, sendings, others);
     model.sendToClient(call, sendings);
     if (this.ends) model.endCall(call, true);
@@ -226,14 +230,16 @@ export class EndCall extends Step {
     super(choices.atOnce);
   }
 
-  protected isPossible(model: Model): boolean {
+  check(model: Model): boolean {
     return model.running.length > 0;
   }
 
   protected async perform(model: Model, world: World): Promise<void> {
-    const { how } = this.choices;
     const call = pick(model.running, this.choices.call) as Call;
-    const { client, attempt, credentials } = call;
+    const { client, attempt, credentials, attachments } = call;
+    // What comes with the next attempt may come before the server knows that this one has ended.
+    const mayGetIt = [...attempt.waits].some(({ pipe }) => attachments.some((each) => each.pipe === pipe));
+    const how = mayGetIt && this.choices.how === 'unavailable' ? 'aborted' : this.choices.how;
     await settleBeforeEndOf(
       credentials.filter(({ closed }) => closed),
       model,
@@ -242,9 +248,10 @@ export class EndCall extends Step {
     const touched = touchedBy(model, call, call.attachments, [
       ...credentials.map(laneOfCredentials),
       ...lanesOfHeldFor(credentials),
+      ...lanesOfWaits(attempt),
     ]);
     const again = how === 'unavailable' && model.failAttempt(call);
-    if (how !== 'unavailable') model.endCall(call);
+    if (how !== 'unavailable') model.endCall(call, how === 'aborted');
     const next = again ? call.attempt : undefined;
     const { requests } = call;
     const text =

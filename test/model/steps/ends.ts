@@ -12,6 +12,7 @@ import {
   laneOfCredentials,
   laneOfFile,
   lanesOfHeldFor,
+  lanesOfWaits,
   newSendings,
   pick,
   type SendSpec,
@@ -27,7 +28,7 @@ export class UseFile extends Step {
     super(choices.atOnce);
   }
 
-  protected isPossible(model: Model): boolean {
+  check(model: Model): boolean {
     return this.#candidates(model).length > 0;
   }
 
@@ -63,7 +64,7 @@ export class EndCredentials extends Step {
     super(choices.atOnce);
   }
 
-  protected isPossible(model: Model): boolean {
+  check(model: Model): boolean {
     return this.#candidates(model).length > 0;
   }
 
@@ -76,6 +77,7 @@ export class EndCredentials extends Step {
       laneOfCredentials(credentials),
       ...[...credentials.calls].map(({ id }) => `call ${id}`),
       ...lanesOfHeldFor([credentials]),
+      ...lanesOfWaits(credentials),
     ];
     credentials.close(model.time);
     credentials.collected = collects;
@@ -102,7 +104,7 @@ export class Kill extends Step {
     super(false);
   }
 
-  protected isPossible(model: Model): boolean {
+  check(model: Model): boolean {
     return this.#candidates(model).length > 0;
   }
 
@@ -156,7 +158,7 @@ export class Doomed extends Step {
     super(false);
   }
 
-  protected isPossible(): boolean {
+  check(): boolean {
     return true;
   }
 

@@ -8,6 +8,7 @@ import type { Credentials } from '../rules/credentials.js';
 import type { Sending } from '../rules/descriptor.js';
 import type { Model } from '../rules/model.js';
 import type { Pipe } from '../rules/pipe.js';
+import type { Wait } from '../rules/wait.js';
 import type { World } from '../world.js';
 
 /** The choices of a step are numbers. What they stand for is known when the step runs. */
@@ -17,12 +18,10 @@ export abstract class Step implements AsyncCommand<Model, World> {
     readonly atOnce: boolean,
   ) {}
 
-  check(model: Model): boolean {
-    return this.isPossible(model);
-  }
+  /** Whether it is possible. */
+  abstract check(model: Model): boolean;
 
   async run(model: Model, world: World): Promise<void> {
-    world.count('steps');
     await this.perform(model, world);
     if (!this.atOnce) await world.settle();
   }
@@ -31,8 +30,6 @@ export abstract class Step implements AsyncCommand<Model, World> {
   toString(): string {
     return this.constructor.name;
   }
-
-  protected abstract isPossible(model: Model): boolean;
 
   /** Changes the model, and has the world do the same. */
   protected abstract perform(model: Model, world: World): Promise<void>;
@@ -114,4 +111,9 @@ export function lanesOfHeldFor(credentials: readonly Credentials[]): string[] {
     .flatMap(({ atClient }) => atClient.copies)
     .filter(({ isHere }) => isHere)
     .map(({ sending }) => laneOfSending(sending));
+}
+
+/** Lanes of the pipes for which receives wait that come to their end with a call, or with credentials. */
+export function lanesOfWaits({ waits }: { readonly waits: ReadonlySet<Wait> }): string[] {
+  return [...waits].map(({ pipe }) => laneOfPipe(pipe));
 }
