@@ -201,6 +201,18 @@ for (const [kind, make] of Object.entries(REFUSED)) {
   });
 }
 
+test('A channel with stock credentials to unix-abstract: works, or fails where Node pads the name', async () => {
+  const address = `unix-abstract:grpcfd-stock-${process.pid}`;
+  await serve({ unary: (_call, callback) => callback(null, { done: true }) }, { address });
+  const client = new TestClient(address, grpc.credentials.createInsecure());
+  const outcome = await client.unary({}).then(
+    ({ done }) => done,
+    (error: grpc.ServiceError) => [error.code, /takes grpcfd\.channelCredentials\(\)/.test(error.details)],
+  );
+  const [major = 0] = process.versions.node.split('.').map(Number);
+  assert.deepEqual(outcome, major < 22 ? [grpc.status.UNAVAILABLE, true] : true);
+});
+
 test('Targets and credentials that do not belong together are refused, and nothing connects', async () => {
   const refused = async (target: string, credentials: grpc.ChannelCredentials, wanted: RegExp) => {
     const { code, details } = await refusal(new TestClient(target, credentials));

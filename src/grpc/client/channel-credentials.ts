@@ -9,6 +9,7 @@ import { Connection } from '../connection.js';
 import { isEmptyCallCredentials } from '../internals/call-metadata.js';
 import { isUnixSocket, takeConnection } from '../internals/connected-socket.js';
 import { leaveConnection, sessionOf } from '../internals/http2-session.js';
+import { claimTarget } from '../internals/own-handle.js';
 import { registerSchemes } from '../internals/schemes.js';
 import { checkArguments, type FdChannelOptions, sameOptions } from '../options.js';
 import {
@@ -87,6 +88,7 @@ class FdChannelCredentials extends grpc.ChannelCredentials {
   ): SecureConnector {
     const combined = this.#callCredentials.compose(callCredentials ?? grpc.credentials.createEmpty());
     const inner = this.#inner._createSecureConnector(target, options, combined);
+    claimTarget(target);
     const { connect } = this.#options;
     const opener = openerFor(target, connect);
     const refusal = refusalOf(target, options, connect);

@@ -1,6 +1,6 @@
 import type * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../../errors.js';
-import { claimFdTarget, isInheritedNumber } from '../internals/fd-target.js';
+import { fdOfTarget, isInheritedNumber } from '../internals/fd-target.js';
 import { proxiedTarget } from '../internals/no-proxy.js';
 import { adoptConnection, takeSocket } from '../open-socket.js';
 import type { FdChannelOptions } from '../options.js';
@@ -15,7 +15,7 @@ export function openerFor(
   target: Target,
   connect: FdChannelOptions['connect'],
 ): ConnectionOpener | undefined {
-  const path = claimFdTarget(target);
+  const path = fdOfTarget(target);
   if (path === undefined) return undefined;
   if (path === 'connect' && connect !== undefined) return () => openWith(connect);
   return async () => {
@@ -54,7 +54,7 @@ export function refusalOf(
       `${proxied} is on this machine, and grpc-js would ask an HTTP proxy for it: set the channel option grpc.enable_http_proxy to 0`,
     );
   }
-  if (connect === undefined || claimFdTarget(target) === 'connect') return undefined;
+  if (connect === undefined || fdOfTarget(target) === 'connect') return undefined;
   return invalid('channelCredentials(inner, { connect }) are for the target fd:connect alone');
 }
 

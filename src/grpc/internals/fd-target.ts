@@ -11,15 +11,12 @@
 import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../../errors.js';
 import { changed, hidden } from './hidden.js';
-import { type ConnectRequest, OwnHandle } from './own-handle.js';
+import { type ConnectRequest, isClaimed, OwnHandle } from './own-handle.js';
 
 type ResolverArguments = Parameters<typeof grpc.experimental.createResolver>;
 type Target = ResolverArguments[0];
 
 export const FD_SCHEME = 'fd';
-
-/** The targets whose channels have our credentials. grpc-js gives the same object to the resolver and to the credentials. */
-const ownTargets = new WeakSet<Target>();
 
 /** A connect that our connector completes. */
 export class FdTargetHandle extends OwnHandle {
@@ -41,7 +38,7 @@ export class FdTargetHandle extends OwnHandle {
   }
 
   connect(request: ConnectRequest): number {
-    if (ownTargets.has(this.#target)) return this.complete(request, 0);
+    if (isClaimed(this.#target)) return this.complete(request, 0);
     throw wrongCredentials(this.path, 'a channel to it takes grpcfd.channelCredentials()');
   }
 }
@@ -83,11 +80,9 @@ export function registerFdResolver(): void {
   grpc.experimental.registerResolver(FD_SCHEME, FdResolver);
 }
 
-/** What stands behind `fd:` if that is the target. Connects to this object, of our credentials, complete from now on. */
-export function claimFdTarget(target: Target): string | undefined {
-  if (target.scheme !== FD_SCHEME) return undefined;
-  ownTargets.add(target);
-  return target.path;
+/** What stands behind `fd:` if that is the target. */
+export function fdOfTarget(target: Target): string | undefined {
+  return target.scheme === FD_SCHEME ? target.path : undefined;
 }
 
 /** What stands behind `fd:` if `address` is one that our resolver gave to a server. */

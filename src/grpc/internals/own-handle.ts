@@ -11,6 +11,19 @@ export interface ConnectRequest {
   oncomplete(status: number, handle: unknown, request: unknown, readable: boolean, writable: boolean): void;
 }
 
+/** The targets whose channels have our credentials. grpc-js gives the same object to the resolver and to the credentials. */
+const ownTargets = new WeakSet<object>();
+
+/** Allows connects to this object with a handle of ours: the connector that gets the socket takes it over. */
+export function claimTarget(target: object): void {
+  ownTargets.add(target);
+}
+
+/** Other credentials would read from the handle and write to it. */
+export function isClaimed(target: object): boolean {
+  return ownTargets.has(target);
+}
+
 /** A handle from which nothing is read, because the connection is taken over as soon as the socket has connected. */
 export abstract class OwnHandle {
   reading = false;

@@ -8,9 +8,10 @@
 
 import { constants as systemConstants } from 'node:os';
 import * as grpc from '@grpc/grpc-js';
+import { GrpcFdError } from '../../errors.js';
 import { native } from '../../native/binding.js';
 import { changed, hidden } from './hidden.js';
-import { type ConnectRequest, OwnHandle } from './own-handle.js';
+import { type ConnectRequest, isClaimed, OwnHandle } from './own-handle.js';
 
 export const UNIX_ABSTRACT_SCHEME = 'unix-abstract';
 
@@ -19,8 +20,15 @@ const NODE_PADS_ABSTRACT_NAMES = Number(process.versions.node.split('.')[0]) < 2
 /** Connects to an abstract name, exactly as it is. */
 export class UnixHandle extends OwnHandle {
   fd = -1;
+  readonly #target: object;
+
+  constructor(target: object) {
+    super();
+    this.#target = target;
+  }
 
   connect(request: ConnectRequest, path: string): number {
+    if (!isClaimed(this.#target)) throw wrongCredentials();
     let status = 0;
     try {
       this.fd = native.connectUnix(Buffer.from(path));
@@ -55,7 +63,7 @@ class UnixAbstractResolver {
     if (NODE_PADS_ABSTRACT_NAMES) {
       const address = hidden<{ addresses: object[] }[]>(this.#unix, 'endpoints')?.[0]?.addresses[0];
       if (address === undefined) throw changed("the endpoints of grpc-js's resolver for unix targets");
-      Object.defineProperty(address, 'handle', { enumerable: true, get: () => new UnixHandle() });
+      Object.defineProperty(address, 'handle', { enumerable: true, get: () => new UnixHandle(target) });
     }
   }
 
@@ -75,6 +83,13 @@ export function registerUnixAbstractResolver(): void {
   if (resolverRegistered) return;
   resolverRegistered = true;
   grpc.experimental.registerResolver(UNIX_ABSTRACT_SCHEME, UnixAbstractResolver);
+}
+
+function wrongCredentials(): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_INVALID_ARGUMENT',
+    'before version 22 of Node.js, a channel to a unix-abstract: target takes grpcfd.channelCredentials()',
+  );
 }
 
 function errnoOf(error: Error): number {

@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import * as net from 'node:net';
 import { test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
-import { claimFdTarget, FdTargetHandle, fdOfAddress, ipcChannel } from '#src/grpc/internals/fd-target.js';
+import { FdTargetHandle, fdOfAddress, fdOfTarget, ipcChannel } from '#src/grpc/internals/fd-target.js';
+import { claimTarget } from '#src/grpc/internals/own-handle.js';
 import { registerSchemes } from '#src/grpc/internals/schemes.js';
 import { trackDescriptors } from '../../support/fd-table.js';
 
@@ -28,13 +29,14 @@ test('net.connect() takes the handle of an address, and completes with it once t
   const address = await addressOf(target);
   assert.equal(fdOfAddress(address), 'connect');
   assert.throws(() => net.connect(address as net.NetConnectOpts), /takes grpcfd\.channelCredentials\(\)/);
-  assert.equal(claimFdTarget(target), 'connect');
+  claimTarget(target);
+  assert.equal(fdOfTarget(target), 'connect');
   const socket = net.connect(address as net.NetConnectOpts);
   await once(socket, 'connect');
   socket.setNoDelay();
   socket.destroy();
   await once(socket, 'close');
-  assert.equal(claimFdTarget({ scheme: 'unix', path: 'connect' }), undefined);
+  assert.equal(fdOfTarget({ scheme: 'unix', path: 'connect' }), undefined);
   assert.equal(fdOfAddress({ path: 'fd:connect' }), undefined);
 });
 
