@@ -123,8 +123,7 @@ export class HeldDescriptors {
     for (let first = this.#idle.first?.value; first !== undefined; first = this.#idle.first?.value) {
       if (this.#idle.size <= (first.lastUsedAt > graceBegan ? most : maxHeldFds)) break;
       this.#evicted++;
-      this.#removeFromIdle(first);
-      this.#bySequence.delete(first.sequence);
+      this.#forget(first);
       fds.push(first.fd);
     }
     this.#operations.closeAll(fds);
