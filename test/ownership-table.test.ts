@@ -8,6 +8,13 @@ const TESTS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
   'a client connection starts': {
     'grpc/internals/connected-socket': ['a connected unix socket is known, and can be taken over'],
   },
+  "a socket is handed over: `connect()`, `serveConnection()`, `fd:N`, `bindAsync('fd:N')`": {
+    'grpc/fd-connect': [
+      "What connect() gives is refused, and stays its owner's",
+      'what it gives after the close is closed',
+    ],
+    'grpc/serve-connection': ['What cannot be served is refused, and stays its owner’s'],
+  },
   'a connection is open': {
     'grpc/internals/bridged-socket': ['the end of the peer closes the session and the stream'],
     'grpc/counts': ['1,000 connections in succession each carry a call'],
