@@ -26,6 +26,7 @@ async function startWorkersAndCall(): Promise<void> {
   cluster.schedulingPolicy = policy === 'none' ? cluster.SCHED_NONE : cluster.SCHED_RR;
   const address = `unix:${join(temporaryDirectory(), 'cluster.sock')}`;
   const workers = Array.from({ length: WORKERS }, () => cluster.fork({ ADDRESS: address }));
+  for (const worker of workers) worker.once('exit', (code) => code === 0 || process.exit(1));
   await Promise.all(workers.map((worker) => once(worker, 'message')));
 
   const calls = new Map(workers.map(({ id }) => [`worker ${id}`, 0]));

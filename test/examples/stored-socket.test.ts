@@ -17,6 +17,7 @@ import { within } from '../support/until.js';
 trackDescriptors();
 
 const SERVICE = fileURLToPath(new URL('../../examples/socket-activation/service.js', import.meta.url));
+const HANG_MS = 30_000;
 
 /** With stored descriptors from 3 on. The shell becomes the process that LISTEN_PID names. */
 function start(path: string, stored: readonly number[], env: NodeJS.ProcessEnv): ChildProcess {
@@ -43,7 +44,8 @@ async function send(path: string, content: string): Promise<string> {
   const bytes = Buffer.from(content);
   using memory = grpcfd.createSharedMemory(bytes.length);
   memory.bytes.set(bytes);
-  const { text } = await client.give({ file: fds.sendFile(memory).ref }, fds.options());
+  const options = { ...fds.options(), deadline: Date.now() + HANG_MS };
+  const { text } = await client.give({ file: fds.sendFile(memory).ref }, options);
   client.close();
   return text;
 }
@@ -54,7 +56,7 @@ test('The service of the example stores its socket, and each start after the fir
   const manager = datagramReceiver(join(directory, 'notify'));
   const next = async (): Promise<Datagram> => {
     let datagram: Datagram | undefined;
-    await within(30_000, 'a message of the service', () => {
+    await within(HANG_MS, 'a message of the service', () => {
       try {
         datagram = manager.next();
       } catch {
