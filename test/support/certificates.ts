@@ -1,7 +1,6 @@
 /** Self-signed certificates for a server and a client, made once for each test process. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { generate } from 'selfsigned';
 import { temporaryDirectory } from './temporary.js';
 
 export interface KeyPair {
@@ -48,6 +47,8 @@ async function make(): Promise<Certificates> {
 }
 
 async function keyPair(): Promise<KeyPair> {
+  // It takes a while to load, and most processes have no use for it.
+  const { generate } = await import('selfsigned');
   const attributes = [{ name: 'commonName', value: 'localhost' }];
   const { private: key, cert } = await generate(attributes, {
     keyType: 'ec',
