@@ -12,43 +12,42 @@ export const FDS_METADATA_KEY = 'grpcfd-fds';
 
 /**
  * What a server of this package tells in the headers or the trailers of a response, under the same key:
- * `<connection id>[;<first>[-<last>]]…`. Other servers do not answer.
+ * `<connection id>[;<first>[-<last>]]…`. The id is that by which it knows the connection. The ranges are sequence numbers of what it has
+ * sent in the call. There may be more. Other servers do not answer.
  */
-export interface FdsAnswer {
-  /** The id by which it knows the connection. */
-  readonly connectionId: string;
-  /** Sequence numbers of what it has sent in the call. There may be more. */
-  readonly sent: readonly SequenceRange[];
-}
-
-/** An answer has at most so many ranges, and so at most 1 KB. A list of all that a long stream has sent would not fit into trailers. */
-export const MAX_RANGES = 64;
-
-/** Removes the answer from the metadata of a response, and returns it. Undefined where there is none, or nothing that can be understood. */
-export function takeAnswer(response: grpc.Metadata): FdsAnswer | undefined {
-  const [answer] = response.get(FDS_METADATA_KEY);
-  if (answer === undefined) return undefined;
-  response.remove(FDS_METADATA_KEY);
-  return parseAnswer(String(answer));
-}
-
 export function formatAnswer(connectionId: string, sent: readonly SequenceRange[]): string {
   let text = connectionId;
   for (const { first, last } of sent) text += first === last ? `;${first}` : `;${first}-${last}`;
   return text;
 }
 
-export function parseAnswer(text: string): FdsAnswer | undefined {
-  const [connectionId = '', ...parts] = text.split(';', MAX_RANGES + 1);
-  if (!isId(connectionId)) return undefined;
+/** An answer has at most so many ranges, and so at most 1 KB. A list of all that a long stream has sent would not fit into trailers. */
+export const MAX_RANGES = 64;
+
+/** Removes the answer from the metadata of a response, and returns it. */
+export function takeAnswer(response: grpc.Metadata): string | undefined {
+  const [answer] = response.get(FDS_METADATA_KEY);
+  if (answer === undefined) return undefined;
+  response.remove(FDS_METADATA_KEY);
+  return String(answer);
+}
+
+/** What an answer tells of what was sent on that connection. Undefined where it is of another one, and empty where it is malformed. */
+export function parseAnswer(answer: string, connectionId: string): readonly SequenceRange[] | undefined {
+  if (answer === connectionId) return NOTHING;
+  if (!answer.startsWith(connectionId) || answer[connectionId.length] !== ';') return undefined;
   const sent: SequenceRange[] = [];
-  for (const part of parts) {
-    const [first = '', last = first, ...rest] = part.split('-');
-    if (!isCount(first) || !isCount(last) || rest.length > 0) return undefined;
+  for (const part of answer.slice(connectionId.length + 1).split(';', MAX_RANGES)) {
+    const dash = part.indexOf('-');
+    const first = dash < 0 ? part : part.slice(0, dash);
+    const last = part.slice(dash + 1);
+    if (!isCount(first) || !isCount(last)) return NOTHING;
     sent.push({ first: Number(first), last: Number(last) });
   }
-  return { connectionId, sent };
+  return sent;
 }
+
+const NOTHING: readonly SequenceRange[] = [];
 
 /** In place of the sequence number of a descriptor that was released before it was sent. */
 export const NOT_SENT = 0;

@@ -170,7 +170,7 @@ export class HeldDescriptors {
     const held = this.#bySequence.get(entry.sequence);
     if (held === undefined || held.claims !== undefined || held.inode !== entry.inode) return false;
     this.#removeFromIdle(held);
-    if (held.assignments !== undefined) this.#unassign(held, held.assignments);
+    held.assignedTo = undefined;
     held.claims = claims;
     claims.add(held);
     return true;
@@ -201,6 +201,7 @@ export class HeldDescriptors {
   /** Closes what came for the receiver of these assignments, and for nobody else who is not done. */
   endAssignments(assignments: Assignments): void {
     const left = assignments.end();
+    if (left.length === 0) return;
     for (const held of left) this.#forget(held);
     this.#operations.closeAll(left.map(({ fd }) => fd));
   }
@@ -247,12 +248,7 @@ export class HeldDescriptors {
   #forget(held: Held): void {
     this.#removeFromIdle(held);
     this.#bySequence.delete(held.sequence);
-    if (held.assignments !== undefined) this.#unassign(held, held.assignments);
-  }
-
-  #unassign(held: Held, all: Iterable<Assignments>): void {
-    for (const assignments of all) assignments.delete(held);
-    held.assignments = undefined;
+    held.assignedTo = undefined;
   }
 
   #removeFromIdle(held: Held): void {

@@ -10,8 +10,8 @@ export class Held {
   lastUsedAt: number;
   /** The claims of its call. Without any it is idle, and `maxHeldFds` and `holdMs` apply to it. */
   claims: Claims | undefined;
-  /** Those of everybody for whom it came, where the peer has told. */
-  assignments: Set<Assignments> | undefined;
+  /** Those of everybody for whom it came, where the peer has told. Undefined once it is held no more. */
+  assignedTo: Assignments[] | undefined;
   /** Its link in the list of idle descriptors. */
   idleLink: Link<Held> | undefined;
   /** Its link in the list of idle descriptors of its inode. */
@@ -30,24 +30,32 @@ export class Held {
 
 /** Idle descriptors of which the peer has told that they came for one receiver. Others may receive them, too. */
 export class Assignments {
-  readonly #all = new Set<Held>();
+  /** Some of them may be held no more. They are dropped when there are twice as many as the last time. */
+  #all: Held[] = [];
+  #dropAt = 64;
 
   add(held: Held): void {
-    this.#all.add(held);
-    held.assignments ??= new Set();
-    held.assignments.add(this);
+    if (held.assignedTo?.includes(this)) return;
+    if (held.assignedTo === undefined) held.assignedTo = [this];
+    else held.assignedTo.push(this);
+    if (this.#all.length === this.#dropAt) {
+      this.#all = this.#all.filter(({ assignedTo }) => assignedTo !== undefined);
+      this.#dropAt = Math.max(64, 2 * this.#all.length);
+    }
+    this.#all.push(held);
   }
 
-  /** It is held no more. */
-  delete(held: Held): void {
-    this.#all.delete(held);
-  }
-
-  /** The receiver is done. Returns the descriptors that came for nobody else who is not. */
+  /** The receiver is done. Returns the descriptors that are held, and that came for nobody else who is not done. */
   end(): readonly Held[] {
-    const all = [...this.#all];
-    this.#all.clear();
-    return all.filter(({ assignments }) => assignments?.delete(this) === true && assignments.size === 0);
+    const left: Held[] = [];
+    for (const held of this.#all) {
+      const index = held.assignedTo?.indexOf(this) ?? -1;
+      if (held.assignedTo === undefined || index < 0) continue;
+      held.assignedTo.splice(index, 1);
+      if (held.assignedTo.length === 0) left.push(held);
+    }
+    this.#all = [];
+    return left;
   }
 }
 

@@ -20,26 +20,19 @@ const ANSWERS: Readonly<Record<string, [sent: { first: number; last: number }[],
 for (const [what, [sent, text]] of Object.entries(ANSWERS)) {
   test(`An answer that tells of ${what} is formatted, and read back as it was`, () => {
     assert.equal(formatAnswer('c', sent), text);
-    assert.deepEqual(parseAnswer(text), { connectionId: 'c', sent });
+    assert.deepEqual(parseAnswer(text, 'c'), sent);
   });
 }
 
-const MALFORMED = [
-  '',
-  ';1',
-  'c;',
-  'c;1-',
-  'c;-1',
-  'c;1-2-3',
-  'c;x',
-  'c;1,2',
-  `c;${'9'.repeat(16)}`,
-  'not good',
-];
+for (const text of ['', ';1', 'cc;1', 'd', 'c,1', 'not good']) {
+  test(`An answer "${text}" is of no connection that is known`, () => {
+    assert.equal(parseAnswer(text, 'c'), undefined);
+  });
+}
 
-for (const text of MALFORMED) {
-  test(`An answer "${text}" is not understood`, () => {
-    assert.equal(parseAnswer(text), undefined);
+for (const text of ['c;', 'c;1-', 'c;-1', 'c;1-2-3', 'c;x', 'c;1,2', `c;${'9'.repeat(16)}`, 'c;1;']) {
+  test(`An answer "${text}" tells nothing but the connection`, () => {
+    assert.deepEqual(parseAnswer(text, 'c'), []);
   });
 }
 
@@ -56,5 +49,5 @@ test('An answer has at most 64 ranges, the newest ones', () => {
   assert.deepEqual(sent.all.at(-1), { first: 1000, last: 1000 });
   assert.deepEqual(sent.all[0], { first: 1000 - 63 * 3, last: 1000 - 63 * 3 });
   const text = formatAnswer('c', Array(100).fill({ first: 1, last: 2 }));
-  assert.equal(parseAnswer(text)?.sent.length, 64);
+  assert.equal(parseAnswer(text, 'c')?.length, 64);
 });

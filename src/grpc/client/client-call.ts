@@ -2,7 +2,7 @@ import { GrpcFdError } from '../../errors.js';
 import { DEFAULT_LIMITS } from '../../inbox/limits.js';
 import type { SequenceRange } from '../../inbox/names.js';
 import type { Connection } from '../connection.js';
-import type { FdsAnswer, FdsEntry } from '../fds-metadata.js';
+import { type FdsEntry, parseAnswer } from '../fds-metadata.js';
 import type { Attachment, Reason } from './attachment.js';
 import type { Attempt } from './attempt.js';
 import type { Turn } from './stream-queue.js';
@@ -119,21 +119,23 @@ export class ClientCall {
     this.#refusal = reason;
   }
 
-  /** @param answer the server's, in its response headers */
-  committed(answer: FdsAnswer | undefined): void {
-    if (answer !== undefined) this.told(answer);
-    else if (this.#attempts.length === 1) this.#attempts[0]?.connection.learnOfInodeServer();
-    // With several attempts, it is not known which of them has no answer.
+  /** @param answer the server's, in its response headers: see `fds-metadata.ts` */
+  committed(answer: string | undefined): void {
+    this.told(answer ?? '');
     this.#commit();
   }
 
   /** The server has told what it knows, in its response headers or its trailers. */
-  told({ connectionId, sent }: FdsAnswer): void {
+  told(answer: string): void {
     for (const { connection } of this.#attempts) {
-      if (connection.id === connectionId) {
+      const sent = parseAnswer(answer, connection.id);
+      if (sent !== undefined) {
         connection.learnOfExactServer();
         if (sent.length > 0) this.#owner.callAssigned(connection, sent);
-      } else if (this.#attempts.length === 1) connection.learnOfInodeServer();
+      } else if (this.#attempts.length === 1) {
+        // With several attempts, it is not known which of them the server has answered.
+        connection.learnOfInodeServer();
+      }
     }
   }
 
