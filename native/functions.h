@@ -9,8 +9,8 @@ namespace grpcfd {
 // statusFlags, systemError.
 bool DefineDescriptorFunctions(napi_env env, napi_value exports);
 
-// Names an open file: inode.
-bool DefineInodeFunction(napi_env env, napi_value exports);
+// Tells what an open file is: describe.
+bool DefineFileKindFunction(napi_env env, napi_value exports);
 
 // Functions that make unix sockets or ask about them: connectUnix, bindUnix, socketPair, peerCredentials,
 // placeholder and isPlaceholder.

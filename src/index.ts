@@ -4,7 +4,7 @@
  * @module grpcfd
  */
 
-export type { FileKind } from './descriptor/file-kind.js';
+export type { Expectation, FileAccess } from './descriptor/file-kind.js';
 export type { ReadStreamOptions, WriteStreamOptions } from './descriptor/file-streams.js';
 export { type DevIno, fdToUrl, filenameToUrl, fileToUrl, urlToDevIno } from './descriptor/inode-url.js';
 export type { MapOptions, MappedMemory } from './descriptor/mapped-memory.js';
@@ -29,6 +29,7 @@ export {
 } from './grpc/client/call-credentials.js';
 export { channelCredentials } from './grpc/client/channel-credentials.js';
 export type { FdConnectionOptions, FdServerOptions } from './grpc/options.js';
+export type { ReceiveFileOptions, ReceiveFilesOptions } from './grpc/receive-options.js';
 export type { DescriptorSource } from './grpc/reference.js';
 export type { SentFd } from './grpc/send-outcome.js';
 export { handler } from './grpc/server/handler.js';
@@ -48,4 +49,5 @@ export type {
   SendFilenameOptions,
 } from './grpc/transceiver.js';
 export type { ReceiveOptions } from './inbox/pending-receive.js';
+export type { FileKind } from './native/description.js';
 export type { PeerCredentials } from './native/types.js';

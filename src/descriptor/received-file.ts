@@ -1,13 +1,14 @@
-import { type BigIntStats, constants, fstat, fstatSync, read, write } from 'node:fs';
+import { type BigIntStats, constants, fstat, read, write } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import { aLimit, anInteger, check, checkGrpcOptions, grpcComplaint, type RulesFor, rule } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
-import { native } from '../native/binding.js';
+import { native, O_PATH } from '../native/binding.js';
+import type { Description, FileKind } from '../native/description.js';
 import { closedByOwner, closeWhenCollected } from './close-when-collected.js';
-import { type FileKind, fileKind, isPositioned } from './file-kind.js';
+import { accessOf, assertExpected, type Expectation, type FileAccess } from './file-kind.js';
 import { type ReadStreamOptions, readStream, type WriteStreamOptions, writeStream } from './file-streams.js';
-import { devInoToUrl } from './inode-url.js';
+import { inodeToUrl } from './inode-url.js';
 import { type MapOptions, type MappedMemory, mapSealed } from './mapped-memory.js';
 import { openFile } from './open-file.js';
 
@@ -71,6 +72,9 @@ const flagsOfOpen = anInteger(0, 2 ** 31 - 1);
 const READ_FILE_MAX_BYTES = 2 ** 31 - 1;
 const READ_FILE_CHUNK = 256 * 1024;
 
+/** The kinds whose bytes have positions, so that `pread` and `pwrite` work. */
+const POSITIONED: ReadonlySet<FileKind> = new Set(['file', 'memfd', 'dmabuf']);
+
 /**
  * Owns one received descriptor, and closes it once: at {@link close}, at the end of a `using` or `await using` block, or when this
  * object is collected, which gives a process warning with the code `GRPCFD_UNCLOSED`.
@@ -82,11 +86,16 @@ const READ_FILE_CHUNK = 256 * 1024;
 export class ReceivedFile implements Disposable, AsyncDisposable {
   /** `inode://<dev>/<ino>` of the file. */
   readonly url: string;
-  /** What kind of file it is. */
+  /** What it is: see {@link FileKind}. */
   readonly kind: FileKind;
+  /** What it gives access to: see {@link FileAccess}. */
+  readonly access: FileAccess;
+  /** Whether it was opened with O_APPEND when it was received: all writes go to the end of the file. Its sender can change that. */
+  readonly append: boolean;
   /** Whether it was opened with O_PATH. Such a file can be sent on, looked at and reopened, but not read. */
   readonly pathOnly: boolean;
 
+  readonly #isPositioned: boolean;
   #fd: number | undefined;
   #inFlight = 0;
   #onIdle: (() => void) | undefined;
@@ -95,18 +104,23 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   /**
    * Takes ownership of `fd`, the number of an open descriptor. When this throws, `fd` is closed.
    *
+   * @param expect what the file must be. Default: anything
    * @throws GrpcFdError `ERR_GRPCFD_RECEIVE_FAILED` when the kernel does not tell what `fd` is. Its cause is the failed syscall.
+   * `ERR_GRPCFD_UNEXPECTED_KIND` when it is not as expected
    */
-  constructor(fd: number) {
+  constructor(fd: number, expect?: Expectation) {
+    const description = describe(fd);
+    this.url = inodeToUrl(description.inode);
+    this.kind = description.kind;
+    this.access = accessOf(description);
+    this.append = (description.flags & constants.O_APPEND) !== 0;
+    this.pathOnly = (description.flags & O_PATH) !== 0;
+    this.#isPositioned = POSITIONED.has(this.kind) || description.isBlockDevice;
     try {
-      const stats = fstatSync(fd, { bigint: true });
-      this.url = devInoToUrl(stats);
-      this.kind = fileKind(stats);
-      this.pathOnly = (native.statusFlags(fd) & native.O_PATH) !== 0;
-    } catch (cause) {
+      assertExpected(this.url, this, expect);
+    } catch (error) {
       native.closeAll([fd]);
-      const text = `the kernel does not tell what the received descriptor is: ${(cause as Error).message}`;
-      throw new GrpcFdError('ERR_GRPCFD_RECEIVE_FAILED', text, { cause });
+      throw error;
     }
     this.#fd = fd;
     native.guard(fd);
@@ -237,7 +251,7 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
    */
   createReadStream(options: ReadStreamOptions = {}): Readable {
     this.#assertNotPathOnly();
-    return readStream(this, isPositioned(this.kind), options);
+    return readStream(this, this.#isPositioned, options);
   }
 
   /**
@@ -248,7 +262,7 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
    */
   createWriteStream(options: WriteStreamOptions = {}): Writable {
     this.#assertNotPathOnly();
-    return writeStream(this, isPositioned(this.kind), options);
+    return writeStream(this, this.#isPositioned, options);
   }
 
   /**
@@ -369,5 +383,16 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
 
   #tooLarge(maxBytes: number): GrpcFdError {
     return new GrpcFdError('ERR_GRPCFD_FILE_TOO_LARGE', `${this.url} has more than ${maxBytes} bytes`);
+  }
+}
+
+/** Closes `fd` when it throws. */
+function describe(fd: number): Description {
+  try {
+    return native.describe(fd);
+  } catch (cause) {
+    native.closeAll([fd]);
+    const text = `the kernel does not tell what the received descriptor is: ${(cause as Error).message}`;
+    throw new GrpcFdError('ERR_GRPCFD_RECEIVE_FAILED', text, { cause });
   }
 }

@@ -8,14 +8,17 @@ import {
   type RulesFor,
   rule,
 } from '../checks.js';
+import { checkExpectation, type Expectation } from '../descriptor/file-kind.js';
 import { openFile } from '../descriptor/open-file.js';
 import { ReceivedFile } from '../descriptor/received-file.js';
+import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import type { InodeName } from '../inbox/names.js';
 import { checkReceiveOptions, type ReceiveOptions } from '../inbox/pending-receive.js';
 import { O_PATH } from '../native/binding.js';
 import type { PeerCredentials } from '../native/types.js';
 import { CountedFd, duplicateToSend } from './counted-fd.js';
+import { type ReceiveFileOptions, type ReceiveFilesOptions, splitOptions } from './receive-options.js';
 import { type DescriptorSource, parseSource, type Reference } from './reference.js';
 import { Outcome, Sent, type SentFd } from './send-outcome.js';
 
@@ -65,12 +68,12 @@ export interface FdTransceiver {
    * `ERR_GRPCFD_CLOSED`, `ERR_GRPCFD_HOLD_EXPIRED`, `ERR_GRPCFD_CONNECTION_CLOSED`, `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`,
    * `ERR_GRPCFD_DESCRIPTORS_LOST`, `ERR_GRPCFD_NOT_FOUND`, `ERR_GRPCFD_TOO_MANY_DESCRIPTORS`, `ERR_GRPCFD_WRONG_CONNECTION`,
    * `ERR_GRPCFD_REFERENCE_MISMATCH`; or when this receive fails: `ERR_GRPCFD_ABORTED`, `ERR_GRPCFD_TIMEOUT`,
-   * `ERR_GRPCFD_TOO_MANY_RECEIVES`, `ERR_GRPCFD_RECEIVE_FAILED`, `ERR_GRPCFD_INVALID_URL`, `ERR_GRPCFD_INVALID_REFERENCE`,
+   * `ERR_GRPCFD_TOO_MANY_RECEIVES`, `ERR_GRPCFD_RECEIVE_FAILED`, `ERR_GRPCFD_UNEXPECTED_KIND`, `ERR_GRPCFD_INVALID_URL`, `ERR_GRPCFD_INVALID_REFERENCE`,
    * `ERR_GRPCFD_INVALID_ARGUMENT`.
    */
-  recvFd(source: DescriptorSource, options?: ReceiveOptions): Promise<number>;
+  recvFd(source: DescriptorSource, options?: ReceiveFileOptions): Promise<number>;
   /** {@link recvFd}, with a {@link ReceivedFile} that owns the duplicate. The caller closes the file. */
-  recvFile(source: DescriptorSource, options?: ReceiveOptions): Promise<ReceivedFile>;
+  recvFile(source: DescriptorSource, options?: ReceiveFileOptions): Promise<ReceivedFile>;
   /**
    * Sends several descriptors, and returns the fields of a message that name them: `{ path, ...fds.refs({ input, output }) }`. The
    * files stay the caller's. Where one of them cannot be sent, this throws, but those before it are sent.
@@ -93,14 +96,14 @@ export interface FdTransceiver {
   recvFiles<Field extends string>(
     message: Readonly<Record<Field, DescriptorSource>>,
     fields: readonly Field[],
-    options?: ReceiveOptions,
+    options?: ReceiveFilesOptions<Field>,
   ): Promise<ReceivedFiles<Field>>;
   /**
    * Receives a descriptor from another transceiver and sends it, in one step: for a handler that passes a descriptor on to a backend. With
    * `{ keep: true }` it can be received again, for a second backend. The caller has nothing to close. The promise rejects with the errors
    * of {@link recvFd} and {@link sendFd}.
    */
-  forward(from: FdTransceiver, source: DescriptorSource, options?: ReceiveOptions): Promise<SentFd>;
+  forward(from: FdTransceiver, source: DescriptorSource, options?: ReceiveFileOptions): Promise<SentFd>;
 }
 
 /** Can be sent: the number of a descriptor, or an object with one. It stays the caller's. */
@@ -126,9 +129,9 @@ export interface FdServerCall extends FdTransceiver {
   /**
    * The descriptors that the client attached to the call, in the order in which it did. Each file belongs to the caller, who closes it.
    * There are none from a client that is not this package. The iteration ends with an error of {@link FdTransceiver.recvFd} where one of
-   * them did not arrive.
+   * them did not arrive, or is not what `expect` asks for. It can be iterated again then, which goes on behind that one.
    */
-  received(): AsyncIterableIterator<ReceivedFile>;
+  received(options?: Pick<ReceiveFileOptions, 'expect'>): AsyncIterableIterator<ReceivedFile>;
 }
 
 /** Counters of a connection. Those without "now" count since the connection began. */
@@ -207,12 +210,13 @@ export abstract class Transceiver implements FdTransceiver {
     return this.send(new CountedFd(openFile(path, openFlags(options))));
   }
 
-  recvFd(source: DescriptorSource, options?: ReceiveOptions): Promise<number> {
-    return this.#receive(source, options, (fd) => fd);
+  recvFd(source: DescriptorSource, options?: ReceiveFileOptions): Promise<number> {
+    const looked = (fd: number, expect: Expectation) => new ReceivedFile(fd, expect).release();
+    return this.#receive(source, options, (fd, expect) => (expect === undefined ? fd : looked(fd, expect)));
   }
 
-  recvFile(source: DescriptorSource, options?: ReceiveOptions): Promise<ReceivedFile> {
-    return this.#receive(source, options, (fd) => new ReceivedFile(fd));
+  recvFile(source: DescriptorSource, options?: ReceiveFileOptions): Promise<ReceivedFile> {
+    return this.#receive(source, options, (fd, expect) => new ReceivedFile(fd, expect));
   }
 
   refs<Files extends SendableFiles<Files>>(files: Files): NamesOf<Files> {
@@ -228,12 +232,16 @@ export abstract class Transceiver implements FdTransceiver {
   recvFiles<Field extends string>(
     message: Readonly<Record<Field, DescriptorSource>>,
     fields: readonly Field[],
-    options?: ReceiveOptions,
+    options?: ReceiveFilesOptions<Field>,
   ): Promise<ReceivedFiles<Field>> {
     return quiet(this.#receiveAll(message, fields, options));
   }
 
-  async forward(from: FdTransceiver, source: DescriptorSource, options?: ReceiveOptions): Promise<SentFd> {
+  async forward(
+    from: FdTransceiver,
+    source: DescriptorSource,
+    options?: ReceiveFileOptions,
+  ): Promise<SentFd> {
     check(grpcComplaint, 'from', from, aTransceiver);
     await using file = await from.recvFile(source, options);
     return this.sendFile(file);
@@ -246,11 +254,14 @@ export abstract class Transceiver implements FdTransceiver {
   async #receiveAll<Field extends string>(
     message: Readonly<Record<Field, DescriptorSource>>,
     fields: readonly Field[],
-    options: ReceiveOptions = {},
+    given: ReceiveFilesOptions<Field> = {},
   ): Promise<ReceivedFiles<Field>> {
     check(grpcComplaint, 'message', message, anObject);
     check(grpcComplaint, 'fields', fields, aListOfNames);
+    check(grpcComplaint, 'options', given, anObject);
+    const { expect, ...options } = given;
     checkReceiveOptions(options);
+    checkExpectations(fields, expect ?? {});
     const sources = new Map(fields.map((field) => [field, parseSource(message[field])]));
     // Before any is handed over: what one name costs, the others must not.
     for (const source of sources.values()) if (source.kind === 'reference') this.check(source);
@@ -264,7 +275,12 @@ export abstract class Transceiver implements FdTransceiver {
     signal.addEventListener('abort', abortOthers);
     const receiveOne = async (field: Field) => {
       const isLast = [...sources.keys()].findLast((each) => message[each] === message[field]) === field;
-      const own = { ...options, signal: others.signal, keep: options.keep === true || !isLast };
+      const own = {
+        ...options,
+        signal: others.signal,
+        keep: options.keep === true || !isLast,
+        expect: expect?.[field],
+      };
       const file = await this.recvFile(message[field], own);
       files.set(field, file);
     };
@@ -290,17 +306,29 @@ export abstract class Transceiver implements FdTransceiver {
   /** In most cases the descriptor is here already. Then one promise is made, which is settled. */
   #receive<Result>(
     source: DescriptorSource,
-    options: ReceiveOptions | undefined,
-    resultOf: (fd: number) => Result,
+    options: ReceiveFileOptions | undefined,
+    resultOf: (fd: number, expect: Expectation | undefined) => Result,
   ): Promise<Result> {
     try {
-      const received = this.receive(parseSource(source), options);
+      const { wait, expect } = splitOptions(options);
+      const received = this.receive(parseSource(source), wait);
       return typeof received === 'number'
-        ? Promise.resolve(resultOf(received))
-        : quiet(received.then(resultOf));
+        ? Promise.resolve(resultOf(received, expect))
+        : quiet(received.then((fd) => resultOf(fd, expect)));
     } catch (error) {
       return quiet(Promise.reject(error));
     }
+  }
+}
+
+/** A field that is misspelt must not be received unchecked. */
+function checkExpectations(fields: readonly string[], expect: Readonly<Record<string, unknown>>): void {
+  check(grpcComplaint, 'expect', expect, anObject);
+  for (const [field, wanted] of Object.entries(expect)) {
+    if (!fields.includes(field)) {
+      throw grpcComplaint(`expect has ${quotePeerText(field)}, which is not one of the fields`, 'range');
+    }
+    checkExpectation(wanted as Expectation | undefined);
   }
 }
 

@@ -1,5 +1,7 @@
 /** The exports of the addon: syscalls that Node.js lacks, without policy. They throw errors in the form of Node's own. */
 
+import type { Description } from './description.js';
+
 /** The process at the other end of a unix socket, at the time at which the two were connected (SO_PEERCRED). */
 export interface PeerCredentials {
   /** Process id. It may belong to another process by now. */
@@ -185,6 +187,8 @@ export interface NativeBinding {
   identify(fds: readonly number[]): BigUint64Array;
   /** `<st_dev>/<st_ino>`, both decimal, of a descriptor of any kind, O_PATH included. */
   inode(fd: number): string;
+  /** What the kernel knows about a descriptor of any kind, without asking anybody. `fd` is only borrowed. */
+  describe(fd: number): Description;
   /** F_GETFL: access mode and file status flags. */
   statusFlags(fd: number): number;
   /** `fs.constants` does not have it. */
@@ -236,5 +240,11 @@ export interface NativeBinding {
     ioUring(): number;
     eventFd(): number;
     epoll(): number;
+    timerFd(): number;
+    signalFd(): number;
+    inotify(): number;
+    pidFd(): number;
+    /** Master and slave. */
+    terminal(): [number, number];
   };
 }

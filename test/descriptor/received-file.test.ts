@@ -70,11 +70,11 @@ describe('ReceivedFile', () => {
 
     const kinds: [kind: string, open: () => number | Promise<number>][] = [
       ['directory', () => openFile(directory, O_RDONLY)],
-      ['character-device', () => openFile('/dev/null', O_RDONLY)],
+      ['device', () => openFile('/dev/null', O_RDONLY)],
       ['symlink', () => openFile('/proc/self/exe', O_PATH | O_NOFOLLOW)],
       ['pipe', () => openEnd(native.testing.pipe())],
       ['socket', () => openEnd(native.socketPair())],
-      ['other', () => native.duplicate(anonymousInode())],
+      ['epoll', () => native.duplicate(anonymousInode())],
     ];
     for (const [kind, open] of kinds) {
       test(`A received file of the kind "${kind}" knows its kind`, async () => {

@@ -10,6 +10,7 @@ import type { CountedFd } from '../counted-fd.js';
 import { FDS_METADATA_KEY, type FdsMetadata, type FdsRun, parseFdsMetadata } from '../fds-metadata.js';
 import { streamOf } from '../internals/http2-server.js';
 import { addResponseHeader } from '../internals/response-header.js';
+import { type ReceiveFileOptions, splitOptions } from '../receive-options.js';
 import type { Reference } from '../reference.js';
 import { Outcome, Sent, type SentFd } from '../send-outcome.js';
 import {
@@ -120,13 +121,14 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
     this.#distrust = error;
   }
 
-  async *received(): AsyncIterableIterator<ReceivedFile> {
+  async *received(options?: Pick<ReceiveFileOptions, 'expect'>): AsyncIterableIterator<ReceivedFile> {
+    const { expect } = splitOptions(options);
     if (this.#distrust !== undefined) throw this.#distrust;
     for (const { entries } of this.#attached) {
       for (const entry of entries) {
         if (this.#connection.inbox.hasHandedOver(entry.sequence)) continue;
         const name: DescriptorName = { kind: 'sequence', ...entry };
-        yield new ReceivedFile(await receive(this.#connection.inbox, name, undefined, this.#scope));
+        yield new ReceivedFile(await receive(this.#connection.inbox, name, undefined, this.#scope), expect);
       }
     }
   }
