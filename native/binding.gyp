@@ -14,13 +14,15 @@
         "mapping.cc",
         "memory.cc",
         "message.cc",
+        "ready-set.cc",
         "socket-calls.cc",
         "socket-handle.cc",
         "specimens.cc",
         "system-error.cc",
         "testing.cc",
         "unix-address.cc",
-        "unix-sockets.cc"
+        "unix-sockets.cc",
+        "without-waiting.cc"
       ],
       "cflags_cc": ["-std=c++17", "-Wall", "-Wextra", "-fvisibility=hidden"],
       "defines": ["NAPI_VERSION=8"]

@@ -22,6 +22,9 @@ bool DefineMemoryFunctions(napi_env env, napi_value exports);
 // Functions that map files into this process: map, unmap and populate.
 bool DefineMappingFunctions(napi_env env, napi_value exports);
 
+// Functions that wait for nobody, and tell who is ready: readNow, writeNow, watchReady, setNonBlocking, shutdownWriting.
+bool DefineWithoutWaitingFunctions(napi_env env, napi_value exports);
+
 // Functions that only the tests of this package need, under `exports.testing`.
 bool DefineTestingFunctions(napi_env env, napi_value exports);
 

@@ -4,16 +4,13 @@
  * @module grpcfd
  */
 
+export type { FilePosition } from './descriptor/file-content.js';
 export type { Expectation, FileAccess } from './descriptor/file-kind.js';
+export type { FileRead, FileReadOptions, FileWritten, ReadFileOptions } from './descriptor/file-options.js';
 export type { ReadStreamOptions, WriteStreamOptions } from './descriptor/file-streams.js';
 export { type DevIno, fdToUrl, filenameToUrl, fileToUrl, urlToDevIno } from './descriptor/inode-url.js';
 export type { MapOptions, MappedMemory } from './descriptor/mapped-memory.js';
-export {
-  type FileRead,
-  type FileWritten,
-  type ReadFileOptions,
-  ReceivedFile,
-} from './descriptor/received-file.js';
+export { ReceivedFile } from './descriptor/received-file.js';
 export {
   createSharedMemory,
   type SharedMemory,

@@ -198,6 +198,11 @@ export abstract class Transceiver implements FdTransceiver {
   /** Throws what a receive by that reference would fail with. Receives nothing. */
   protected abstract check(reference: Reference): void;
 
+  /** A file that was received is about to be handed over. */
+  protected adopt(file: ReceivedFile): ReceivedFile {
+    return file;
+  }
+
   sendFd(fd: number): SentFd {
     return this.send(duplicateToSend(fd));
   }
@@ -216,7 +221,7 @@ export abstract class Transceiver implements FdTransceiver {
   }
 
   recvFile(source: DescriptorSource, options?: ReceiveFileOptions): Promise<ReceivedFile> {
-    return this.#receive(source, options, (fd, expect) => new ReceivedFile(fd, expect));
+    return this.#receive(source, options, (fd, expect) => this.adopt(new ReceivedFile(fd, expect)));
   }
 
   refs<Files extends SendableFiles<Files>>(files: Files): NamesOf<Files> {

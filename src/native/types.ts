@@ -23,6 +23,16 @@ export const ARRIVED = { COUNT: 0, TRUNCATED: 1, FIRST: 2, LENGTH: 2 + 253 } as 
 export const READABLE = 1;
 export const WRITABLE = 2;
 
+/** How {@link NativeBinding.readNow} and `writeNow` keep from waiting. */
+export const WAY = {
+  /** The open file is non-blocking, and nobody else can change that. */
+  OWN: 0,
+  /** RWF_NOWAIT, or `splice` where a pipe does not have it. */
+  NO_WAIT: 1,
+  /** MSG_DONTWAIT, for sockets. */
+  SOCKET: 2,
+} as const;
+
 /** For `addSeals` and `getSeals`, the same on every architecture. */
 export const F_SEAL_SEAL = 0x1;
 export const F_SEAL_SHRINK = 0x2;
@@ -189,6 +199,22 @@ export interface NativeBinding {
   inode(fd: number): string;
   /** What the kernel knows about a descriptor of any kind, without asking anybody. `fd` is only borrowed. */
   describe(fd: number): Description;
+  /**
+   * Reads what there is, and never waits. `way` is one of {@link WAY}. Returns the number of bytes, 0 at the end, or a negative errno:
+   * EAGAIN where there is nothing yet, EOPNOTSUPP where a file of this kind cannot be read so.
+   */
+  readNow(fd: number, way: number, into: Uint8Array): number;
+  /** Writes what the file takes, and never waits: see `readNow`. */
+  writeNow(fd: number, way: number, bytes: Uint8Array): number;
+  /**
+   * Calls `onReady(fd, events)` once when `fd` is ready for one of the events (READABLE, WRITABLE). All calls of a thread give the same
+   * function. With 0 it is not watched any more, which must come before it is closed. A file that is watched keeps the process alive.
+   */
+  watchReady(fd: number, events: number, onReady: (fd: number, events: number) => void): void;
+  /** O_NONBLOCK of the open file, which all who have it share. */
+  setNonBlocking(fd: number, wanted: boolean): void;
+  /** SHUT_WR of a socket of any kind. */
+  shutdownWriting(fd: number): void;
   /** F_GETFL: access mode and file status flags. */
   statusFlags(fd: number): number;
   /** `fs.constants` does not have it. */

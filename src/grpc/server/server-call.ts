@@ -128,9 +128,16 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
       for (const entry of entries) {
         if (this.#connection.inbox.hasHandedOver(entry.sequence)) continue;
         const name: DescriptorName = { kind: 'sequence', ...entry };
-        yield new ReceivedFile(await receive(this.#connection.inbox, name, undefined, this.#scope), expect);
+        const fd = await receive(this.#connection.inbox, name, undefined, this.#scope);
+        yield this.adopt(new ReceivedFile(fd, expect));
       }
     }
+  }
+
+  /** With the call end the waits for what its files bring: nobody may be there to end them. */
+  protected override adopt(file: ReceivedFile): ReceivedFile {
+    file.endWith(this.#scope);
+    return file;
   }
 
   protected send(descriptor: CountedFd): SentFd {
