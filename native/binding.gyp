@@ -14,6 +14,7 @@
         "mapping.cc",
         "memory.cc",
         "message.cc",
+        "opener.cc",
         "ready-set.cc",
         "socket-calls.cc",
         "socket-handle.cc",

@@ -15,6 +15,7 @@
 namespace grpcfd {
 
 class Bridge;
+class Opener;
 class ReadySet;
 
 // The far ends of the pairs that Node writes to, in an epoll set of their own. Node writes on the loop's thread, so they are looked
@@ -78,6 +79,13 @@ class Environment {
   // The set is being closed.
   void Forget(ReadySet* set);
 
+  // What opens files, or nullptr while none is being opened.
+  Opener* opener() const { return opener_; }
+  void SetOpener(Opener* opener) { opener_ = opener; }
+  void ForgetOpener(Opener* opener) {
+    if (opener_ == opener) opener_ = nullptr;
+  }
+
   // A guarded descriptor is owned by JavaScript, which cannot close it any more once a worker has been terminated. That can
   // be between any two instructions, so descriptors are guarded before JavaScript hears of them. Owners who give one away
   // must unguard it first: its number may be anybody's afterwards.
@@ -119,6 +127,7 @@ class Environment {
   std::unordered_set<LoopHandle*> handles_;
   BeforeWait* before_wait_ = nullptr;
   ReadySet* ready_set_ = nullptr;
+  Opener* opener_ = nullptr;
   std::vector<Bridge*> due_;
   // Those whose turn it is now. One that closes in there leaves a nullptr.
   std::vector<Bridge*> running_;

@@ -25,6 +25,9 @@ bool DefineMappingFunctions(napi_env env, napi_value exports);
 // Functions that wait for nobody, and tell who is ready: readNow, writeNow, watchReady, setNonBlocking, shutdownWriting.
 bool DefineWithoutWaitingFunctions(napi_env env, napi_value exports);
 
+// Functions that open files in threads of their own: openInThread, keepAliveToOpen.
+bool DefineOpenerFunctions(napi_env env, napi_value exports);
+
 // Functions that only the tests of this package need, under `exports.testing`.
 bool DefineTestingFunctions(napi_env env, napi_value exports);
 

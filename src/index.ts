@@ -10,6 +10,7 @@ export type { FileRead, FileReadOptions, FileWritten, ReadFileOptions } from './
 export type { ReadStreamOptions, WriteStreamOptions } from './descriptor/file-streams.js';
 export { type DevIno, fdToUrl, filenameToUrl, fileToUrl, urlToDevIno } from './descriptor/inode-url.js';
 export type { MapOptions, MappedMemory } from './descriptor/mapped-memory.js';
+export { type OpenFileOptions, openFile } from './descriptor/open-in-thread.js';
 export { ReceivedFile } from './descriptor/received-file.js';
 export {
   createSharedMemory,

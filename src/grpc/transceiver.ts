@@ -1,4 +1,3 @@
-import { constants } from 'node:fs';
 import {
   aFunction,
   anObject,
@@ -9,7 +8,8 @@ import {
   rule,
 } from '../checks.js';
 import { checkExpectation, type Expectation } from '../descriptor/file-kind.js';
-import { openFile } from '../descriptor/open-file.js';
+import { openWithoutWaiting } from '../descriptor/open-file.js';
+import { openFlags, toOpenFlags } from '../descriptor/open-flags.js';
 import { ReceivedFile } from '../descriptor/received-file.js';
 import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
@@ -54,7 +54,9 @@ export interface FdTransceiver {
   sendFile(file: HasFd): SentFd;
   /**
    * Opens the file at `path` and sends it. Links are followed, those of /proc too. The file is opened before this returns, in the thread
-   * of the caller, to which /proc/thread-self refers then. Nothing stays open that the caller would have to close.
+   * of the caller, to which /proc/thread-self refers then. Nothing stays open that the caller would have to close. It does not wait for a
+   * FIFO: one that has no writer yet is opened for reading, and its receiver waits; one that has no reader cannot be opened for writing
+   * (ENXIO). For a path that may lie on FUSE, NFS or autofs, use `openFile()` and {@link sendFile}.
    *
    * @throws GrpcFdError `ERR_GRPCFD_OPEN_FAILED`, `ERR_GRPCFD_INVALID_ARGUMENT`; the errors of {@link sendFd}
    */
@@ -212,7 +214,8 @@ export abstract class Transceiver implements FdTransceiver {
   }
 
   sendFilename(path: string, options: SendFilenameOptions = {}): SentFd {
-    return this.send(new CountedFd(openFile(path, openFlags(options))));
+    checkGrpcOptions(options, SEND_FILENAME_RULES);
+    return this.send(new CountedFd(openWithoutWaiting(path, toOpenFlags(options.flags ?? O_PATH))));
   }
 
   recvFd(source: DescriptorSource, options?: ReceiveFileOptions): Promise<number> {
@@ -355,28 +358,7 @@ function mapValues<Files extends SendableFiles<Files>>(
   return Object.fromEntries(entries) as NamesOf<Files>;
 }
 
-const FLAGS: Readonly<Record<string, number>> = {
-  r: constants.O_RDONLY,
-  'r+': constants.O_RDWR,
-  w: constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC,
-  'w+': constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC,
-  a: constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND,
-  'a+': constants.O_RDWR | constants.O_CREAT | constants.O_APPEND,
-};
-
-const SEND_FILENAME_RULES: RulesFor<SendFilenameOptions> = {
-  flags: rule(
-    `a number of fs.constants or one of ${Object.keys(FLAGS).join(', ')}`,
-    (value) => typeof value === 'number' || typeof value === 'string',
-    (value) => Number.isInteger(value) || Object.hasOwn(FLAGS, String(value)),
-  ),
-};
-
-function openFlags(options: SendFilenameOptions): number {
-  checkGrpcOptions(options, SEND_FILENAME_RULES);
-  const { flags = O_PATH } = options;
-  return typeof flags === 'string' ? (FLAGS[flags] ?? O_PATH) : flags;
-}
+const SEND_FILENAME_RULES: RulesFor<SendFilenameOptions> = { flags: openFlags };
 
 /** For calls on connections that cannot carry descriptors: the call goes on, and each send or receive fails. */
 export class UnsupportedTransceiver extends Transceiver implements FdServerCall {

@@ -191,6 +191,20 @@ export interface NativeBinding {
   unguardAll(fds: readonly number[]): void;
   /** `open(2)` with O_CLOEXEC. `fs.openSync` is not used, because Node closes what a worker opened with it when the worker ends. */
   open(path: string, flags: number, mode: number): number;
+  /**
+   * `open(2)` with O_CLOEXEC in a thread of its own, for a path that could take any time, and without waiting for a FIFO. With a
+   * `directory` (a descriptor, which this takes over, also when it throws) or the path of one, nothing outside of it is reached; -1 and '' are
+   * for none. Calls `onOpened` with an errno, or with 0 and a guarded descriptor that belongs to the callee.
+   */
+  openInThread(
+    directory: number,
+    directoryPath: string,
+    path: string,
+    flags: number,
+    onOpened: (errno: number, fd: number) => void,
+  ): void;
+  /** Whether what is being opened keeps the process alive. At first it does. */
+  keepAliveToOpen(wanted: boolean): void;
   /** Takes the exclusive `flock` of an open file if it is free. It is released when the file is closed. */
   tryLock(fd: number): boolean;
   /** `[dev, ino, dev, ino…]` of descriptors of any kind, O_PATH included. */

@@ -41,3 +41,9 @@ export function sharedState(fd: number): string {
   const info = readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8');
   return (/^pos:.*\nflags:.*$/m.exec(info) ?? [''])[0];
 }
+
+/** Whether O_NONBLOCK is set, as all who share the open file see it. */
+export function isNonBlocking(fd: number): boolean {
+  const flags = /^flags:\s*(\d+)/m.exec(sharedState(fd))?.[1] ?? '';
+  return (Number.parseInt(flags, 8) & constants.O_NONBLOCK) !== 0;
+}
