@@ -10,7 +10,7 @@ export type { FileRead, FileReadOptions, FileWritten, ReadFileOptions } from './
 export type { ReadStreamOptions, WriteStreamOptions } from './descriptor/file-streams.js';
 export { type DevIno, fdToUrl, filenameToUrl, fileToUrl, urlToDevIno } from './descriptor/inode-url.js';
 export type { MapOptions, MappedMemory } from './descriptor/mapped-memory.js';
-export { type OpenFileOptions, openFile } from './descriptor/open-in-thread.js';
+export { type Directory, type OpenFileOptions, openFile } from './descriptor/open-in-thread.js';
 export { ReceivedFile } from './descriptor/received-file.js';
 export {
   createSharedMemory,
@@ -47,5 +47,4 @@ export type {
   SendFilenameOptions,
 } from './grpc/transceiver.js';
 export type { ReceiveOptions } from './inbox/pending-receive.js';
-export type { FileKind } from './native/description.js';
-export type { PeerCredentials } from './native/types.js';
+export type { FileKind, PeerCredentials } from './native/types.js';

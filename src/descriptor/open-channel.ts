@@ -1,8 +1,7 @@
 import { constants } from 'node:fs';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
-import type { Description, FileKind } from '../native/description.js';
-import { WAY } from '../native/types.js';
+import { type Description, type FileKind, WAY } from '../native/types.js';
 import { Channel } from './channel.js';
 import type { FileAccess } from './file-kind.js';
 

@@ -7,6 +7,12 @@ import { checkPath, openFailed } from './open-file.js';
 import { openFlags, toOpenFlags } from './open-flags.js';
 import { ReceivedFile } from './received-file.js';
 
+/** An open directory: a `ReceivedFile`, a `FileHandle`. It stays the caller's, and can be closed when `openFile()` has returned. */
+export interface Directory {
+  /** The number of its descriptor. */
+  readonly fd: number;
+}
+
 /** Options of {@link openFile}. */
 export interface OpenFileOptions {
   /** Flags of open(2): a number made of `fs.constants`, or one of Node's 'r', 'r+', 'w', 'w+', 'a', 'a+'. Default 'r'. */
@@ -16,7 +22,7 @@ export interface OpenFileOptions {
    * nor by a link nor by an absolute path (RESOLVE_BENEATH and RESOLVE_NO_MAGICLINKS of openat2, Linux 5.6). Default: none, every path is
    * good.
    */
-  readonly beneath?: string | { readonly fd: number } | undefined;
+  readonly beneath?: string | Directory | undefined;
   /** What the file must be. Anything else is closed again: note that to open a device may have an effect already. Default: anything. */
   readonly expect?: Expectation | undefined;
   /**

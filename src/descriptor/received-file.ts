@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { anInteger, check, grpcComplaint } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
 import { native, O_PATH } from '../native/binding.js';
-import type { Description, FileKind } from '../native/description.js';
+import type { Description, FileKind } from '../native/types.js';
 import { closedByOwner, closeWhenCollected } from './close-when-collected.js';
 import { type EndingCall, FileContent, type FilePosition } from './file-content.js';
 import { accessOf, assertExpected, type Expectation, type FileAccess } from './file-kind.js';

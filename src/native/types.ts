@@ -1,7 +1,5 @@
 /** The exports of the addon: syscalls that Node.js lacks, without policy. They throw errors in the form of Node's own. */
 
-import type { Description } from './description.js';
-
 /** The process at the other end of a unix socket, at the time at which the two were connected (SO_PEERCRED). */
 export interface PeerCredentials {
   /** Process id. It may belong to another process by now. */
@@ -22,6 +20,77 @@ export const ARRIVED = { COUNT: 0, TRUNCATED: 1, FIRST: 2, LENGTH: 2 + 253 } as 
 /** For {@link SocketHandle.watch}, the values of libuv's UV_READABLE and UV_WRITABLE. */
 export const READABLE = 1;
 export const WRITABLE = 2;
+
+/** The kinds of open files, in the order of their numbers in native/file-kind.cc. */
+export const FILE_KINDS: readonly FileKind[] = [
+  'unknown',
+  'file',
+  'directory',
+  'symlink',
+  'pipe',
+  'socket',
+  'memfd',
+  'eventfd',
+  'epoll',
+  'timerfd',
+  'signalfd',
+  'inotify',
+  'pidfd',
+  'dmabuf',
+  'namespace',
+  'tty',
+  'device',
+];
+
+/**
+ * What an open file is:
+ *
+ * - `file`: a regular file in any file system
+ * - `directory`
+ * - `symlink`: the link itself, which can only be open with O_PATH
+ * - `pipe`: an end of a pipe, or a FIFO
+ * - `socket`: a socket of any family and type. With the access `path` it is a socket file, which can be dialled and not read.
+ * - `memfd`: memory, as of `createSharedMemory()`, also in huge pages
+ * - `eventfd`, `epoll`, `timerfd`, `signalfd`, `inotify`, `pidfd`, `dmabuf`: what the system calls of these names make
+ * - `namespace`: a namespace of any type, as in /proc/self/ns
+ * - `tty`: a terminal, a pseudoterminal or a serial line
+ * - `device`: any other device, of characters or blocks
+ * - `unknown`: anything else, for example what a later kernel has
+ *
+ * It is read from the descriptor itself, without waiting for anybody, and by what a peer cannot forge: the kernel keeps memfds,
+ * namespaces, eventfds and the like on devices of their own, which no peer can put a file on. Without /proc, namespaces look like files,
+ * and what is on the device of eventfds is `unknown`.
+ */
+export type FileKind =
+  | 'file'
+  | 'directory'
+  | 'symlink'
+  | 'pipe'
+  | 'socket'
+  | 'memfd'
+  | 'eventfd'
+  | 'epoll'
+  | 'timerfd'
+  | 'signalfd'
+  | 'inotify'
+  | 'pidfd'
+  | 'dmabuf'
+  | 'namespace'
+  | 'tty'
+  | 'device'
+  | 'unknown';
+
+/** What the kernel tells about a descriptor. */
+export interface Description {
+  /** `<st_dev>/<st_ino>`, both decimal. */
+  readonly inode: string;
+  readonly kind: FileKind;
+  /** F_GETFL: access mode and file status flags. */
+  readonly flags: number;
+  readonly isBlockDevice: boolean;
+  /** The major and minor number of the device that a device file stands for. */
+  readonly device: readonly [major: number, minor: number];
+}
 
 /** How {@link NativeBinding.readNow} and `writeNow` keep from waiting. */
 export const WAY = {

@@ -7,6 +7,8 @@ import { readFile } from 'node:fs/promises';
 import { buffer, text } from 'node:stream/consumers';
 import { finished, pipeline } from 'node:stream/promises';
 import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
 import { ReceivedFile } from 'grpcfd';
 import { native } from '#src/native/binding.js';
 import { failure } from '../support/failure.js';
@@ -318,5 +320,46 @@ describe('Waiting', () => {
     await Promise.all(files.map(({ file }) => file.close()));
     await Promise.all(waiting);
     for (const { into } of files) closeSync(into);
+  });
+});
+
+describe('Waiting, in another process,', () => {
+  trackDescriptors();
+
+  test('for the pipe of another user works without the right to open it', {
+    skip: process.getuid?.() !== 0 && 'only root can become somebody else',
+  }, async () => {
+    const { out, into } = IDLE['pipe']?.() ?? assert.fail();
+    const before = sharedState(out);
+    const path = fileURLToPath(new URL('./fixtures/other-user.js', import.meta.url));
+    const child = spawn(process.execPath, [path], { stdio: [out, 'pipe', 'inherit'] });
+    assert.ok(child.stdout);
+    const printed = text(child.stdout);
+    writeSync(into, 'for somebody else');
+    closeSync(into);
+    assert.equal(await printed, 'EACCES for somebody else\n');
+    assert.equal(sharedState(out), before);
+    closeSync(out);
+  });
+
+  test('ends with a worker that is terminated', async () => {
+    const { out, into } = IDLE['pipe']?.() ?? assert.fail();
+    const worker = new Worker(new URL('./fixtures/waiting-worker.js', import.meta.url), { workerData: out });
+    await once(worker, 'message');
+    await worker.terminate();
+    writeSync(into, 'untouched');
+    assert.equal(readSync(out, Buffer.alloc(100)), 9);
+    closeSync(out);
+    closeSync(into);
+  });
+
+  test('keeps it alive until nothing waits any more', async () => {
+    const { out, into } = IDLE['pipe']?.() ?? assert.fail();
+    const path = fileURLToPath(new URL('./fixtures/waits-and-exits.js', import.meta.url));
+    const child = spawn(process.execPath, [path], { stdio: [out, 'pipe', 'inherit'] });
+    assert.ok(child.stdout);
+    assert.equal(await text(child.stdout), 'waited\nFILE_CLOSED\n');
+    closeSync(out);
+    closeSync(into);
   });
 });
