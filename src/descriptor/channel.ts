@@ -2,6 +2,7 @@ import { constants as os } from 'node:os';
 import { native } from '../native/binding.js';
 import { unwatch, watch } from '../native/ready.js';
 import { READABLE, WAY, WRITABLE } from '../native/types.js';
+import { closedByOwner, closeWhenCollected } from './close-when-collected.js';
 
 const { EAGAIN, EIO, EOPNOTSUPP } = os.errno;
 
@@ -65,6 +66,7 @@ export class Channel {
     this.#isTerminal = isTerminal;
     this.#openAnew = openAnew;
     this.owner = owner;
+    if (isOwner) closeWhenCollected(this, fd);
   }
 
   /** Makes the open file non-blocking, for all who have it. */
@@ -108,7 +110,10 @@ export class Channel {
     if (this.#ended !== undefined) return;
     this.#ended = error;
     unwatch(this.#fd);
-    if (this.#isOwner) native.close(this.#fd);
+    if (this.#isOwner) {
+      closedByOwner(this);
+      native.close(this.#fd);
+    }
     for (const transfer of [...this.#reads.splice(0), ...this.#writes.splice(0)]) transfer.fail(error);
   }
 
@@ -157,6 +162,7 @@ export class Channel {
     this.#fd = anew;
     this.#way = WAY.OWN;
     this.#isOwner = true;
+    closeWhenCollected(this, anew);
   }
 
   readonly #onReady = (events: number): void => {

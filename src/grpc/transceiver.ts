@@ -70,8 +70,8 @@ export interface FdTransceiver {
    * `ERR_GRPCFD_CLOSED`, `ERR_GRPCFD_HOLD_EXPIRED`, `ERR_GRPCFD_CONNECTION_CLOSED`, `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`,
    * `ERR_GRPCFD_DESCRIPTORS_LOST`, `ERR_GRPCFD_NOT_FOUND`, `ERR_GRPCFD_TOO_MANY_DESCRIPTORS`, `ERR_GRPCFD_WRONG_CONNECTION`,
    * `ERR_GRPCFD_REFERENCE_MISMATCH`; or when this receive fails: `ERR_GRPCFD_ABORTED`, `ERR_GRPCFD_TIMEOUT`,
-   * `ERR_GRPCFD_TOO_MANY_RECEIVES`, `ERR_GRPCFD_RECEIVE_FAILED`, `ERR_GRPCFD_UNEXPECTED_KIND`, `ERR_GRPCFD_INVALID_URL`, `ERR_GRPCFD_INVALID_REFERENCE`,
-   * `ERR_GRPCFD_INVALID_ARGUMENT`.
+   * `ERR_GRPCFD_TOO_MANY_RECEIVES`, `ERR_GRPCFD_RECEIVE_FAILED`, `ERR_GRPCFD_UNEXPECTED_KIND`, `ERR_GRPCFD_INVALID_URL`,
+   * `ERR_GRPCFD_INVALID_REFERENCE`, `ERR_GRPCFD_INVALID_ARGUMENT`.
    */
   recvFd(source: DescriptorSource, options?: ReceiveFileOptions): Promise<number>;
   /** {@link recvFd}, with a {@link ReceivedFile} that owns the duplicate. The caller closes the file. */
@@ -287,7 +287,7 @@ export abstract class Transceiver implements FdTransceiver {
         ...options,
         signal: others.signal,
         keep: options.keep === true || !isLast,
-        expect: expect?.[field],
+        expect: expect !== undefined && Object.hasOwn(expect, field) ? expect[field] : undefined,
       };
       const file = await this.recvFile(message[field], own);
       files.set(field, file);

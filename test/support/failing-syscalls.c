@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-enum { NONE, STATX, FSTAT, GET_FLAGS, DUPLICATE, SENDMSG };
+enum { NONE, NO_WAIT, STATX, FSTAT, GET_FLAGS, DUPLICATE, SENDMSG };
 
 static atomic_int fault = NONE;
 static atomic_int fault_errno = 0;
@@ -38,6 +38,7 @@ static void choose(const char* value) {
   atomic_store(&fault_errno, number);
   atomic_store(&times_left, times);
   atomic_store(&fault, strcmp(name, "statx") == 0       ? STATX
+                       : strcmp(name, "no-wait") == 0   ? NO_WAIT
                        : strcmp(name, "fstat") == 0     ? FSTAT
                        : strcmp(name, "F_GETFL") == 0   ? GET_FLAGS
                        : strcmp(name, "F_DUPFD") == 0   ? DUPLICATE
@@ -70,7 +71,14 @@ long syscall(long number, ...) {
   for (int i = 0; i < 6; i++) a[i] = va_arg(list, long);
   va_end(list);
   if (number == SYS_statx && is_of_descriptor((const char*)a[1]) && fails(STATX)) return -1;
+  if ((number == SYS_preadv2 || number == SYS_pwritev2) && fails(NO_WAIT)) return -1;
   return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+ssize_t splice(int from, off_t* from_offset, int to, off_t* to_offset, size_t length, unsigned int flags) {
+  static ssize_t (*real)(int, off_t*, int, off_t*, size_t, unsigned int);
+  if (real == NULL) real = dlsym(RTLD_NEXT, "splice");
+  return fails(NO_WAIT) ? -1 : real(from, from_offset, to, to_offset, length, flags);
 }
 
 int statx(int directory, const char* restrict path, int flags, unsigned int mask, struct statx* restrict result) {

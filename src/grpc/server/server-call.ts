@@ -134,7 +134,7 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
     }
   }
 
-  /** With the call end the waits for what its files bring: nobody may be there to end them. */
+  /** The end of the call also ends waits for what its files bring: nobody else may be there to end them. */
   protected override adopt(file: ReceivedFile): ReceivedFile {
     file.endWith(this.#scope);
     return file;
