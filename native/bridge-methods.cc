@@ -33,6 +33,7 @@ napi_value Bridge::DefineClass(napi_env env) {
                               {"insert", Insert},
                               {"endWriting", EndWriting},
                               {"readToEnd", ReadToEnd},
+                              {"tellAnswered", TellAnswered},
                               {"detach", Detach},
                               {"peerInode", PeerInode},
                               {"unread", Unread},
@@ -184,6 +185,17 @@ napi_value Bridge::ReadToEnd(napi_env env, napi_callback_info info) {
   bridge->read_to_end_ = !bridge->reading_ended_;
   bridge->MarkDue();
   return nullptr;
+}
+
+// tellAnswered(): whether Node is being given bytes. The event ANSWERED follows then.
+napi_value Bridge::TellAnswered(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bridge* bridge = Unwrap(env, arguments.self());
+  if (bridge == nullptr) return nullptr;
+  bridge->tells_answered_ = bridge->feeding_;
+  napi_value result = nullptr;
+  napi_get_boolean(env, bridge->feeding_, &result);
+  return result;
 }
 
 // detach(held): Node is about to close its handle; `held`: JavaScript has taken something and not sent it yet. Returns how things

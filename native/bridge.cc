@@ -233,7 +233,13 @@ bool Bridge::FeedOnce() {
   if (bytes > 0) {
     read_in_turn_ = true;
     bytes_read_ += static_cast<double>(bytes);
+    feeding_ = true;
     stream_->read_cb(stream_, bytes, &buffer);
+    feeding_ = false;
+    if (std::exchange(tells_answered_, false)) {
+      Forward();
+      if (IsOpen()) Emit(Event::kAnswered);
+    }
     if (brought) RunTicks();
     // A message with descriptors ends a read early: there may be more behind it.
     return brought || peer_closed_ || static_cast<size_t>(bytes) == room;

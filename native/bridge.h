@@ -49,7 +49,7 @@ class Bridge final : public LoopHandle {
   // Who forwards what Node wrote. See OUTGOING in src/native/types.ts.
   enum class Outgoing { kNative, kScript, kHeld, kDiscard };
   // What JavaScript is told. See BRIDGE_EVENT in src/native/types.ts.
-  enum class Event { kArrived, kOutgoing, kSendFailed, kFlushed, kHungUp, kDrained, kStalled };
+  enum class Event { kArrived, kOutgoing, kSendFailed, kFlushed, kHungUp, kDrained, kStalled, kAnswered };
 
   Bridge(napi_env env, Environment& environment) : env_(env), environment_(environment) {}
   ~Bridge();
@@ -64,6 +64,7 @@ class Bridge final : public LoopHandle {
   static napi_value Insert(napi_env env, napi_callback_info info);
   static napi_value EndWriting(napi_env env, napi_callback_info info);
   static napi_value ReadToEnd(napi_env env, napi_callback_info info);
+  static napi_value TellAnswered(napi_env env, napi_callback_info info);
   static napi_value Detach(napi_env env, napi_callback_info info);
   static napi_value PeerInode(napi_env env, napi_callback_info info);
   static napi_value Unread(napi_env env, napi_callback_info info);
@@ -140,6 +141,10 @@ class Bridge final : public LoopHandle {
   // With kDiscard: Node has written something.
   bool discarded_ = false;
   bool read_to_end_ = false;
+  // Node is being given bytes.
+  bool feeding_ = false;
+  // JavaScript wants to know when Node has got them.
+  bool tells_answered_ = false;
   bool due_ = false;
   // JavaScript wants the process to stay.
   bool ref_ = false;

@@ -1,7 +1,6 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <string>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
@@ -136,18 +135,6 @@ napi_value Open(napi_env env, napi_callback_info info) {
   return GiveDescriptor(env, fd, "open");
 }
 
-// tryLock(fd): whether the exclusive flock of the open file could be taken.
-napi_value TryLock(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  int fd = -1;
-  if (!arguments.Int(0, &fd)) return nullptr;
-  const bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
-  if (!locked && errno != EWOULDBLOCK) return ThrowSystemError(env, errno, "flock");
-  napi_value result = nullptr;
-  napi_get_boolean(env, locked, &result);
-  return result;
-}
-
 // identify(descriptors, count, identities): device and inode of each.
 napi_value Identify(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
@@ -172,6 +159,14 @@ napi_value StatusFlags(napi_env env, napi_callback_info info) {
   napi_value result = nullptr;
   napi_create_int32(env, flags, &result);
   return result;
+}
+
+napi_value SetCloseOnExec(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  if (!arguments.Int(0, &fd)) return nullptr;
+  if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return ThrowSystemError(env, errno, "fcntl");
+  return nullptr;
 }
 
 napi_value SystemError(napi_env env, napi_callback_info info) {
@@ -201,9 +196,9 @@ bool DefineDescriptorFunctions(napi_env env, napi_value exports) {
                  {"unguard", Unguard},
                  {"unguardAll", UnguardAll},
                  {"open", Open},
-                 {"tryLock", TryLock},
                  {"identify", Identify},
                  {"statusFlags", StatusFlags},
+                 {"setCloseOnExec", SetCloseOnExec},
                  {"systemError", SystemError}});
 }
 

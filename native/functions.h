@@ -5,16 +5,22 @@
 
 namespace grpcfd {
 
-// Functions on any descriptor: duplicate, duplicateAll, close, closeAll, guard, unguard, unguardAll, open, tryLock, identify,
-// statusFlags, systemError.
+// Functions on any descriptor: duplicate, duplicateAll, close, closeAll, guard, unguard, unguardAll, open, identify,
+// statusFlags, setCloseOnExec, systemError.
 bool DefineDescriptorFunctions(napi_env env, napi_value exports);
 
 // Tells what an open file is: describe.
 bool DefineFileKindFunction(napi_env env, napi_value exports);
 
-// Functions that make unix sockets or ask about them: connectUnix, bindUnix, socketPair, peerCredentials,
-// placeholder and isPlaceholder.
+// Functions that make unix sockets or ask about them: connectUnix, bindUnix, socketPair, peerCredentials, socketName,
+// isListening, sendDatagram, placeholder and isPlaceholder.
 bool DefineUnixSocketFunctions(napi_env env, napi_value exports);
+
+// Remembers the numbers that this process was started with and that were adopted: claimInherited.
+bool DefineInheritedFunction(napi_env env, napi_value exports);
+
+// Listens on a socket file: listenAtPath.
+bool DefineSocketFileFunction(napi_env env, napi_value exports);
 
 // Functions that make memory files or ask about them: memFd, addSeals, getSeals, fileSystemType.
 bool DefineMemoryFunctions(napi_env env, napi_value exports);

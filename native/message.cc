@@ -55,9 +55,14 @@ ReceivedMessage ReceiveMessage(int socket, void* data, size_t size) {
   return received;
 }
 
-ssize_t SendMessage(int socket, iovec* buffers, size_t buffer_count, const int* descriptors, size_t descriptor_count) {
+ssize_t SendMessage(int socket, iovec* buffers, size_t buffer_count, const int* descriptors, size_t descriptor_count,
+                    const UnixAddress* to) {
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxDescriptorsPerMessage)];
   msghdr message = {};
+  if (to != nullptr) {
+    message.msg_name = const_cast<sockaddr*>(to->Get());
+    message.msg_namelen = to->length;
+  }
   message.msg_iov = buffers;
   message.msg_iovlen = buffer_count;
   if (descriptor_count > kMaxDescriptorsPerMessage) return -EINVAL;

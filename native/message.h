@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "own-fd.h"
+#include "unix-address.h"
 
 namespace grpcfd {
 
@@ -27,7 +28,9 @@ ReceivedMessage ReceiveMessage(int socket, void* data, size_t size);
 
 // One sendmsg that never blocks and never raises SIGPIPE. Returns the bytes written or the negative errno. Descriptors
 // are borrowed. After a full or partial success, the kernel holds its own references to all of them; after a failure, to none.
-ssize_t SendMessage(int socket, iovec* buffers, size_t buffer_count, const int* descriptors, size_t descriptor_count);
+// `to` is the address of a datagram.
+ssize_t SendMessage(int socket, iovec* buffers, size_t buffer_count, const int* descriptors, size_t descriptor_count,
+                    const UnixAddress* to = nullptr);
 
 }  // namespace grpcfd
 

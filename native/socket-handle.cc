@@ -21,10 +21,12 @@ napi_value SocketHandle::DefineClass(napi_env env) {
                               {"send", Send},
                               {"probe", Probe},
                               {"shutdown", Shutdown},
+                              {"hasEnded", HasEnded},
                               {"listen", Listen},
                               {"accept", Accept},
                               {"ref", Ref},
                               {"unref", Unref},
+                              {"release", Release},
                               {"close", CloseMethod}});
 }
 
@@ -124,9 +126,9 @@ int SocketHandle::Rearm() {
   return wanted_ == 0 ? uv_poll_stop(poll_) : uv_poll_start(poll_, wanted_, OnPoll);
 }
 
-// Events that are watched but not wanted do not keep the process alive.
+// Events that are watched but not wanted do not keep the process alive. Neither does the end of a peer from which nobody reads.
 void SocketHandle::UpdateRef() {
-  if (ref_ && wanted_ != 0) uv_ref(uv_handle());
+  if (ref_ && (wanted_ & (UV_READABLE | UV_WRITABLE)) != 0) uv_ref(uv_handle());
   else uv_unref(uv_handle());
 }
 
@@ -147,7 +149,7 @@ napi_value SocketHandle::Watch(napi_env env, napi_callback_info info) {
   int events = 0;
   SocketHandle* handle = Unwrap(env, arguments.self(), "epoll_ctl");
   if (handle == nullptr || !arguments.Int(0, &events)) return nullptr;
-  handle->wanted_ = events & (UV_READABLE | UV_WRITABLE);
+  handle->wanted_ = events & (UV_READABLE | UV_WRITABLE | UV_DISCONNECT);
   handle->UpdateRef();
   const int unwanted = handle->watched_ & ~handle->wanted_;
   const bool enough = (handle->wanted_ & ~handle->watched_) == 0 && (unwanted & UV_WRITABLE) == 0;
@@ -193,6 +195,22 @@ napi_value SocketHandle::Shutdown(napi_env env, napi_callback_info info) {
   return MakeInt(env, shutdown(handle->socket_.Get(), SHUT_WR) == 0 ? 0 : -errno);
 }
 
+// hasEnded(): the peer has ended its side, and there is nothing to read before its end.
+napi_value SocketHandle::HasEnded(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  SocketHandle* handle = Unwrap(env, arguments.self(), "recv");
+  if (handle == nullptr) return nullptr;
+  uint8_t byte = 0;
+  ssize_t peeked;
+  do {
+    // Without room for descriptors, the kernel leaves them with their message.
+    peeked = recv(handle->socket_.Get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  } while (peeked < 0 && errno == EINTR);
+  napi_value result = nullptr;
+  napi_get_boolean(env, peeked == 0, &result);
+  return result;
+}
+
 napi_value SocketHandle::Listen(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   int backlog = 0;
@@ -230,6 +248,15 @@ napi_value SocketHandle::Unref(napi_env env, napi_callback_info info) {
   handle->ref_ = false;
   handle->UpdateRef();
   return nullptr;
+}
+
+// Leaves the event loop without closing the socket, which is the caller's from then on.
+napi_value SocketHandle::Release(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  SocketHandle* handle = Unwrap(env, arguments.self(), "release");
+  if (handle == nullptr) return nullptr;
+  uv_close(handle->uv_handle(), OnClosed);
+  return MakeInt(env, handle->socket_.Release());
 }
 
 napi_value SocketHandle::CloseMethod(napi_env env, napi_callback_info info) {

@@ -31,10 +31,12 @@ class SocketHandle final : public LoopHandle {
   static napi_value Send(napi_env env, napi_callback_info info);
   static napi_value Probe(napi_env env, napi_callback_info info);
   static napi_value Shutdown(napi_env env, napi_callback_info info);
+  static napi_value HasEnded(napi_env env, napi_callback_info info);
   static napi_value Listen(napi_env env, napi_callback_info info);
   static napi_value Accept(napi_env env, napi_callback_info info);
   static napi_value Ref(napi_env env, napi_callback_info info);
   static napi_value Unref(napi_env env, napi_callback_info info);
+  static napi_value Release(napi_env env, napi_callback_info info);
   static napi_value CloseMethod(napi_env env, napi_callback_info info);
 
   static void OnPoll(uv_poll_t* poll, int status, int events);

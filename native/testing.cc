@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -17,9 +18,13 @@
 
 #include "arguments.h"
 #include "define.h"
+#include "environment.h"
 #include "functions.h"
+#include "message.h"
 #include "own-fd.h"
+#include "socket-calls.h"
 #include "system-error.h"
+#include "unix-address.h"
 
 namespace grpcfd {
 namespace {
@@ -97,6 +102,18 @@ napi_value GiveOne(napi_env env, int descriptor) {
   return value;
 }
 
+// tryLock(fd): whether the exclusive flock of the open file could be taken.
+napi_value TryLock(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  if (!arguments.Int(0, &fd)) return nullptr;
+  const bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+  if (!locked && errno != EWOULDBLOCK) return ThrowSystemError(env, errno, "flock");
+  napi_value result = nullptr;
+  napi_get_boolean(env, locked, &result);
+  return result;
+}
+
 napi_value EventFd(napi_env env, napi_callback_info) {
   const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   return fd < 0 ? ThrowSystemError(env, errno, "eventfd") : GiveOne(env, fd);
@@ -146,6 +163,32 @@ napi_value Terminal(napi_env env, napi_callback_info) {
   return GiveTwo(env, {master.Release(), slave.Release()});
 }
 
+// datagramSocket(name): bound to that name.
+napi_value DatagramSocket(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bytes name;
+  UnixAddress address;
+  if (!arguments.GetBytes(0, &name)) return nullptr;
+  if (const int error = address.Set(name); error != 0) return ThrowSystemError(env, error, "bind");
+  OwnFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket.IsOpen()) return ThrowSystemError(env, errno, "socket");
+  if (bind(socket.Get(), address.Get(), address.length) != 0) return ThrowSystemError(env, errno, "bind");
+  return GiveOne(env, socket.Release());
+}
+
+// receiveDatagram(fd, buffer, arrived): see SocketHandle.receive.
+napi_value ReceiveDatagram(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  Bytes buffer;
+  FdList arrived;
+  if (!arguments.Int(0, &fd) || !arguments.GetBytes(1, &buffer) || !arguments.Fds(2, &arrived)) return nullptr;
+  ReceivedMessage message = ReceiveMessage(fd, buffer.data, buffer.size);
+  const ssize_t bytes = message.bytes;
+  LeaveDescriptors(Environment::Of(env), std::move(message), arrived);
+  return MakeInt(env, bytes);
+}
+
 }  // namespace
 
 bool DefineTestingFunctions(napi_env env, napi_value exports) {
@@ -157,6 +200,9 @@ bool DefineTestingFunctions(napi_env env, napi_value exports) {
                  {"setSocketOption", SetSocketOption},
                  {"setDescriptorLimit", SetDescriptorLimit},
                  {"ioUring", IoUring},
+                 {"datagramSocket", DatagramSocket},
+                 {"receiveDatagram", ReceiveDatagram},
+                 {"tryLock", TryLock},
                  {"eventFd", EventFd},
                  {"epoll", Epoll},
                  {"timerFd", TimerFd},

@@ -9,7 +9,9 @@
 #include "define.h"
 #include "environment.h"
 #include "functions.h"
+#include "message.h"
 #include "own-fd.h"
+#include "socket-calls.h"
 #include "system-error.h"
 #include "unix-address.h"
 
@@ -59,6 +61,62 @@ napi_value PeerCredentials(napi_env env, napi_callback_info info) {
   napi_set_named_property(env, result, "uid", uid);
   napi_set_named_property(env, result, "gid", gid);
   return result;
+}
+
+// socketName(fd, ofPeer): the bytes of the address, none where it has no name.
+napi_value SocketName(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  bool of_peer = false;
+  if (!arguments.Int(0, &fd) || !arguments.Bool(1, &of_peer)) return nullptr;
+  // The kernel puts a NUL behind a path, which may fill sun_path to the last byte.
+  struct {
+    sockaddr_un address;
+    char room_for_nul;
+  } name = {};
+  socklen_t size = sizeof(name);
+  auto* address = reinterpret_cast<sockaddr*>(&name.address);
+  if ((of_peer ? getpeername : getsockname)(fd, address, &size) != 0) {
+    return ThrowSystemError(env, errno, of_peer ? "getpeername" : "getsockname");
+  }
+  const char* path = name.address.sun_path;
+  constexpr size_t kHeader = offsetof(sockaddr_un, sun_path);
+  size_t length = size > kHeader ? size - kHeader : 0;
+  if (length > 0 && path[0] != '\0') length = strnlen(path, length);
+  napi_value result = nullptr;
+  napi_create_buffer_copy(env, length, path, nullptr, &result);
+  return result;
+}
+
+napi_value IsListening(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  int value = 0;
+  socklen_t size = sizeof(value);
+  if (!arguments.Int(0, &fd)) return nullptr;
+  if (const int error = CheckUnixStream(fd); error != 0) return ThrowSystemError(env, error, "getsockopt");
+  if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &size) != 0) return ThrowSystemError(env, errno, "getsockopt");
+  napi_value result = nullptr;
+  napi_get_boolean(env, value != 0, &result);
+  return result;
+}
+
+// sendDatagram(name, bytes, descriptors, count): 0 or the negative errno.
+napi_value SendDatagram(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bytes name;
+  Bytes bytes;
+  FdList descriptors;
+  UnixAddress address;
+  if (!arguments.GetBytes(0, &name) || !arguments.GetBytes(1, &bytes) || !arguments.CountedFds(2, &descriptors)) {
+    return nullptr;
+  }
+  if (const int error = address.Set(name); error != 0) return MakeInt(env, -error);
+  const OwnFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket.IsOpen()) return MakeInt(env, -errno);
+  iovec buffer = {bytes.data, bytes.size};
+  const ssize_t sent = SendMessage(socket.Get(), &buffer, 1, descriptors.data, descriptors.size, &address);
+  return MakeInt(env, sent < 0 ? sent : 0);
 }
 
 // The abstract name of every placeholder begins so, whatever the network namespace: the NUL and then this.
@@ -122,6 +180,9 @@ bool DefineUnixSocketFunctions(napi_env env, napi_value exports) {
                  {"bindUnix", BindUnix},
                  {"socketPair", SocketPair},
                  {"peerCredentials", PeerCredentials},
+                 {"socketName", SocketName},
+                 {"isListening", IsListening},
+                 {"sendDatagram", SendDatagram},
                  {"placeholder", Placeholder},
                  {"isPlaceholder", IsPlaceholder}});
 }

@@ -26,12 +26,13 @@ export {
   fromCallCredentials,
 } from './grpc/client/call-credentials.js';
 export { channelCredentials } from './grpc/client/channel-credentials.js';
-export type { FdConnectionOptions, FdServerOptions } from './grpc/options.js';
+export type { ConnectedSocket } from './grpc/open-socket.js';
+export type { FdChannelOptions, FdConnectionOptions, FdServerOptions } from './grpc/options.js';
 export type { ReceiveFileOptions, ReceiveFilesOptions } from './grpc/receive-options.js';
 export type { DescriptorSource } from './grpc/reference.js';
 export type { SentFd } from './grpc/send-outcome.js';
 export { handler } from './grpc/server/handler.js';
-export { Server } from './grpc/server/server.js';
+export { type ServeConnectionOptions, Server } from './grpc/server/server.js';
 export { fromCall, tryFromCall } from './grpc/server/server-call.js';
 export { serverCredentials } from './grpc/server/server-credentials.js';
 export type {
@@ -48,3 +49,4 @@ export type {
 } from './grpc/transceiver.js';
 export type { ReceiveOptions } from './inbox/pending-receive.js';
 export type { FileKind, PeerCredentials } from './native/types.js';
+export { type ListenFd, listenFds } from './socket/listen-fds.js';

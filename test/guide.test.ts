@@ -9,8 +9,8 @@ trackDescriptors();
 
 const GUIDE = 'docs/guide.md';
 const SHARED = ['files.proto', 'files.mjs', 'tsconfig.json'];
-/** Have more to be done than to run them, or print no more than a test runner does. */
-const OTHERS = ['tls.mjs', 'typed.mts', 'files.test.mjs'];
+/** Have more to be done than to run them, are run by another program, or print no more than a test runner does. */
+const OTHERS = ['tls.mjs', 'typed.mts', 'files.test.mjs', 'service.mjs'];
 
 async function prints(page: Page, file: string, program = file): Promise<void> {
   const { code, output } = await page.run(process.execPath, program);

@@ -24,6 +24,8 @@ export interface PeerOptions {
   readonly maxStreams?: number;
   /** For a server: the directory of its sockets, so that another server can take its place. Default: a new directory. */
   readonly directory?: string;
+  /** Descriptors that the process inherits as 3 and so on. They stay the caller's. */
+  readonly inherited?: readonly number[];
   /** A command that runs the process, such as strace. */
   readonly under?: readonly string[];
 }
@@ -37,11 +39,20 @@ class Peer {
   #stderr = '';
   #death: string | undefined;
 
-  protected constructor(language: Language, role: string, workplace: Workplace, args: readonly string[]) {
+  protected constructor(
+    language: Language,
+    role: string,
+    workplace: Workplace,
+    args: readonly string[],
+    { inherited = [] }: PeerOptions,
+  ) {
     this.language = language;
     const [command = '', ...rest] = args;
     // The end of the workplace removes what a dying process leaves behind.
-    this.#child = spawn(command, rest, { env: { ...process.env, TMPDIR: workplace.directory } });
+    this.#child = spawn(command, rest, {
+      env: { ...process.env, TMPDIR: workplace.directory },
+      stdio: ['pipe', 'pipe', 'pipe', ...inherited],
+    }) as ChildProcessWithoutNullStreams;
     this.#child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
       this.#stderr = (this.#stderr + chunk).slice(0, STDERR_KEPT);
     });
@@ -124,11 +135,8 @@ export class ServerPeer extends Peer {
   }
 
   private constructor(language: Language, directory: string, workplace: Workplace, options: PeerOptions) {
-    super(language, 'server', workplace, [
-      ...command(language, 'server', workplace, options),
-      '--dir',
-      directory,
-    ]);
+    const args = [...command(language, 'server', workplace, options), '--dir', directory];
+    super(language, 'server', workplace, args, options);
     this.#directory = directory;
   }
 
@@ -147,7 +155,7 @@ export class ClientPeer extends Peer {
   #nextId = 1;
 
   constructor(language: Language, workplace: Workplace, options: PeerOptions = {}) {
-    super(language, 'client', workplace, command(language, 'client', workplace, options));
+    super(language, 'client', workplace, command(language, 'client', workplace, options), options);
   }
 
   /** @param limitMs the time after which the client is considered to hang, and is killed */

@@ -3,11 +3,12 @@ import type { Readable, Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import { anInteger, check, grpcComplaint } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
-import { native, O_PATH } from '../native/binding.js';
-import type { Description, FileKind } from '../native/types.js';
+import { native } from '../native/binding.js';
+import type { FileKind } from '../native/types.js';
 import { closedByOwner, closeWhenCollected } from './close-when-collected.js';
 import { type EndingCall, FileContent, type FilePosition } from './file-content.js';
-import { accessOf, assertExpected, type Expectation, type FileAccess } from './file-kind.js';
+import { assertExpected, type Expectation, type FileAccess } from './file-kind.js';
+import { type FileLook, lookAt } from './file-look.js';
 import {
   checkReadFileOptions,
   checkTransfer,
@@ -26,7 +27,6 @@ import {
   type WriteStreamOptions,
   writeStream,
 } from './file-streams.js';
-import { inodeToUrl } from './inode-url.js';
 import { type MapOptions, type MappedMemory, mapSealed } from './mapped-memory.js';
 import { openFile } from './open-file.js';
 
@@ -67,21 +67,16 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
    * @throws GrpcFdError `ERR_GRPCFD_RECEIVE_FAILED` when the kernel does not tell what `fd` is. Its cause is the failed syscall.
    * `ERR_GRPCFD_UNEXPECTED_KIND` when it is not as expected
    */
-  constructor(fd: number, expect?: Expectation) {
-    const description = describe(fd);
-    this.url = inodeToUrl(description.inode);
-    this.kind = description.kind;
-    this.access = accessOf(description);
-    this.append = (description.flags & constants.O_APPEND) !== 0;
-    this.pathOnly = (description.flags & O_PATH) !== 0;
-    try {
-      assertExpected(this.url, this, expect);
-    } catch (error) {
-      native.closeAll([fd]);
-      throw error;
-    }
-    const { url, kind, access } = this;
-    const { device, isBlockDevice } = description;
+  constructor(fd: number, expect?: Expectation);
+  /** @internal With what {@link lookAt} has told of `fd`. */
+  constructor(fd: number, expect: Expectation | undefined, look: FileLook | undefined);
+  constructor(fd: number, expect?: Expectation, look?: FileLook) {
+    const { url, kind, access, append, pathOnly, device, isBlockDevice } = lookOrClose(fd, expect, look);
+    this.url = url;
+    this.kind = kind;
+    this.access = access;
+    this.append = append;
+    this.pathOnly = pathOnly;
     this.#content = new FileContent({ url, kind, access, device }, isBlockDevice, this);
     this.#fd = fd;
     native.guard(fd);
@@ -353,13 +348,14 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   }
 }
 
-/** Closes `fd` when it throws. */
-function describe(fd: number): Description {
+/** What `fd` is, where that is as expected. Closes `fd` when it throws. */
+function lookOrClose(fd: number, expect: Expectation | undefined, known: FileLook | undefined): FileLook {
   try {
-    return native.describe(fd);
-  } catch (cause) {
+    const look = known ?? lookAt(fd);
+    assertExpected(look.url, look, expect);
+    return look;
+  } catch (error) {
     native.closeAll([fd]);
-    const text = `the kernel does not tell what the received descriptor is: ${(cause as Error).message}`;
-    throw new GrpcFdError('ERR_GRPCFD_RECEIVE_FAILED', text, { cause });
+    throw error;
   }
 }

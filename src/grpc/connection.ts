@@ -4,19 +4,27 @@ import { cutPeerText, quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import { Inbox } from '../inbox/inbox.js';
 import { resolveLimits } from '../inbox/limits.js';
-import type { Arrival, Inode, InodeName, SequenceName } from '../inbox/names.js';
+import type { Arrival, InodeName, SequenceName } from '../inbox/names.js';
 import { type ReceiveOptions, receive } from '../inbox/pending-receive.js';
 import { SequenceCounter } from '../inbox/sequence-counter.js';
 import { native } from '../native/binding.js';
 import type { PeerCredentials } from '../native/types.js';
 import type { BridgedStream } from '../socket/bridged-stream.js';
-import type { OutgoingDescriptor } from '../socket/outgoing-descriptors.js';
 import { descriptorLimit } from '../socket/unread-descriptors.js';
 import { setImmediate } from '../timers.js';
+import { arrivalOf, inodeOf, learnSocketDevice } from './arrival.js';
 import type { CountedFd } from './counted-fd.js';
-import { bridgedConnection, connectionFailed } from './internals/bridged-socket.js';
+import { Handshake, MAX_HELD_IN_HANDSHAKE } from './handshake.js';
+import {
+  type BridgedConnectionListener,
+  bridgedConnection,
+  connectionFailed,
+} from './internals/bridged-socket.js';
 import { isStuck, type sessionOf } from './internals/http2-session.js';
+import { writesLastFlight } from './internals/last-flight.js';
+import { peerOf } from './open-socket.js';
 import type { FdConnectionOptions } from './options.js';
+import { Outgoing } from './outgoing.js';
 import { formatReference, type Reference } from './reference.js';
 import { Outcome, type OutcomeSink, Sent, type SentFd } from './send-outcome.js';
 import { type FdConnection, type FdConnectionStats, Transceiver } from './transceiver.js';
@@ -26,10 +34,18 @@ export interface ConnectionUser {
   connectionClosing(connection: Connection): void;
 }
 
+export interface ConnectionOrigin {
+  /** Of the socket of Node. Default false. */
+  readonly allowHalfOpen?: boolean | undefined;
+  /** What is said of the process at the other end. Default: what the kernel says. */
+  readonly peer?: PeerCredentials | undefined;
+}
+
 /** One connection: the bytes go between its UnixStream and HTTP/2, the descriptors through its inbox. */
 export class Connection extends Transceiver implements FdConnection {
   readonly id = uniqueId();
   readonly role: 'client' | 'server';
+  readonly peer: PeerCredentials | undefined;
   /** The socket for HTTP/2 or TLS. Destroying it closes the connection. */
   readonly socket: Socket;
   readonly inbox: Inbox;
@@ -37,7 +53,7 @@ export class Connection extends Transceiver implements FdConnection {
   /** Finds the HTTP/2 session that runs over the connection. */
   findSession: (() => ReturnType<typeof sessionOf>) | undefined;
 
-  /** Called when the kernel dropped descriptors that came in. */
+  /** Called when descriptors that came in were lost. */
   onDescriptorsLost: (() => void) | undefined;
 
   readonly #stream: BridgedStream;
@@ -45,33 +61,37 @@ export class Connection extends Transceiver implements FdConnection {
   readonly #users = new Set<ConnectionUser>();
   readonly #closed = new Outcome();
   #sharedId: string | undefined;
-  #exactServer = false;
-  #interests = 0;
-  #lostDescriptors = false;
+  #gaveReference = false;
+  /** Undefined once the handshake has ended, and its last bytes have been sent. */
+  #handshake: Handshake | undefined = new Handshake();
 
   /**
    * Takes `fd` over, and closes it if it throws.
    *
    * @throws OnConnectionError when `options.onConnection` throws; the error of a failed syscall
    */
-  constructor(fd: number, role: 'client' | 'server', options: FdConnectionOptions, allowHalfOpen = false) {
+  constructor(
+    fd: number,
+    role: 'client' | 'server',
+    options: FdConnectionOptions,
+    { allowHalfOpen = false, peer }: ConnectionOrigin = {},
+  ) {
     super();
     this.role = role;
+    this.peer = peer ?? peerOrClose(fd);
     this.#sharedId = role === 'client' ? this.id : undefined;
     const limits = resolveLimits(options);
     this.holdMs = limits.holdMs;
     this.inbox = new Inbox(native, limits);
-    // A client learns only from a response whether its server is an exact peer. Until then it must not close a descriptor that
-    // the server may have named exactly.
-    if (role === 'client') this.inbox.peerKind = 'exact';
-    else this.inbox.expectClaims(tableSize);
-    socketDevice ??= inodeOf(fd).replace(/[^/]*$/, '');
-    const { socket, stream } = bridgedConnection(fd, allowHalfOpen, {
+    if (role === 'server') this.inbox.expectClaims(tableSize);
+    learnSocketDevice(fd);
+    const listener: BridgedConnectionListener = {
       onDescriptors: (fds, truncated) => this.#received(fds, truncated),
       onFailed: (error) => this.#failed(error),
       onStalled: () => this.#stalled(),
       onClosed: () => this.#closing(),
-    });
+    };
+    const { socket, stream } = bridgedConnection(fd, allowHalfOpen, listener, nameOf(this.peer));
     this.socket = socket;
     this.#stream = stream;
     try {
@@ -82,10 +102,6 @@ export class Connection extends Transceiver implements FdConnection {
     }
   }
 
-  get peer(): PeerCredentials {
-    return this.#stream.peer;
-  }
-
   get closed(): Promise<void> {
     return this.#closed.promise;
   }
@@ -94,9 +110,27 @@ export class Connection extends Transceiver implements FdConnection {
     return this.#stream.isOpen;
   }
 
-  /** Whether the kernel has dropped descriptors that came in. It may have happened before {@link onDescriptorsLost} was set, in a TLS handshake. */
-  get hasLostDescriptors(): boolean {
-    return this.#lostDescriptors;
+  /** Why descriptors that came in were lost. It may have happened before {@link onDescriptorsLost} was set, in a TLS handshake. */
+  get descriptorsLost(): GrpcFdError | undefined {
+    return this.inbox.loss;
+  }
+
+  /**
+   * The TLS handshake has ended, or there is none. What was queued before leaves with the next write.
+   *
+   * @param socket that of the HTTP/2 session, which may be a TLS socket
+   */
+  handshakeEnded(socket: Socket): void {
+    const handshake = this.#handshake;
+    if (handshake === undefined) return;
+    handshake.end();
+    const release = () => {
+      this.#handshake = undefined;
+      for (const descriptor of handshake.takeWaiting()) this.#stream.queueDescriptor(descriptor);
+    };
+    // The peer's handshake ends when it has read our last bytes of it. No descriptor may come before.
+    if (writesLastFlight(socket, this.role)) this.#stream.afterAnswer(release);
+    else release();
   }
 
   stats(): FdConnectionStats {
@@ -105,14 +139,18 @@ export class Connection extends Transceiver implements FdConnection {
       bytesRead: this.#stream.bytesRead,
       bytesWritten: this.#stream.bytesWritten,
       sentFds: this.#stream.sentFds,
-      pendingFds: this.#stream.pendingFds,
+      pendingFds: this.#stream.pendingFds + (this.#handshake?.pending ?? 0),
     };
   }
 
-  /** Queues a descriptor, which leaves with the next write. The queue counts as one more holder of it. Returns its sequence number. */
+  /**
+   * Queues a descriptor, which leaves with the next write after the handshake. The queue counts as one more holder of it. Returns its
+   * sequence number.
+   */
   queue(descriptor: CountedFd, outcome: OutcomeSink): number {
-    if (this.isOpen) this.#stream.queueDescriptor(new Outgoing(descriptor.retain(), outcome));
-    else outcome.settle(connectionClosed());
+    if (!this.isOpen) outcome.settle(connectionClosed());
+    else if (this.#handshake !== undefined) this.#handshake.wait(new Outgoing(descriptor, outcome));
+    else this.#stream.queueDescriptor(new Outgoing(descriptor, outcome));
     return this.#outgoing.next();
   }
 
@@ -126,9 +164,22 @@ export class Connection extends Transceiver implements FdConnection {
     return this.isOpen && this.#stream.hasPeerReadAll;
   }
 
+  /** The sequence number of the latest descriptor that was queued. */
+  get lastQueued(): number {
+    return this.#outgoing.last;
+  }
+
   /** The id in references to what this end sends; undefined where the peer would not understand one. */
   get sentId(): string | undefined {
-    return this.#idOf(this.role);
+    return this.inbox.peerKind === 'inode' ? undefined : this.#idOf(this.role);
+  }
+
+  /**
+   * At a client: the connection has sent something with a reference of its own, and no response has shown whether the server knows the id
+   * in that reference. Until then every call tells it the id.
+   */
+  get needsAnnouncement(): boolean {
+    return this.#gaveReference && this.inbox.peerKind === 'unknown';
   }
 
   /** Resolves a reference to what came in on this connection; undefined if it is not one. */
@@ -145,13 +196,14 @@ export class Connection extends Transceiver implements FdConnection {
     return this.#sharedId;
   }
 
-  /**
-   * At a client: the first response to a call that told the connection's id has come. Another answer than that id means that the
-   * server is an inode peer. Once a response has shown that the server is an exact peer, later responses cannot change that.
-   */
-  learnOfServer(answer: string | undefined): void {
-    if (answer === this.id) this.#exactServer = true;
-    this.inbox.peerKind = this.#exactServer ? 'exact' : 'inode';
+  /** At a client: a response has shown that the server is an exact peer. Later responses cannot change that. */
+  learnOfExactServer(): void {
+    this.inbox.peerKind = 'exact';
+  }
+
+  /** At a client: the response to a call that told the connection's id does not answer with that id. */
+  learnOfInodeServer(): void {
+    if (this.inbox.peerKind === 'unknown') this.inbox.peerKind = 'inode';
   }
 
   /**
@@ -164,18 +216,9 @@ export class Connection extends Transceiver implements FdConnection {
     return this.#sharedId;
   }
 
-  /** Credentials with a call on this connection may have something to receive from it. */
-  addInterest(): void {
-    this.#interests++;
-  }
-
-  /**
-   * They are done. What came, and what nobody received, may have been for any of those who were there when it came, or since: so it is
-   * closed when all of them are done, and not before.
-   */
-  endInterest(): void {
-    this.#interests--;
-    if (this.#interests === 0) this.inbox.closeIdle();
+  /** At a server: the first call has shown that the client is not this package. A call that carries the metadata of {@link learnOfClient} outweighs that. */
+  learnOfOtherClient(): void {
+    if (this.inbox.peerKind === 'unknown') this.inbox.peerKind = 'inode';
   }
 
   addUser(user: ConnectionUser): void {
@@ -202,23 +245,35 @@ export class Connection extends Transceiver implements FdConnection {
     const outcome = new Outcome();
     const sequence = this.queue(descriptor, outcome);
     descriptor.release();
-    const ref = this.sentId === undefined ? descriptor.url : formatReference(this.sentId, sequence);
-    return new Sent(descriptor.url, ref, outcome);
+    const id = this.sentId;
+    if (id === undefined) return new Sent(descriptor.url, descriptor.url, outcome);
+    this.#gaveReference = true;
+    return new Sent(descriptor.url, formatReference(id, sequence), outcome);
   }
 
   protected receive(
     name: InodeName | Reference,
     options: ReceiveOptions | undefined,
   ): number | Promise<number> {
-    const known = name.kind === 'reference' ? this.nameOf(name) : name;
-    if (known === undefined) throw wrongConnection(name as Reference);
-    return receive(this.inbox, known, options);
+    return receive(this.inbox, this.#known(name), options);
   }
 
-  protected check(reference: Reference): void {
-    const known = this.nameOf(reference);
-    if (known === undefined) throw wrongConnection(reference);
-    this.inbox.check(known);
+  protected take(name: Reference, keep: boolean): number;
+  protected take(name: InodeName | Reference, keep: boolean): number | undefined;
+  protected take(name: InodeName | Reference, keep: boolean): number | undefined {
+    return this.inbox.take(this.#known(name), undefined, keep);
+  }
+
+  protected check(reference: Reference, look?: (fd: number) => void): void {
+    this.inbox.check(this.#known(reference), undefined, look);
+  }
+
+  #known(name: Reference): SequenceName;
+  #known(name: InodeName | Reference): InodeName | SequenceName;
+  #known(name: InodeName | Reference): InodeName | SequenceName {
+    const known = name.kind === 'reference' ? this.nameOf(name) : name;
+    if (known === undefined) throw wrongConnection(name as Reference);
+    return known;
   }
 
   /**
@@ -238,30 +293,22 @@ export class Connection extends Transceiver implements FdConnection {
   }
 
   #received(fds: number[], truncated: boolean): void {
+    const room = this.#handshake?.roomFor(this.inbox.stats().heldFds) ?? fds.length;
+    const excess = fds.length > room ? fds.splice(room) : [];
     if (fds.length > 0) this.inbox.arrive(fds.map((fd) => this.#arrivalOf(fd)));
-    if (!truncated) return;
-    this.inbox.lose();
-    this.#lostDescriptors = true;
+    if (!truncated && excess.length === 0) return;
+    native.closeAll(excess);
+    this.inbox.lose(excess.length === 0 ? undefined : tooManyInHandshake);
     this.onDescriptorsLost?.();
   }
 
-  /**
-   * A peer may send its own end of this connection. This process would then keep the connection open after the peer has gone, with all
-   * descriptors that it holds. So that descriptor is closed, and a placeholder keeps its sequence number. A receive of it fails.
-   */
   #arrivalOf(fd: number): Arrival {
-    const inode = inodeOf(fd);
     try {
-      if (!inode.startsWith(socketDevice ?? '')) return { fd, inode };
-      if (native.isPlaceholder(fd)) return { fd, inode, isPlaceholder: true };
-      if (inode !== this.#stream.peerInode) return { fd, inode };
-      const placeholder = native.placeholder();
-      native.close(fd);
-      return { fd: placeholder, inode: NO_INODE, isPlaceholder: true };
+      return arrivalOf(fd, () => this.#stream.peerInode);
     } catch (cause) {
       // The descriptor table is full.
       setImmediate(() => this.socket.destroy(connectionFailed(cause as Error)));
-      return { fd, inode };
+      return { fd, inode: inodeOf(fd) };
     }
   }
 
@@ -284,6 +331,7 @@ export class Connection extends Transceiver implements FdConnection {
     const error = connectionClosed();
     for (const user of [...this.#users]) user.connectionClosing(this);
     this.#users.clear();
+    for (const descriptor of this.#handshake?.takeWaiting() ?? []) descriptor.settle(error);
     this.inbox.close(error);
     this.#closed.settle(null);
   }
@@ -299,44 +347,26 @@ export class OnConnectionError extends Error {
   }
 }
 
-class Outgoing implements OutgoingDescriptor {
-  readonly #descriptor: CountedFd;
-  readonly #outcome: OutcomeSink;
-
-  constructor(descriptor: CountedFd, outcome: OutcomeSink) {
-    this.#descriptor = descriptor;
-    this.#outcome = outcome;
-  }
-
-  get fd(): number {
-    return this.#descriptor.fd;
-  }
-
-  settle(error: Error | null): void {
-    this.#descriptor.release();
-    this.#outcome.settle(
-      error === null || error instanceof GrpcFdError
-        ? error
-        : new GrpcFdError('ERR_GRPCFD_SEND_FAILED', `a file descriptor was not sent: ${error.message}`, {
-            cause: error,
-          }),
-    );
-  }
+function tooManyInHandshake(): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_DESCRIPTORS_LOST',
+    `more than ${MAX_HELD_IN_HANDSHAKE} descriptors came before the TLS handshake had ended: those above were closed`,
+  );
 }
 
-/**
- * A file system may refuse to tell the inode: FUSE does so to every user except the one that mounted it. Such a file has a sequence
- * number like the others, and the inode 0, which no file has. A receive of it fails.
- */
-function inodeOf(fd: number): Inode {
+function peerOrClose(fd: number): PeerCredentials | undefined {
   try {
-    return native.inode(fd);
-  } catch {
-    return NO_INODE;
+    return peerOf(fd);
+  } catch (error) {
+    native.close(fd);
+    throw error;
   }
 }
 
-const NO_INODE: Inode = '0/0';
+/** For `getPeer()` in handlers. gRPC in C++ also calls a peer of which nothing is known `unix:`. */
+function nameOf(peer: PeerCredentials | undefined): string {
+  return peer === undefined ? 'unix:' : `unix:pid=${peer.pid},uid=${peer.uid},gid=${peer.gid}`;
+}
 
 function tableSize(): number {
   knownTableSize ??= descriptorLimit();
@@ -344,9 +374,6 @@ function tableSize(): number {
 }
 
 let knownTableSize: number | undefined;
-
-/** `<st_dev>/` of every socket, once a connection has shown it. */
-let socketDevice: string | undefined;
 
 export function connectionClosed(): GrpcFdError {
   return new GrpcFdError('ERR_GRPCFD_CONNECTION_CLOSED', 'the connection closed');

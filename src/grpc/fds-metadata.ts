@@ -1,23 +1,53 @@
 import type * as grpc from '@grpc/grpc-js';
-import type { ClaimEntry, Inode } from '../inbox/names.js';
+import type { ClaimEntry, Inode, SequenceRange } from '../inbox/names.js';
 import { isCount, isId } from './reference.js';
 
 /**
  * The metadata key in which a client names the descriptors that it attached to a call. Its value is `<connection id>` and, for each run of
  * descriptors with consecutive numbers, `;<id>.<number>.<sequence>.<dev>/<ino>.<dev>/<ino>…`. There, `fd:<id>:<number>` is the reference
- * of the first descriptor, and `sequence` its sequence number. A peer that is not this package ignores the key.
+ * of the first descriptor, and `sequence` its sequence number. A value `<connection id>!` only tells the id. A peer that is not this
+ * package ignores the key.
  */
 export const FDS_METADATA_KEY = 'grpcfd-fds';
 
 /**
- * Removes the answer to {@link FDS_METADATA_KEY} from the metadata of a response, and returns it. A server of this package answers, under
- * the same key, with the id by which it knows the connection. Other servers do not answer.
+ * What a server of this package tells in the headers or the trailers of a response, under the same key:
+ * `<connection id>[;<first>[-<last>]]…`. Other servers do not answer.
  */
-export function takeAnswer(response: grpc.Metadata): string | undefined {
+export interface FdsAnswer {
+  /** The id by which it knows the connection. */
+  readonly connectionId: string;
+  /** Sequence numbers of what it has sent in the call. There may be more. */
+  readonly sent: readonly SequenceRange[];
+}
+
+/** An answer has at most so many ranges, and so at most 1 KB. A list of all that a long stream has sent would not fit into trailers. */
+export const MAX_RANGES = 64;
+
+/** Removes the answer from the metadata of a response, and returns it. Undefined where there is none, or nothing that can be understood. */
+export function takeAnswer(response: grpc.Metadata): FdsAnswer | undefined {
   const [answer] = response.get(FDS_METADATA_KEY);
   if (answer === undefined) return undefined;
   response.remove(FDS_METADATA_KEY);
-  return String(answer);
+  return parseAnswer(String(answer));
+}
+
+export function formatAnswer(connectionId: string, sent: readonly SequenceRange[]): string {
+  let text = connectionId;
+  for (const { first, last } of sent) text += first === last ? `;${first}` : `;${first}-${last}`;
+  return text;
+}
+
+export function parseAnswer(text: string): FdsAnswer | undefined {
+  const [connectionId = '', ...parts] = text.split(';', MAX_RANGES + 1);
+  if (!isId(connectionId)) return undefined;
+  const sent: SequenceRange[] = [];
+  for (const part of parts) {
+    const [first = '', last = first, ...rest] = part.split('-');
+    if (!isCount(first) || !isCount(last) || rest.length > 0) return undefined;
+    sent.push({ first: Number(first), last: Number(last) });
+  }
+  return { connectionId, sent };
 }
 
 /** In place of the sequence number of a descriptor that was released before it was sent. */
@@ -39,6 +69,16 @@ export interface FdsRun {
 export interface FdsMetadata {
   readonly connectionId: string;
   readonly runs: readonly FdsRun[];
+  /** Set if the call has no FdCallCredentials, which would remove an answer from its response. */
+  readonly isAnnouncement?: true;
+}
+
+/** Behind the id of a connection: the call has no descriptors, and wants no answer. */
+const NO_ANSWER = '!';
+
+/** The metadata of a call without descriptors, which only tells the server the id of the connection. */
+export function formatAnnouncement(connectionId: string): string {
+  return connectionId + NO_ANSWER;
 }
 
 export function formatFdsMetadata(connectionId: string, entries: readonly FdsEntry[]): string {
@@ -70,10 +110,9 @@ function isInode(text: string): boolean {
  */
 export function parseFdsMetadata(value: string | readonly string[]): FdsMetadata | undefined {
   const text = typeof value === 'string' ? value : value.join(',');
-  const [connectionId = '', ...parts] = text
-    .slice(text.lastIndexOf(',') + 1)
-    .trim()
-    .split(';');
+  const own = text.slice(text.lastIndexOf(',') + 1).trim();
+  const isAnnouncement = own.endsWith(NO_ANSWER);
+  const [connectionId = '', ...parts] = (isAnnouncement ? own.slice(0, -NO_ANSWER.length) : own).split(';');
   if (!isId(connectionId)) return undefined;
   const runs: FdsRun[] = [];
   for (const part of parts) {
@@ -82,7 +121,7 @@ export function parseFdsMetadata(value: string | readonly string[]): FdsMetadata
     if (!inodes.every(isInode)) return undefined;
     runs.push({ id, number: Number(number), entries: entriesOf(Number(first), inodes) });
   }
-  return { connectionId, runs };
+  return isAnnouncement ? { connectionId, runs, isAnnouncement } : { connectionId, runs };
 }
 
 function entriesOf(first: number, inodes: readonly Inode[]): ClaimEntry[] {

@@ -1,4 +1,6 @@
+import { anObject, check, grpcComplaint } from '../checks.js';
 import { checkExpectation, type Expectation } from '../descriptor/file-kind.js';
+import { quotePeerText } from '../error-text.js';
 import type { ReceiveOptions } from '../inbox/pending-receive.js';
 
 /** Options of a receive of one descriptor: how long it waits, and what must come. */
@@ -27,4 +29,18 @@ export function splitOptions(options: ReceiveFileOptions | undefined): {
   const { expect, ...wait } = options;
   checkExpectation(expect);
   return { wait: Object.keys(wait).length === 0 ? undefined : wait, expect };
+}
+
+/** A field that is misspelt must not be received unchecked. */
+export function checkExpectations(
+  fields: readonly string[],
+  expect: Readonly<Record<string, unknown>>,
+): void {
+  check(grpcComplaint, 'expect', expect, anObject);
+  for (const [field, wanted] of Object.entries(expect)) {
+    if (!fields.includes(field)) {
+      throw grpcComplaint(`expect has ${quotePeerText(field)}, which is not one of the fields`, 'range');
+    }
+    checkExpectation(wanted as Expectation | undefined);
+  }
 }

@@ -7,19 +7,25 @@ import {
   type RulesFor,
   rule,
 } from '../checks.js';
-import { checkExpectation, type Expectation } from '../descriptor/file-kind.js';
+import { assertExpected, type Expectation } from '../descriptor/file-kind.js';
+import { type FileLook, lookAt } from '../descriptor/file-look.js';
 import { openWithoutWaiting } from '../descriptor/open-file.js';
 import { openFlags, toOpenFlags } from '../descriptor/open-flags.js';
 import { ReceivedFile } from '../descriptor/received-file.js';
-import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import type { InodeName } from '../inbox/names.js';
 import { checkReceiveOptions, type ReceiveOptions } from '../inbox/pending-receive.js';
-import { O_PATH } from '../native/binding.js';
+import { native, O_PATH } from '../native/binding.js';
 import type { PeerCredentials } from '../native/types.js';
 import { CountedFd, duplicateToSend } from './counted-fd.js';
-import { type ReceiveFileOptions, type ReceiveFilesOptions, splitOptions } from './receive-options.js';
-import { type DescriptorSource, parseSource, type Reference } from './reference.js';
+import { closeAll, type FileReceiver, receiveAll } from './receive-all.js';
+import {
+  checkExpectations,
+  type ReceiveFileOptions,
+  type ReceiveFilesOptions,
+  splitOptions,
+} from './receive-options.js';
+import { type DescriptorSource, formatReference, parseSource, type Reference } from './reference.js';
 import { Outcome, Sent, type SentFd } from './send-outcome.js';
 
 /** Options of {@link FdTransceiver.sendFilename}. */
@@ -74,7 +80,10 @@ export interface FdTransceiver {
    * `ERR_GRPCFD_INVALID_REFERENCE`, `ERR_GRPCFD_INVALID_ARGUMENT`.
    */
   recvFd(source: DescriptorSource, options?: ReceiveFileOptions): Promise<number>;
-  /** {@link recvFd}, with a {@link ReceivedFile} that owns the duplicate. The caller closes the file. */
+  /**
+   * {@link recvFd}, with a {@link ReceivedFile} that owns the descriptor. The caller closes the file. The file is looked at before it is
+   * handed over. If the look fails with `ERR_GRPCFD_RECEIVE_FAILED`, a descriptor that was named by `ref` can still be received.
+   */
   recvFile(source: DescriptorSource, options?: ReceiveFileOptions): Promise<ReceivedFile>;
   /**
    * Sends several descriptors, and returns the fields of a message that name them: `{ path, ...fds.refs({ input, output }) }`. The
@@ -90,9 +99,10 @@ export interface FdTransceiver {
    */
   urls<Files extends SendableFiles<Files>>(files: Files): NamesOf<Files>;
   /**
-   * Receives the descriptors that the given fields of a message name. Every `ref` is checked before any descriptor is handed over. At the
-   * first failure the other waits end, the descriptors that came are closed, and the promise rejects with the errors of {@link recvFd}.
-   * If two fields have one name, the first gets a duplicate. The files belong to the caller. `await using` closes them all, and each of
+   * Receives the descriptors that the given fields of a message name, all or none. Every `ref` is checked, every file is looked at and every
+   * duplicate is made before any descriptor is handed over. If this fails, all of them can still be received. Later, a URL can fail, or
+   * a file can be another one than `expect` asks for: the other waits end then, the descriptors that came are closed, and the promise rejects with the errors of {@link recvFd}. If two fields
+   * have one name, the first gets a duplicate. The files belong to the caller. `await using` closes them all, and each of
    * them can be closed or released alone.
    */
   recvFiles<Field extends string>(
@@ -102,7 +112,7 @@ export interface FdTransceiver {
   ): Promise<ReceivedFiles<Field>>;
   /**
    * Receives a descriptor from another transceiver and sends it, in one step: for a handler that passes a descriptor on to a backend. With
-   * `{ keep: true }` it can be received again, for a second backend. The caller has nothing to close. The promise rejects with the errors
+   * `{ keep: true }` it can be received again, for a second backend, and so it can if it could not be sent. The caller has nothing to close. The promise rejects with the errors
    * of {@link recvFd} and {@link sendFd}.
    */
   forward(from: FdTransceiver, source: DescriptorSource, options?: ReceiveFileOptions): Promise<SentFd>;
@@ -158,7 +168,7 @@ export interface FdConnectionStats {
   readonly evictedFds: number;
   /** Descriptors closed because they were idle for `holdMs`. */
   readonly expiredFds: number;
-  /** Descriptors closed because a newer one of the same inode came from a peer that is not an exact peer. */
+  /** Descriptors closed because a newer one of the same inode came from a peer that names descriptors by URL alone. */
   readonly supersededFds: number;
 }
 
@@ -170,8 +180,12 @@ export interface FdConnection extends FdTransceiver {
   readonly id: string;
   /** Which end of the connection this process is. */
   readonly role: 'client' | 'server';
-  /** The process at the other end, at the time at which it connected or began to listen (SO_PEERCRED). */
-  readonly peer: PeerCredentials;
+  /**
+   * The process at the other end, at the time at which it connected or began to listen (SO_PEERCRED). At a client, that is the process which
+   * called `listen()`: under socket activation it is the service manager, and not the server. Undefined at the end of a socketpair, whose
+   * credentials are those of the process that made it: at a server, `serveConnection()` can be given the peer.
+   */
+  readonly peer: PeerCredentials | undefined;
   /** Resolves when the connection has closed. It never rejects. */
   readonly closed: Promise<void>;
   /** The counters of the connection, as they are now. */
@@ -190,6 +204,9 @@ const aListOfNames = rule(
 
 /** The part that all transceivers share: how descriptors are opened, duplicated and named. */
 export abstract class Transceiver implements FdTransceiver {
+  /** What {@link #choose} has chosen. */
+  #chosen: Map<string, Reference> | undefined;
+
   /** Takes over the caller's count of `descriptor`, also when it throws. */
   protected abstract send(descriptor: CountedFd): SentFd;
   /** A duplicate that is the caller's, without a promise where the descriptor is here. A rejection that nobody handles must not end the process. */
@@ -197,8 +214,17 @@ export abstract class Transceiver implements FdTransceiver {
     name: InodeName | Reference,
     options: ReceiveOptions | undefined,
   ): number | Promise<number>;
-  /** Throws what a receive by that reference would fail with. Receives nothing. */
-  protected abstract check(reference: Reference): void;
+  /**
+   * Throws what a receive by that reference would fail with. Receives nothing. `look` is called with the descriptor, which stays where it
+   * is, and may throw.
+   */
+  protected abstract check(reference: Reference, look?: (fd: number) => void): void;
+  /**
+   * Receives at once, or not at all: undefined where no file of that inode is here. The descriptor is the caller's; it is a duplicate with
+   * `keep`, and for an inode.
+   */
+  protected abstract take(name: Reference, keep: boolean): number;
+  protected abstract take(name: InodeName | Reference, keep: boolean): number | undefined;
 
   /** A file that was received is about to be handed over. */
   protected adopt(file: ReceivedFile): ReceivedFile {
@@ -219,12 +245,18 @@ export abstract class Transceiver implements FdTransceiver {
   }
 
   recvFd(source: DescriptorSource, options?: ReceiveFileOptions): Promise<number> {
-    const looked = (fd: number, expect: Expectation) => new ReceivedFile(fd, expect).release();
-    return this.#receive(source, options, (fd, expect) => (expect === undefined ? fd : looked(fd, expect)));
+    return settled(() => {
+      const { wait, expect } = splitOptions(options);
+      if (expect === undefined) return this.#receive(this.#parse(source), wait, (fd) => fd);
+      return this.#receiveLooked(source, wait, (fd, look) => new ReceivedFile(fd, expect, look).release());
+    });
   }
 
   recvFile(source: DescriptorSource, options?: ReceiveFileOptions): Promise<ReceivedFile> {
-    return this.#receive(source, options, (fd, expect) => this.adopt(new ReceivedFile(fd, expect)));
+    return settled(() => {
+      const { wait, expect } = splitOptions(options);
+      return this.#receiveLooked(source, wait, (fd, look) => this.adopt(new ReceivedFile(fd, expect, look)));
+    });
   }
 
   refs<Files extends SendableFiles<Files>>(files: Files): NamesOf<Files> {
@@ -251,8 +283,58 @@ export abstract class Transceiver implements FdTransceiver {
     options?: ReceiveFileOptions,
   ): Promise<SentFd> {
     check(grpcComplaint, 'from', from, aTransceiver);
-    await using file = await from.recvFile(source, options);
-    return this.sendFile(file);
+    const { wait, expect } = splitOptions(options);
+    if (wait !== undefined) checkReceiveOptions(wait);
+    await using file = await from.recvFile(source, { ...wait, keep: true });
+    const handOver = async () => {
+      const isHandedOver = wait?.keep !== true && parseSource(source).kind === 'reference';
+      if (isHandedOver) await from.recvFd(source).then(native.close, () => {});
+    };
+    try {
+      assertExpected(file.url, file, expect);
+    } catch (error) {
+      await handOver();
+      throw error;
+    }
+    const sent = this.send(new CountedFd(file.release()));
+    // It is handed over when it has been sent on: what cannot be sent is not lost.
+    await handOver();
+    return sent;
+  }
+
+  #parse(source: DescriptorSource): InodeName | Reference {
+    const name = parseSource(source);
+    return name.kind === 'inode' || name.others === undefined ? name : this.#choose(name, name.others);
+  }
+
+  /**
+   * Of a reference with several names, the one by which something can be received here. It is the same each time, since another one is for
+   * another attempt of the call. If none can, one that is known here.
+   */
+  #choose(first: Reference, others: readonly Reference[]): Reference {
+    const key = formatReference(first.id, first.number);
+    const chosen = this.#chosen?.get(key);
+    if (chosen !== undefined) return chosen;
+    let known: Reference | undefined;
+    for (const each of [first, ...others]) {
+      const error = this.#checked(each);
+      if (error === undefined) {
+        this.#chosen ??= new Map();
+        this.#chosen.set(key, each);
+        return each;
+      }
+      if (error.reason !== 'ERR_GRPCFD_WRONG_CONNECTION') known ??= each;
+    }
+    return known ?? first;
+  }
+
+  #checked(reference: Reference): GrpcFdError | undefined {
+    try {
+      this.check(reference);
+      return undefined;
+    } catch (error) {
+      return error as GrpcFdError;
+    }
   }
 
   #sendAny(file: Sendable): SentFd {
@@ -270,73 +352,71 @@ export abstract class Transceiver implements FdTransceiver {
     const { expect, ...options } = given;
     checkReceiveOptions(options);
     checkExpectations(fields, expect ?? {});
-    const sources = new Map(fields.map((field) => [field, parseSource(message[field])]));
-    // Before any is handed over: what one name costs, the others must not.
-    for (const source of sources.values()) if (source.kind === 'reference') this.check(source);
-    const files = new Map<Field, ReceivedFile>();
-    const closeAll = async () => {
-      await Promise.all([...files.values()].map((file) => file.close()));
-    };
-    const others = new AbortController();
-    const { signal = others.signal } = options;
-    const abortOthers = () => others.abort(signal.reason);
-    signal.addEventListener('abort', abortOthers);
-    const receiveOne = async (field: Field) => {
-      const isLast = [...sources.keys()].findLast((each) => message[each] === message[field]) === field;
-      const own = {
-        ...options,
-        signal: others.signal,
-        keep: options.keep === true || !isLast,
-        expect: expect !== undefined && Object.hasOwn(expect, field) ? expect[field] : undefined,
-      };
-      const file = await this.recvFile(message[field], own);
-      files.set(field, file);
-    };
-    const receives = [...sources.keys()].map(receiveOne);
-    try {
-      if (signal.aborted) abortOthers();
-      await Promise.all(receives);
-    } catch (error) {
-      others.abort();
-      await Promise.allSettled(receives);
-      await closeAll();
-      throw error;
-    } finally {
-      signal.removeEventListener('abort', abortOthers);
-    }
+    const sources = new Map(fields.map((field) => [field, this.#parse(message[field])]));
+    const [first] = sources.values();
+    if (options.signal?.aborted && first !== undefined) await this.#receive(first, options, (fd) => fd);
+    const expected = new Map(Object.entries<Expectation | undefined>(expect ?? {}));
+    const files = await receiveAll(this.#fileReceiver(), sources, expected, options);
     // A field may have any name, `__proto__` too.
     const named = Object.create(Object.prototype, Object.fromEntries([...files].map(propertyOf)));
     // Not enumerable: the fields are what it has.
-    Object.defineProperty(named, Symbol.asyncDispose, { value: closeAll });
+    Object.defineProperty(named, Symbol.asyncDispose, { value: () => closeAll(files.values()) });
     return named as ReceivedFiles<Field>;
+  }
+
+  #fileReceiver(): FileReceiver {
+    const own = (fd: number, look?: FileLook) => this.adopt(new ReceivedFile(fd, undefined, look));
+    const duplicate = (name: InodeName | Reference) => {
+      const fd = this.take(name, true);
+      return fd === undefined ? undefined : own(fd);
+    };
+    return {
+      lookAt: (reference) => this.#lookAt(reference),
+      handOver: (reference, look) => own(this.take(reference, false), look),
+      duplicate: duplicate as FileReceiver['duplicate'],
+      wait: (name, options) => this.#receive(name, options, (fd) => own(fd)),
+    };
+  }
+
+  #lookAt(reference: Reference): FileLook {
+    let look: FileLook | undefined;
+    this.check(reference, (fd) => {
+      look = lookAt(fd);
+    });
+    return look as FileLook;
   }
 
   /** In most cases the descriptor is here already. Then one promise is made, which is settled. */
   #receive<Result>(
-    source: DescriptorSource,
-    options: ReceiveFileOptions | undefined,
-    resultOf: (fd: number, expect: Expectation | undefined) => Result,
+    name: InodeName | Reference,
+    options: ReceiveOptions | undefined,
+    resultOf: (fd: number) => Result,
   ): Promise<Result> {
-    try {
-      const { wait, expect } = splitOptions(options);
-      const received = this.receive(parseSource(source), wait);
-      return typeof received === 'number'
-        ? Promise.resolve(resultOf(received, expect))
-        : quiet(received.then((fd) => resultOf(fd, expect)));
-    } catch (error) {
-      return quiet(Promise.reject(error));
-    }
+    const received = this.receive(name, options);
+    return typeof received === 'number'
+      ? Promise.resolve(resultOf(received))
+      : quiet(received.then(resultOf));
+  }
+
+  /** A look that fails must not cost the descriptor, which another receive can have. */
+  #receiveLooked<Result>(
+    source: DescriptorSource,
+    options: ReceiveOptions | undefined,
+    resultOf: (fd: number, look: FileLook | undefined) => Result,
+  ): Promise<Result> {
+    const name = this.#parse(source);
+    const isHandedOver = name.kind === 'reference' && options?.keep !== true;
+    const look = isHandedOver ? this.#lookAt(name) : undefined;
+    return this.#receive(name, options, (fd) => resultOf(fd, look));
   }
 }
 
-/** A field that is misspelt must not be received unchecked. */
-function checkExpectations(fields: readonly string[], expect: Readonly<Record<string, unknown>>): void {
-  check(grpcComplaint, 'expect', expect, anObject);
-  for (const [field, wanted] of Object.entries(expect)) {
-    if (!fields.includes(field)) {
-      throw grpcComplaint(`expect has ${quotePeerText(field)}, which is not one of the fields`, 'range');
-    }
-    checkExpectation(wanted as Expectation | undefined);
+/** As an async function does, but without a further promise where there is one. */
+function settled<Result>(run: () => Promise<Result>): Promise<Result> {
+  try {
+    return run();
+  } catch (error) {
+    return quiet(Promise.reject(error));
   }
 }
 
@@ -381,6 +461,10 @@ export class UnsupportedTransceiver extends Transceiver implements FdServerCall 
   }
 
   protected check(): never {
+    throw this.#error();
+  }
+
+  protected take(): never {
     throw this.#error();
   }
 

@@ -1,5 +1,6 @@
 import { GrpcFdError } from '../errors.js';
-import { Claims, type HeldDescriptors } from './held-descriptors.js';
+import { Claims } from './held.js';
+import type { HeldDescriptors } from './held-descriptors.js';
 import type { InboxLimits } from './limits.js';
 import type { ClaimEntry } from './names.js';
 import type { SequenceSet } from './sequence-set.js';

@@ -1,8 +1,9 @@
 import { type Clock, MAX_TIMER_MS } from './clock.js';
+import { type Assignments, type Claims, Held } from './held.js';
 import { InodeIndex } from './inode-index.js';
 import type { InboxLimits } from './limits.js';
-import { type Link, LinkedList } from './linked-list.js';
-import type { Arrival, ClaimEntry, Inode } from './names.js';
+import { LinkedList } from './linked-list.js';
+import type { Arrival, ClaimEntry, Inode, SequenceRange } from './names.js';
 
 /** The syscalls on descriptors that the inbox uses. */
 export interface DescriptorOperations {
@@ -37,61 +38,6 @@ export function spareUnclaimed(limits: InboxLimits, tableSize: () => number): Sp
   return { graceMs: 5_000, maxFds: () => Math.max(limits.maxHeldFds * 8, Math.floor(tableSize() / 4)) };
 }
 
-/** A descriptor that the connection owns. */
-class Held {
-  readonly fd: number;
-  readonly inode: Inode;
-  readonly sequence: number;
-  readonly generation: number;
-  readonly isPlaceholder: boolean;
-  lastUsedAt: number;
-  /** The claims of its call. Without any it is idle, and `maxHeldFds` and `holdMs` apply to it. */
-  claims: Claims | undefined;
-  /** Its link in the list of idle descriptors. */
-  idleLink: Link<Held> | undefined;
-  /** Its link in the list of idle descriptors of its inode. */
-  inodeLink: Link<Held> | undefined;
-  /** A receiver owns the descriptor now. */
-  handedOver = false;
-
-  constructor(arrival: Arrival, sequence: number, generation: number, now: number) {
-    this.fd = arrival.fd;
-    this.inode = arrival.inode;
-    this.sequence = sequence;
-    this.generation = generation;
-    this.isPlaceholder = arrival.isPlaceholder === true;
-    this.lastUsedAt = now;
-  }
-}
-
-export type { Held };
-
-function mayBeNamedByInode({ handedOver, isPlaceholder }: Held): boolean {
-  return !handedOver && !isPlaceholder;
-}
-
-/** The descriptors that one call claimed. */
-export class Claims {
-  readonly inOrder: Held[] = [];
-  /** Made at the first receive by inode. Exact names are looked up by sequence number. */
-  #newest: Map<Inode, Held> | undefined;
-
-  add(held: Held): void {
-    this.inOrder.push(held);
-    if (mayBeNamedByInode(held)) this.#newest?.set(held.inode, held);
-  }
-
-  newest(inode: Inode): Held | undefined {
-    this.#newest ??= new Map(this.inOrder.filter(mayBeNamedByInode).map((held) => [held.inode, held]));
-    return this.#newest.get(inode);
-  }
-
-  /** Call this when one of the descriptors has been handed over. */
-  changed(): void {
-    this.#newest = undefined;
-  }
-}
-
 /**
  * The descriptors that one connection holds, and the limits on them. It owns each of them from {@link add} on, and closes it once. No
  * operation on one descriptor takes time that grows with the number of the others. One timer runs while any descriptor is idle, and up
@@ -105,7 +51,6 @@ export class HeldDescriptors {
   /** Least recently used first, which is also the order in which hold times end. */
   readonly #idle = new LinkedList<Held>();
   readonly #idleByInode = new InodeIndex<Held>();
-  #generation = 0;
   #cancelTimer: (() => void) | undefined;
   #cancelEviction: (() => void) | undefined;
   #sparing: Sparing;
@@ -146,7 +91,7 @@ export class HeldDescriptors {
 
   /** Takes ownership of the descriptor. More than `maxHeldFds` may be idle then, until {@link evict}. */
   add(arrival: Arrival, sequence: number): Held {
-    const held = new Held(arrival, sequence, this.#generation, this.#clock.now());
+    const held = new Held(arrival, sequence, this.#clock.now());
     this.#bySequence.set(sequence, held);
     held.idleLink = this.#idle.append(held);
     if (!held.isPlaceholder) held.inodeLink = this.#idleByInode.add(held.inode, held);
@@ -154,21 +99,16 @@ export class HeldDescriptors {
     return held;
   }
 
-  /** Marks all descriptors that are held now as old enough for {@link supersede}. */
-  advance(): void {
-    this.#generation++;
-  }
-
   /**
-   * Closes the idle descriptors of an inode that came before the last {@link advance}, because a newer one has come. An inode peer cannot
-   * name the older ones any more, and a Go peer may send one file again and again.
+   * Closes the idle descriptors of an inode, because a newer one comes from an inode peer. That peer cannot name the older ones any more,
+   * and may send one file again and again.
    */
   supersede(inode: Inode): void {
-    let oldest = this.#idleByInode.oldest(inode);
-    while (oldest !== undefined && oldest.generation < this.#generation) {
+    let held = this.#idleByInode.newest(inode);
+    while (held !== undefined) {
       this.#superseded++;
-      this.#close(oldest);
-      oldest = this.#idleByInode.oldest(inode);
+      this.#close(held);
+      held = this.#idleByInode.newest(inode);
     }
   }
 
@@ -219,8 +159,7 @@ export class HeldDescriptors {
   handOver(held: Held): number {
     held.handedOver = true;
     held.claims?.changed();
-    this.#removeFromIdle(held);
-    this.#bySequence.delete(held.sequence);
+    this.#forget(held);
     this.#operations.unguard(held.fd);
     return held.fd;
   }
@@ -232,9 +171,39 @@ export class HeldDescriptors {
     const held = this.#bySequence.get(entry.sequence);
     if (held === undefined || held.claims !== undefined || held.inode !== entry.inode) return false;
     this.#removeFromIdle(held);
+    if (held.assignments !== undefined) this.#unassign(held, held.assignments);
     held.claims = claims;
     claims.add(held);
     return true;
+  }
+
+  /**
+   * Notes for whom idle descriptors came. Numbers of others are ignored. It takes no longer than there are descriptors, whatever numbers
+   * the peer has told.
+   */
+  assign(ranges: Iterable<SequenceRange>, assignments: Assignments): void {
+    for (const { first, last } of ranges) {
+      if (last - first < this.#bySequence.size) {
+        for (let sequence = first; sequence <= last; sequence++) {
+          this.#assign(this.#bySequence.get(sequence), assignments);
+        }
+      } else {
+        for (const held of this.#bySequence.values()) {
+          if (held.sequence >= first && held.sequence <= last) this.#assign(held, assignments);
+        }
+      }
+    }
+  }
+
+  #assign(held: Held | undefined, assignments: Assignments): void {
+    if (held?.idleLink !== undefined) assignments.add(held);
+  }
+
+  /** Closes what came for the receiver of these assignments, and for nobody else who is not done. */
+  endAssignments(assignments: Assignments): void {
+    const left = assignments.end();
+    for (const held of left) this.#forget(held);
+    this.#operations.closeAll(left.map(({ fd }) => fd));
   }
 
   /** Closes the descriptors that a call claimed, unless {@link closeAll} has closed them. */
@@ -248,8 +217,7 @@ export class HeldDescriptors {
   closeIdle(): void {
     const fds: number[] = [];
     for (let first = this.#idle.first?.value; first !== undefined; first = this.#idle.first?.value) {
-      this.#removeFromIdle(first);
-      this.#bySequence.delete(first.sequence);
+      this.#forget(first);
       fds.push(first.fd);
     }
     this.#operations.closeAll(fds);
@@ -265,10 +233,7 @@ export class HeldDescriptors {
 
   closeAll(): void {
     const all = [...this.#bySequence.values()];
-    for (const held of all) {
-      this.#removeFromIdle(held);
-      this.#bySequence.delete(held.sequence);
-    }
+    for (const held of all) this.#forget(held);
     this.#operations.closeAll(all.map(({ fd }) => fd));
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
@@ -276,9 +241,19 @@ export class HeldDescriptors {
 
   /** Closes an idle descriptor. */
   #close(held: Held): void {
+    this.#forget(held);
+    this.#operations.close(held.fd);
+  }
+
+  #forget(held: Held): void {
     this.#removeFromIdle(held);
     this.#bySequence.delete(held.sequence);
-    this.#operations.close(held.fd);
+    if (held.assignments !== undefined) this.#unassign(held, held.assignments);
+  }
+
+  #unassign(held: Held, all: Iterable<Assignments>): void {
+    for (const assignments of all) assignments.delete(held);
+    held.assignments = undefined;
   }
 
   #removeFromIdle(held: Held): void {

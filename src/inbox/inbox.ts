@@ -1,7 +1,10 @@
 import { GrpcFdError } from '../errors.js';
 import { CallScope, type ConnectionState } from './call-scope.js';
 import { type Clock, systemClock } from './clock.js';
-import { type DescriptorOperations, type Held, HeldDescriptors, spareUnclaimed } from './held-descriptors.js';
+import { alreadyReceived, descriptorsDropped, duplicateFailed, overLimit, whyAbsent } from './failures.js';
+import type { Held } from './held.js';
+import { type DescriptorOperations, HeldDescriptors, spareUnclaimed } from './held-descriptors.js';
+import { Interest } from './interest.js';
 import { DEFAULT_LIMITS, type InboxLimits } from './limits.js';
 import {
   type Arrival,
@@ -18,9 +21,10 @@ import { failWaits, type Wait, type Waiter, Waits } from './waits.js';
 /**
  * How the peer names descriptors.
  *
- * - `unknown`: not shown yet. A newer descriptor of an inode replaces those that came before the last call or receive.
+ * - `unknown`: not shown yet. None is closed for a newer one, because the peer may turn out to be exact.
  * - `exact`: the peer is this package. It can name each of several descriptors with one inode, so none is closed for a newer one.
- * - `inode`: the peer names descriptors by inode only, like the Go package. A newer descriptor of an inode replaces all older ones.
+ * - `inode`: the peer names descriptors by inode only, like the Go package. A newer descriptor of an inode replaces all older ones that
+ *   no call claims. Neither a call nor a receive does that: such a peer may send a descriptor long before the HEADERS of its call.
  */
 export type PeerKind = 'unknown' | 'exact' | 'inode';
 
@@ -54,6 +58,8 @@ export class Inbox {
   readonly #state: ConnectionState;
   readonly #incoming = new SequenceCounter();
   #closedBy: GrpcFdError | undefined;
+  #interests = 0;
+  #lossReason: (() => GrpcFdError) | undefined;
   /** Inodes of descriptors of an exact peer that were handed over, the latest last. */
   readonly #receivedInodes = new Set<Inode>();
 
@@ -95,9 +101,7 @@ export class Inbox {
     const { held, waits } = this.#state;
     const deliveries: Delivery[] = [];
     for (const arrival of arrivals) {
-      if (this.peerKind === 'inode') held.advance();
-      // Descriptors that come together do not supersede each other: they may be from the first call of a peer that turns out to be exact.
-      if (this.peerKind !== 'exact') held.supersede(arrival.inode);
+      if (this.peerKind === 'inode') held.supersede(arrival.inode);
       const arrived = held.add(arrival, this.#incoming.next());
       this.#receivedInodes.delete(arrival.inode);
       if (arrived.isPlaceholder) continue;
@@ -108,19 +112,24 @@ export class Inbox {
   }
 
   /**
-   * The kernel dropped descriptors (MSG_CTRUNC) that came after those that {@link arrive} was just given. Their number is not known, so
-   * later sequence numbers cannot be trusted. Every wait fails, and so does every later one on this connection, because a lost descriptor
-   * cannot be told from a late one.
+   * Descriptors were lost that came after those that {@link arrive} was just given. Their number is not known, so later sequence numbers
+   * cannot be trusted. Every wait fails, and so does every later one on this connection, because a lost descriptor cannot be told from a
+   * late one. `reason` makes the error for the first loss. Default: the kernel dropped them (MSG_CTRUNC).
    */
-  lose(): void {
+  lose(reason: () => GrpcFdError = descriptorsDropped): void {
     if (this.#closedBy !== undefined) return;
+    this.#lossReason ??= reason;
     this.#state.lastGoodSequence = Math.min(this.#state.lastGoodSequence, this.#incoming.last);
-    failWaits(this.#state.waits.takeAll(), descriptorsLost());
+    failWaits(this.#state.waits.takeAll(), reason());
+  }
+
+  /** The error for what was lost, if anything was. */
+  get loss(): GrpcFdError | undefined {
+    return this.#lossReason?.();
   }
 
   /** For a call on the receiving side. The caller has to end the scope. */
   openCall(): CallScope {
-    this.#state.held.advance();
     return new CallScope(this.#state);
   }
 
@@ -141,7 +150,7 @@ export class Inbox {
       const exact = this.#exact(name, scope);
       if (keep) return this.#duplicate(exact, name);
       this.#state.received.add(exact.sequence);
-      if (this.peerKind === 'exact') this.#rememberReceived(exact.inode);
+      if (this.peerKind !== 'inode') this.#rememberReceived(exact.inode);
       return this.#state.held.handOver(exact);
     }
     const held = this.#state.held.newest(name.inode, scope?.claims);
@@ -150,16 +159,14 @@ export class Inbox {
       if (this.#receivedInodes.has(name.inode)) throw alreadyReceived(name);
       return undefined;
     }
-    const fd = this.#duplicate(held, name);
-    // Descriptors that came together with it, for example the other end of a pipe, are here by now. See `arrive`.
-    this.#state.held.advance();
-    return fd;
+    return this.#duplicate(held, name);
   }
 
-  /** Throws what {@link take} would throw. Receives nothing. */
-  check(name: SequenceName, scope?: CallScope): void {
+  /** Throws what {@link take} would throw. Receives nothing. `look` is called with the descriptor, which stays held, and may throw. */
+  check(name: SequenceName, scope?: CallScope, look?: (fd: number) => void): void {
     this.#assertOpen(scope);
-    this.#exact(name, scope);
+    const { fd } = this.#exact(name, scope);
+    look?.(fd);
   }
 
   /** Whether the descriptor of that sequence number has been handed over. */
@@ -168,7 +175,16 @@ export class Inbox {
     return this.#state.received.has(sequence) && this.#state.held.bySequence(sequence) === undefined;
   }
 
-  /** Closes all idle descriptors. Call this when everybody who could name them is done. */
+  /** Somebody may have something to receive from now on. When the last one has ended, all idle descriptors are closed. */
+  addInterest(): Interest {
+    this.#interests++;
+    return new Interest(this.#state.held, () => {
+      this.#interests--;
+      if (this.#interests === 0) this.closeIdle();
+    });
+  }
+
+  /** Closes all idle descriptors. */
   closeIdle(): void {
     this.#state.held.closeIdle();
   }
@@ -181,8 +197,9 @@ export class Inbox {
    */
   wait(name: InodeName, waiter: Waiter, scope?: CallScope): () => void {
     this.#assertOpen(scope);
-    const { waits, limits, lastGoodSequence } = this.#state;
-    if (lastGoodSequence !== Number.POSITIVE_INFINITY) throw descriptorsLost();
+    const { waits, limits } = this.#state;
+    const { loss } = this;
+    if (loss !== undefined) throw loss;
     if (waits.size >= limits.maxPendingReceives) {
       throw new GrpcFdError(
         'ERR_GRPCFD_TOO_MANY_RECEIVES',
@@ -227,7 +244,7 @@ export class Inbox {
   }
 
   #exact(name: SequenceName, scope: CallScope | undefined): Held {
-    if (name.sequence > this.#state.lastGoodSequence) throw descriptorsLost();
+    if (name.sequence > this.#state.lastGoodSequence) throw this.loss;
     const held = this.#state.held.bySequence(name.sequence);
     if (held === undefined) {
       if (this.#state.received.has(name.sequence)) throw alreadyReceived(name);
@@ -288,40 +305,3 @@ export class Inbox {
 type Delivery =
   | { readonly wait: Wait; readonly fd: number }
   | { readonly wait: Wait; readonly error: GrpcFdError };
-
-export function descriptorsLost(): GrpcFdError {
-  return new GrpcFdError(
-    'ERR_GRPCFD_DESCRIPTORS_LOST',
-    'the kernel dropped descriptors (MSG_CTRUNC): the descriptor table was full, or a security module refused them',
-  );
-}
-
-function alreadyReceived(name: DescriptorName): GrpcFdError {
-  return new GrpcFdError(
-    'ERR_GRPCFD_ALREADY_RECEIVED',
-    `${describeName(name)} has been received: the first receive handed it over; with { keep: true } it would have left it for the next`,
-  );
-}
-
-function overLimit(name: DescriptorName, maxFdsPerCall: number): GrpcFdError {
-  return new GrpcFdError(
-    'ERR_GRPCFD_TOO_MANY_DESCRIPTORS',
-    `${describeName(name)} was closed: its call brought more than ${maxFdsPerCall} descriptors (maxFdsPerCall)`,
-  );
-}
-
-function whyAbsent(name: SequenceName, last: number): string {
-  if (name.sequence < 1) return 'the descriptor was not sent: its sender had released it before';
-  return name.sequence > last
-    ? `${describeName(name)} did not arrive: only ${last} came`
-    : `${describeName(name)} is not held any more: its call ended, its hold time passed, or a limit was reached`;
-}
-
-function duplicateFailed(name: DescriptorName, cause: unknown): GrpcFdError {
-  const text = cause instanceof Error ? cause.message : String(cause);
-  return new GrpcFdError(
-    'ERR_GRPCFD_RECEIVE_FAILED',
-    `${describeName(name)} could not be duplicated: ${text}`,
-    { cause },
-  );
-}

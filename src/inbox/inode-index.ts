@@ -21,10 +21,6 @@ export class InodeIndex<T> {
     if (list.size === 0) this.#lists.delete(inode);
   }
 
-  oldest(inode: Inode): T | undefined {
-    return this.#lists.get(inode)?.first?.value;
-  }
-
   newest(inode: Inode): T | undefined {
     return this.#lists.get(inode)?.last?.value;
   }

@@ -35,6 +35,12 @@ export interface ClaimEntry {
   readonly inode: Inode;
 }
 
+/** Sequence numbers that follow one another. */
+export interface SequenceRange {
+  readonly first: number;
+  readonly last: number;
+}
+
 /** How error texts name a descriptor. */
 export function describeName(name: DescriptorName): string {
   return name.kind === 'inode' ? `inode://${name.inode}` : `descriptor ${name.sequence} of this connection`;

@@ -11,7 +11,7 @@ const packageRoot = new URL('../../', import.meta.url);
 /** The functions of the addon, documented in `types.ts`. */
 export const native: NativeBinding = complete(load());
 
-export const { duplicateAll, close, closeAll, unguardAll, identify, tryLock } = native;
+export const { duplicateAll, close, closeAll, unguardAll, identify } = native;
 export const { Bridge, SocketHandle, peerCredentials, connectUnix, bindUnix, placeholder } = native;
 export const { systemError, O_PATH, ETOOMANYREFS } = native;
 

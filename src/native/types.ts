@@ -17,9 +17,11 @@ export interface PeerCredentials {
  */
 export const ARRIVED = { COUNT: 0, TRUNCATED: 1, FIRST: 2, LENGTH: 2 + 253 } as const;
 
-/** For {@link SocketHandle.watch}, the values of libuv's UV_READABLE and UV_WRITABLE. */
+/** For {@link SocketHandle.watch}, the values of libuv's UV_READABLE, UV_WRITABLE and UV_DISCONNECT. */
 export const READABLE = 1;
 export const WRITABLE = 2;
+/** The peer has ended its side. It does not keep the process alive to watch for this. */
+export const DISCONNECT = 4;
 
 /** The kinds of open files, in the order of their numbers in native/file-kind.cc. */
 export const FILE_KINDS: readonly FileKind[] = [
@@ -137,11 +139,15 @@ export interface SocketHandle {
   probe(fd: number): number;
   /** SHUT_WR. 0 or a negative errno. */
   shutdown(): number;
+  /** Whether the peer has ended its side, and nothing is left to read. */
+  hasEnded(): boolean;
   listen(backlog: number): void;
   /** A connected descriptor that belongs to the caller and is guarded, or a negative errno. */
   accept(): number;
   ref(): void;
   unref(): void;
+  /** Closes nothing: the descriptor is returned, and belongs to the caller. It is not guarded. After that, it is as after `close`. */
+  release(): number;
   /** Closes the socket at once. Idempotent. */
   close(): void;
 }
@@ -177,6 +183,8 @@ export const BRIDGE_EVENT = {
   DRAINED: 5,
   /** Node has not read what came for a quarter of a second, though none of its writes was in progress. */
   STALLED: 6,
+  /** After `tellAnswered`: Node has got the bytes that it was being given, and what it wrote in answer has been forwarded. */
+  ANSWERED: 7,
 } as const;
 
 /**
@@ -205,6 +213,8 @@ export interface Bridge {
   endWriting(): void;
   /** The event DRAINED follows when Node has got all that came, unless the connection ends then. */
   readToEnd(): void;
+  /** Whether Node is being given bytes now. The event ANSWERED follows then. */
+  tellAnswered(): boolean;
   /**
    * Node is about to close its handle, which must not be used any more. Returns 0 if all that it wrote has been sent; otherwise 1 if Node has
    * ended its side, 2 if it has not.
@@ -274,8 +284,6 @@ export interface NativeBinding {
   ): void;
   /** Whether what is being opened keeps the process alive. At first it does. */
   keepAliveToOpen(wanted: boolean): void;
-  /** Takes the exclusive `flock` of an open file if it is free. It is released when the file is closed. */
-  tryLock(fd: number): boolean;
   /** `[dev, ino, dev, ino…]` of descriptors of any kind, O_PATH included. */
   identify(fds: readonly number[]): BigUint64Array;
   /** `<st_dev>/<st_ino>`, both decimal, of a descriptor of any kind, O_PATH included. */
@@ -314,6 +322,29 @@ export interface NativeBinding {
   connectUnix(name: Uint8Array): number;
   /** A socket bound to that name, guarded. It does not listen yet. */
   bindUnix(name: Uint8Array): number;
+  /**
+   * A socket that listens at that path, guarded. A dead socket file there is replaced. The file has its mode and owner before the socket
+   * listens. If this throws after it has made the file, it removes the file. `settings` are: 1 to take the lock of the directory, the
+   * backlog, the mode, the user id and the group id. 2^32-1 stands for a mode or id that stays as it is. `identity` is filled with `dev` and
+   * `ino` of the file. Returns -EWOULDBLOCK, and does nothing, when another process has the lock. A directory that cannot be locked is used
+   * without the lock.
+   */
+  listenAtPath(
+    path: Uint8Array,
+    directory: string,
+    settings: BigUint64Array,
+    identity: BigUint64Array,
+  ): number;
+  /** The address of a unix socket, or of the one at its other end: a path, an abstract name, or no bytes. */
+  socketName(fd: number, ofPeer: boolean): Buffer;
+  /** Whether a unix stream socket listens. ENOTSOCK, EAFNOSUPPORT or EPROTOTYPE: it is not one. */
+  isListening(fd: number): boolean;
+  /** True the first time that any thread of this process claims that number. Later the kernel may have given it to another file. */
+  claimInherited(fd: number): boolean;
+  /** Sends one datagram with the first `count` of `descriptors`, which are borrowed. 0 or a negative errno. EAGAIN: the receiver's queue is full. */
+  sendDatagram(name: Uint8Array, bytes: Uint8Array, descriptors: Int32Array, count: number): number;
+  /** Makes `fd` close-on-exec. */
+  setCloseOnExec(fd: number): void;
   /** A descriptor without any use, guarded. It is sent in place of one that cannot be sent. */
   placeholder(): number;
   /** Whether a descriptor is one that {@link placeholder} made, here or in another process. */
@@ -347,6 +378,12 @@ export interface NativeBinding {
     setSocketOption(fd: number, option: number, value: number): void;
     setDescriptorLimit(count: number): void;
     ioUring(): number;
+    /** A datagram socket that is bound to that name. */
+    datagramSocket(name: Uint8Array): number;
+    /** {@link SocketHandle.receive} for a datagram socket. */
+    receiveDatagram(fd: number, buffer: Uint8Array, arrived: Int32Array): number;
+    /** Takes the exclusive `flock` of an open file if it is free. It is released when the file is closed. */
+    tryLock(fd: number): boolean;
     eventFd(): number;
     epoll(): number;
     timerFd(): number;

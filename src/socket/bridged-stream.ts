@@ -1,11 +1,6 @@
 import { constants } from 'node:os';
-import { Bridge, peerCredentials, systemError } from '../native/binding.js';
-import {
-  BRIDGE_EVENT,
-  type Bridge as BridgeHandle,
-  OUTGOING,
-  type PeerCredentials,
-} from '../native/types.js';
+import { Bridge, systemError } from '../native/binding.js';
+import { BRIDGE_EVENT, type Bridge as BridgeHandle, OUTGOING } from '../native/types.js';
 import { clearTimeout, setTimeout } from '../timers.js';
 import { arrivals } from './arrivals.js';
 import type { DescriptorOwner, OutgoingDescriptor } from './outgoing-descriptors.js';
@@ -60,8 +55,6 @@ export interface BridgedStreamListener {
  * | closed | | |
  */
 export class BridgedStream {
-  /** Who connected, or who listened, at the time of the connect. */
-  readonly peer: PeerCredentials;
   readonly #listener: BridgedStreamListener;
   readonly #bridge: BridgeHandle;
   readonly #sender: Sender;
@@ -78,6 +71,8 @@ export class BridgedStream {
   #backlogBytes = 0;
   /** The end of the state 'failed' or 'closing'. */
   #deadline: NodeJS.Timeout | undefined;
+  /** See {@link afterAnswer}. */
+  #onAnswered: (() => void) | undefined;
   /** Node's part of a close that waits until everything has been sent. */
   #closeNode: (() => void) | undefined;
 
@@ -86,7 +81,6 @@ export class BridgedStream {
    * has. When this throws, both are still the caller's.
    */
   constructor(socket: number, far: number, near: number, listener: BridgedStreamListener) {
-    this.peer = peerCredentials(socket);
     this.#listener = listener;
     this.#bridge = new Bridge(Int32Array.of(socket, far, near), arrivals.memory, (event, value) =>
       this.#onEvent(event, value),
@@ -135,6 +129,16 @@ export class BridgedStream {
     for (const fd of fds) this.#sender.descriptors.push(fd, owner);
     if (this.#sendError) this.#sender.descriptors.rejectAll(this.#sendError);
     else if (this.pendingFds > 0 && this.#retryTimer === undefined) this.#bridge.setOutgoing(OUTGOING.SCRIPT);
+  }
+
+  /**
+   * Calls `run` when Node has handled the bytes that it is being given now, and what it wrote in answer has been sent. It calls `run` at
+   * once if Node is being given none. `run` is not called if the stream closes before.
+   */
+  afterAnswer(run: () => void): void {
+    if (!this.isOpen) return;
+    if (this.#bridge.tellAnswered()) this.#onAnswered = run;
+    else run();
   }
 
   /**
@@ -210,6 +214,10 @@ export class BridgedStream {
         break;
       case BRIDGE_EVENT.STALLED:
         if (this.isOpen) this.#listener.onStalled();
+        break;
+      case BRIDGE_EVENT.ANSWERED:
+        if (this.isOpen) this.#onAnswered?.();
+        this.#onAnswered = undefined;
         break;
     }
   }

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { aFunction, check, checkOptions, nodeComplaint, type RulesFor } from '../checks.js';
+import { aFunction, aString, check, checkOptions, nodeComplaint, type RulesFor, rule } from '../checks.js';
 import { close } from '../native/binding.js';
 import { adoptSocket, type FdSocket, type FdSocketOptions, STREAM_RULES } from './fd-socket.js';
 import { LISTEN_RULES, UnixListener, type UnixListenOptions } from './unix-listener.js';
@@ -8,6 +8,13 @@ import { LISTEN_RULES, UnixListener, type UnixListenOptions } from './unix-liste
 export interface ListenOptions extends UnixListenOptions, Omit<FdSocketOptions, 'fd'> {}
 
 const RULES: RulesFor<ListenOptions> = { ...LISTEN_RULES, ...STREAM_RULES };
+
+const A_PATH_OR_FD = rule('a string, or fd a number', aString.hasType);
+
+/** A socket that is bound already has its file. */
+const NOT_WITH_FD = ['path', 'mode', 'uid', 'gid'] as const;
+
+const ABSENT_WITH_FD = rule('left out where fd is given', (value) => value === undefined);
 
 /** The events of an {@link FdListener}, with the arguments of their listeners. */
 export interface FdListenerEvents {
@@ -24,34 +31,50 @@ export interface FdListenerEvents {
 
 /** Listens on a unix socket, and makes an {@link FdSocket} of each connection. It is made by {@link listen}. */
 export class FdListener extends EventEmitter<FdListenerEvents> {
-  readonly #listener: UnixListener;
+  #listener!: UnixListener;
 
   /** @internal */
-  constructor(options: ListenOptions) {
+  private constructor() {
     super();
+  }
+
+  /** @internal */
+  static async listen(
+    options: ListenOptions,
+    onConnection: ((socket: FdSocket) => void) | undefined,
+  ): Promise<FdListener> {
     const { allowHalfOpen, highWaterMark } = options;
-    this.#listener = UnixListener.listen(options, {
+    const listener = new FdListener();
+    if (onConnection !== undefined) listener.on('connection', onConnection);
+    listener.#listener = await UnixListener.listen(options, {
       onConnection: (fd) => {
         // Without a listener, nobody would read from the socket or close it.
-        if (this.listenerCount('connection') === 0) close(fd);
-        else this.emit('connection', adoptSocket({ fd, allowHalfOpen, highWaterMark }));
+        if (listener.listenerCount('connection') === 0) close(fd);
+        else listener.emit('connection', adoptSocket({ fd, allowHalfOpen, highWaterMark }));
       },
       onError: (error) => {
         // Without a listener, 'error' would end the process.
-        if (this.listenerCount('error') === 0) process.emitWarning(error);
-        else this.emit('error', error);
+        if (listener.listenerCount('error') === 0) process.emitWarning(error);
+        else listener.emit('error', error);
       },
     });
+    return listener;
   }
 
-  /** The path or abstract name that was given. */
+  /** The path or abstract name that was given, or that of the socket that was given. */
   get address(): string {
     return this.#listener.address;
   }
 
+  /** The number of the listening socket, to send it to a successor. It belongs to the listener. -1 after `close`. */
+  get fd(): number {
+    return this.#listener.closed ? -1 : this.#listener.fd;
+  }
+
   /**
-   * Stops listening, and removes the socket file unless another process has replaced it. Connections that were accepted stay open. Those
-   * that wait to be accepted are reset. Idempotent.
+   * Stops listening in this process, and removes the socket file unless another process has replaced it, or `unlinkOnClose` is false.
+   * Connections that were accepted stay open. Those that wait to be accepted are reset, unless another process has the listening socket,
+   * too. Idempotent.
    */
   async close(): Promise<void> {
     if (this.#listener.closed) return;
@@ -79,21 +102,22 @@ export class FdListener extends EventEmitter<FdListenerEvents> {
 
 /**
  * Listens on a unix socket. A socket file at that path on which no process listens is replaced. The listener belongs to the caller, who
- * closes it.
+ * closes it. Clients are refused until the socket file has its mode and owner.
  *
- * @param options where to listen, and how
+ * @param options where to listen, and how. `path` or `fd` has to be given, and not both
  * @param onConnection a listener for the event `'connection'`. Default: none
- * @throws EADDRINUSE where anything else is at that path; other errors of failed syscalls (EACCES, ENOENT, ENAMETOOLONG);
- * ERR_INVALID_ARG_TYPE, ERR_OUT_OF_RANGE or ERR_INVALID_ARG_VALUE for wrong options. The promise rejects with them.
+ * @throws EADDRINUSE where anything else is at that path; EINVAL where `fd` is not bound to an address, or is connected; ENOTSOCK,
+ * EAFNOSUPPORT or EPROTOTYPE where `fd` is not a unix stream socket; other errors of failed syscalls (EACCES, ENOENT, ENAMETOOLONG; EPERM
+ * where the mode or the owner cannot be set, with the right that is missing in its text); ERR_INVALID_ARG_TYPE, ERR_OUT_OF_RANGE or
+ * ERR_INVALID_ARG_VALUE for wrong options. The promise rejects with them, and `fd` is still the caller's then.
  */
 export async function listen(
   options: ListenOptions,
   onConnection?: (socket: FdSocket) => void,
 ): Promise<FdListener> {
   checkOptions(nodeComplaint, options, RULES);
-  check(nodeComplaint, 'path', options.path, LISTEN_RULES.path);
+  if (options.fd === undefined) check(nodeComplaint, 'path', options.path, A_PATH_OR_FD);
+  else for (const name of NOT_WITH_FD) check(nodeComplaint, name, options[name], ABSENT_WITH_FD);
   if (onConnection !== undefined) check(nodeComplaint, 'onConnection', onConnection, aFunction);
-  const listener = new FdListener(options);
-  if (onConnection !== undefined) listener.on('connection', onConnection);
-  return listener;
+  return FdListener.listen(options, onConnection);
 }

@@ -11,7 +11,7 @@ import {
 } from '../checks.js';
 import { close, closeAll, unguardAll } from '../native/binding.js';
 import type { PeerCredentials } from '../native/types.js';
-import { nextTick } from '../timers.js';
+import { nextTick, setImmediate } from '../timers.js';
 import { Duplicates } from './duplicates.js';
 import { UnixStream } from './unix-stream.js';
 
@@ -19,7 +19,10 @@ import { UnixStream } from './unix-stream.js';
 export interface FdSocketOptions {
   /** The number of a connected unix stream socket. It belongs to the new FdSocket, unless the constructor throws. */
   readonly fd: number;
-  /** Whether the writable side stays open when the peer has ended. Default true. */
+  /**
+   * Whether the writable side stays open when the peer has ended. Default false, as in `node:net`: it ends in the turn of the event loop
+   * after the event 'end', unless you end it before. With true, a socket that you do not end stays open after its peer has closed.
+   */
   readonly allowHalfOpen?: boolean | undefined;
   /** Bytes to buffer in each direction before back-pressure begins. Default 64 KiB. */
   readonly highWaterMark?: number | undefined;
@@ -48,7 +51,8 @@ export interface FdSocketStats {
 
 /**
  * A listener for the event `'fds'`: descriptors arrived. They belong to the listener, which closes them. Without a listener they are
- * closed at once. The event comes before the bytes that were written after the descriptors, and only while the stream is being read.
+ * closed at once. The event comes before the bytes that were written after the descriptors, and only while the stream is being read. If
+ * the listener throws, these bytes still come.
  *
  * @param fds the numbers of the descriptors
  * @param truncated whether the kernel dropped some of those that were sent (MSG_CTRUNC), in most cases because the descriptor table of
@@ -76,9 +80,11 @@ export class FdSocket extends Duplex {
    */
   constructor(options: FdSocketOptions) {
     checkOptions(nodeComplaint, options, SOCKET_RULES);
-    const { fd, allowHalfOpen = true, highWaterMark = DEFAULT_HIGH_WATER_MARK } = options;
+    const { fd, allowHalfOpen = false, highWaterMark = DEFAULT_HIGH_WATER_MARK } = options;
     check(nodeComplaint, 'fd', fd, aFileDescriptor);
-    super({ allowHalfOpen, highWaterMark });
+    // An answer that is written when 'end' has been awaited comes a microtask too late for `allowHalfOpen` of Duplex.
+    super({ highWaterMark });
+    if (!allowHalfOpen) this.once('end', () => setImmediate(() => this.#endAfterPeer()));
     this.#stream = new UnixStream(fd, {
       onDescriptors: (fds, truncated) => {
         unguardAll(fds);
@@ -87,12 +93,19 @@ export class FdSocket extends Duplex {
       onData: (chunk) => {
         if (!this.push(chunk)) this.#stream.readStop();
       },
-      onEnd: () => this.push(null),
+      onEnd: () => {
+        this.push(null);
+        // Where nobody reads, 'end' would not be emitted, and the socket would stay open.
+        this.read(0);
+      },
       onError: (error) => this.destroy(error),
     });
   }
 
-  /** The process at the other end, at the time at which the two were connected. */
+  /**
+   * The process at the other end, at the time at which the two were connected. For an end of a socketpair, it is the process that made the
+   * pair, whoever has the other end now.
+   */
   get peer(): PeerCredentials {
     return this.#stream.peer;
   }
@@ -191,6 +204,38 @@ export class FdSocket extends Duplex {
     return super.once(event, listener);
   }
 
+  /**
+   * Gives the descriptor back. It belongs to the caller from then on, close-on-exec and non-blocking. This object is destroyed, without
+   * closing the socket: 'close' follows. All that was received before has been delivered. All that comes later waits in the socket.
+   *
+   * It is refused while something would be lost. So read everything first (`read()` gives what is left in one piece), wait for the
+   * callbacks of writes and the promises of `sendFds`, and call this outside of a listener for `'fds'`.
+   *
+   * @returns the number of the descriptor
+   * @throws ERR_INVALID_STATE, and nothing changes: bytes were received that nobody has read; `setEncoding` was called, which may hold
+   * a part of a character; bytes or descriptors have not been sent yet; a listener for `'fds'` runs; this was destroyed or released
+   */
+  release(): number {
+    const reason = this.#whyNotReleasable();
+    if (reason !== undefined) {
+      const error = new Error(`the socket cannot be released: ${reason}`);
+      throw Object.assign(error, { code: 'ERR_INVALID_STATE' });
+    }
+    const fd = this.#stream.release();
+    this.destroy();
+    return fd;
+  }
+
+  #whyNotReleasable(): string | undefined {
+    if (this.destroyed) return 'it was destroyed or released';
+    if (this.readableLength > 0) return `${this.readableLength} bytes were received that nobody has read`;
+    if (this.readableEncoding !== null) return 'setEncoding() may hold a part of a character';
+    if (this.writableLength > 0 || (this.writableEnded && !this.writableFinished)) {
+      return 'not everything that was written has been sent';
+    }
+    return this.#stream.whyNotReleasable;
+  }
+
   /** @internal */
   override _read(): void {
     this.#stream.readStart();
@@ -209,7 +254,14 @@ export class FdSocket extends Duplex {
 
   /** @internal */
   override _final(callback: (error?: Error | null) => void): void {
-    this.#stream.shutdown(callback);
+    this.#stream.shutdown((error) => {
+      callback(error);
+      if (!error && !this.destroyed) this.#stream.watchEnd();
+    });
+  }
+
+  #endAfterPeer(): void {
+    if (!this.writableEnded && !this.destroyed) this.end();
   }
 
   /** @internal */

@@ -5,6 +5,9 @@
  */
 export type { PeerCredentials } from '../native/types.js';
 export { type ConnectOptions, connect } from './connect.js';
+export { type DatagramOptions, sendDatagram } from './datagram.js';
 export { FdListener, type FdListenerEvents, type ListenOptions, listen } from './fd-listener.js';
 export { FdSocket, type FdSocketOptions, type FdSocketStats, type FdsListener } from './fd-socket.js';
+export { type ListenFd, listenFds } from './listen-fds.js';
 export { closeFds, identifyFds } from './received-fds.js';
+export { socketPair } from './socket-pair.js';

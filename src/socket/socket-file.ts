@@ -1,169 +1,88 @@
-/** The file of a listening socket. It appears in one step, with its owner and mode, and is removed safely. */
-import { randomBytes } from 'node:crypto';
-import {
-  type BigIntStats,
-  chmodSync,
-  closeSync,
-  lchownSync,
-  linkSync,
-  lstatSync,
-  openSync,
-  renameSync,
-  unlinkSync,
-} from 'node:fs';
+/** The file of a listening socket. It gets its mode and owner before the socket listens, and it is removed safely. */
+import { lstatSync, unlinkSync } from 'node:fs';
 import { constants } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
-import { bindUnix, close, connectUnix, systemError, tryLock } from '../native/binding.js';
+import { dirname, resolve } from 'node:path';
+import { native } from '../native/binding.js';
 import { addressBytes, withAddress } from './address.js';
 
-const { EADDRINUSE, ENAMETOOLONG } = constants.errno;
+const { EWOULDBLOCK } = constants.errno;
 
-/** The size of sun_path: a longer path cannot be bound. */
-const MAX_PATH_BYTES = 108;
-
-/** This package holds the lock for microseconds. A process that holds it during all these tries uses it for something else. */
-const LOCK_TRIES = 100;
-const LOCK_RETRY_MS = 10;
+/** The kernel takes the highest value for "leave it as it is". */
+const UNCHANGED = 2 ** 32 - 1;
 
 export interface SocketFileOptions {
+  readonly backlog: number;
   readonly mode?: number | undefined;
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
 }
 
-/**
- * Binds a socket under a temporary name beside `path`, so that it gets its owner and mode, and listens, before other processes can find
- * it. Then `publish` gives it its final name. So a socket file that refuses connections has no listener, and is not just about to get one.
- * (The kernel reports the temporary name as the address of the socket, in `ss -x` for example.)
- */
+/** What an error of a syscall means here. */
+const HINTS: Readonly<Record<string, string>> = {
+  'EPERM chown': 'another owner takes the right CAP_CHOWN, and so does a group that the process is not in',
+  'EINVAL chown': 'the user namespace of the process does not have this uid or gid',
+  'EPERM chmod':
+    'the process does not own the file, or not any more; to set its mode takes the right CAP_FOWNER then',
+  'EPERM unlink':
+    'nobody listens on the socket file, but it is in a sticky directory and another user owns it; to remove it takes the right CAP_FOWNER',
+  'EACCES unlink':
+    'nobody listens on the socket file, but to remove it takes the right to write to its directory',
+};
+
+/** The file of a socket that listens at a path. */
 export class SocketFile {
-  readonly #path: string;
   /** For `unlink`: the working directory may have changed by then. */
-  readonly #absolutePath: string;
-  readonly #temporaryPath: string;
-  #identity: BigIntStats | undefined;
+  readonly #path: string;
+  readonly #dev: bigint;
+  readonly #ino: bigint;
 
-  constructor(path: string) {
+  private constructor(path: string, dev: bigint, ino: bigint) {
     this.#path = path;
-    this.#absolutePath = resolve(path);
-    this.#temporaryPath = temporaryPathFor(path);
-  }
-
-  /** The bound socket. It belongs to the caller. */
-  bind({ mode, uid, gid }: SocketFileOptions): number {
-    const fd = this.#bindTemporary();
-    try {
-      // The owner is set first, because that may clear bits of the mode.
-      if (uid !== undefined || gid !== undefined) lchownSync(this.#temporaryPath, uid ?? -1, gid ?? -1);
-      if (mode !== undefined) chmodSync(this.#temporaryPath, mode);
-      this.#identity = lstatSync(this.#temporaryPath, { bigint: true });
-    } catch (error) {
-      close(fd);
-      this.discard();
-      throw error;
-    }
-    return fd;
+    this.#dev = dev;
+    this.#ino = ino;
   }
 
   /**
-   * Gives the socket its final name. It must listen already.
+   * Listens at `path`. The socket belongs to the caller. It holds the lock of the directory from the bind to the listen: of two processes
+   * that find the same dead socket file, the second would replace the file of the first otherwise. With `withoutLock` that can happen, if
+   * both start within microseconds, and so it can where a directory cannot be locked.
    *
+   * @returns undefined if another process holds the lock of the directory
    * @throws EADDRINUSE if anything but a socket file without a listener is at the path
    */
-  publish(): void {
-    if (!this.#linkIfFree()) this.#replaceDeadSocket();
-    this.discard();
+  static listen(
+    path: string,
+    { backlog, mode = UNCHANGED, uid = UNCHANGED, gid = UNCHANGED }: SocketFileOptions,
+    withoutLock: boolean,
+  ): { fd: number; file: SocketFile } | undefined {
+    const settings = BigUint64Array.from([withoutLock ? 0 : 1, backlog, mode, uid, gid], BigInt);
+    const identity = new BigUint64Array(2);
+    try {
+      const fd = native.listenAtPath(addressBytes(path), dirname(path), settings, identity);
+      if (fd === -EWOULDBLOCK) return undefined;
+      const [dev = 0n, ino = 0n] = identity;
+      return { fd, file: new SocketFile(resolve(path), dev, ino) };
+    } catch (error) {
+      throw withHint(withAddress(error, path));
+    }
+  }
+
+  /** The socket file that is at `path` now, or undefined. */
+  static at(path: string): SocketFile | undefined {
+    const found = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    return found?.isSocket() ? new SocketFile(resolve(path), found.dev, found.ino) : undefined;
   }
 
   /** Removes the file, unless another process has replaced it. */
   unlink(): void {
-    const found = lstatOf(this.#absolutePath);
-    const own = this.#identity;
-    if (found && found.dev === own?.dev && found.ino === own.ino) unlinkSync(this.#absolutePath);
-  }
-
-  /** Removes the temporary name, if it is still there. */
-  discard(): void {
-    try {
-      unlinkSync(this.#temporaryPath);
-    } catch (error) {
-      if (!isCode(error, 'ENOENT')) throw error;
-    }
-  }
-
-  #bindTemporary(): number {
-    const { length } = addressBytes(this.#path);
-    try {
-      // The temporary name may fit, but nobody could connect to the final one.
-      if (length > MAX_PATH_BYTES) throw systemError(ENAMETOOLONG, 'bind');
-      return bindUnix(addressBytes(this.#temporaryPath));
-    } catch (error) {
-      throw withAddress(error, this.#path);
-    }
-  }
-
-  #linkIfFree(): boolean {
-    try {
-      linkSync(this.#temporaryPath, this.#path);
-      return true;
-    } catch (error) {
-      if (isCode(error, 'EEXIST')) return false;
-      throw error;
-    }
-  }
-
-  /** It holds a lock: of two processes that start at the same time, the second one would replace the socket of the first. */
-  #replaceDeadSocket(): void {
-    const directory = openSync(dirname(this.#path), 'r');
-    try {
-      if (!lockPatiently(directory)) throw addressInUse(this.#path);
-      const found = lstatOf(this.#path);
-      if (found === undefined) {
-        if (!this.#linkIfFree()) throw addressInUse(this.#path);
-        return;
-      }
-      if (!found.isSocket() || !refusesConnections(this.#path)) throw addressInUse(this.#path);
-      renameSync(this.#temporaryPath, this.#path);
-    } finally {
-      closeSync(directory);
-    }
+    const found = lstatSync(this.#path, { bigint: true, throwIfNoEntry: false });
+    if (found?.dev === this.#dev && found.ino === this.#ino) unlinkSync(this.#path);
   }
 }
 
-/** A name beside `path`. It begins with `path` if it is short enough for an address; otherwise it is as long as `path`. */
-function temporaryPathFor(path: string): string {
-  const unique = randomBytes(8).toString('hex');
-  const telling = `${path}.${unique.slice(0, 6)}`;
-  if (Buffer.byteLength(telling) <= MAX_PATH_BYTES) return telling;
-  return join(dirname(path), unique.slice(0, Buffer.byteLength(basename(path))));
-}
-
-function lockPatiently(fd: number): boolean {
-  const clock = new Int32Array(new SharedArrayBuffer(4));
-  for (let tries = 0; tries < LOCK_TRIES; tries++) {
-    if (tryLock(fd)) return true;
-    Atomics.wait(clock, 0, 0, LOCK_RETRY_MS);
-  }
-  return false;
-}
-
-function refusesConnections(path: string): boolean {
-  try {
-    close(connectUnix(addressBytes(path)));
-    return false;
-  } catch (error) {
-    return isCode(error, 'ECONNREFUSED');
-  }
-}
-
-function lstatOf(path: string): BigIntStats | undefined {
-  return lstatSync(path, { bigint: true, throwIfNoEntry: false });
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return (error as NodeJS.ErrnoException).code === code;
-}
-
-function addressInUse(path: string): unknown {
-  return withAddress(systemError(EADDRINUSE, 'bind'), path);
+function withHint(error: unknown): unknown {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  const hint = HINTS[`${code} ${syscall}`];
+  if (hint !== undefined) (error as Error).message += `: ${hint}`;
+  return error;
 }

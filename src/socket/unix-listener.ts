@@ -1,8 +1,9 @@
+import assert from 'node:assert/strict';
 import { constants } from 'node:os';
-import { anInteger, aString, type RulesFor, rule } from '../checks.js';
-import { bindUnix, close, SocketHandle, systemError } from '../native/binding.js';
+import { aBoolean, aFileDescriptor, anInteger, aString, type RulesFor, rule } from '../checks.js';
+import { bindUnix, close, native, SocketHandle, systemError } from '../native/binding.js';
 import { type SocketHandle as Handle, READABLE } from '../native/types.js';
-import { clearTimeout, setTimeout } from '../timers.js';
+import { clearTimeout, delay, setTimeout } from '../timers.js';
 import { addressBytes, isAbstract, withAddress } from './address.js';
 import { Backoff } from './backoff.js';
 import { SocketFile } from './socket-file.js';
@@ -24,11 +25,26 @@ const EXHAUSTED: ReadonlySet<number> = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM]
  */
 const ACCEPT_RETRY = { firstMs: 10, longestMs: 1_000, totalMs: Number.POSITIVE_INFINITY };
 
-/** Where and how a unix socket listens. */
+/**
+ * This package holds the lock of a directory for microseconds. After this time, whoever holds it uses it for something else, and the
+ * listener goes on without it.
+ */
+const LOCK_RETRY = { firstMs: 1, longestMs: 20, totalMs: 1_000 };
+
+/** Where and how a unix socket listens: at a path, or with a socket that is open already. */
 export interface UnixListenOptions {
   /** A path, or an abstract name that starts with NUL (`\0`). An abstract name is used as it is, without padding. */
-  readonly path: string;
-  /** Connections that the kernel queues before they are accepted, at most `net.core.somaxconn` of the kernel. Default 511. */
+  readonly path?: string | undefined;
+  /**
+   * The number of a unix stream socket that listens, or is bound to an address and can listen. It takes the place of `path`. It may be
+   * inherited: see `listenFds()`. It is made non-blocking, for all processes that have it. It belongs to the listener, unless listening
+   * fails. `mode`, `uid` and `gid` cannot be given with it.
+   */
+  readonly fd?: number | undefined;
+  /**
+   * Connections that the kernel queues before they are accepted, at most `net.core.somaxconn` of the kernel. Default 511. With an `fd`
+   * that listens, the default is to leave it as it is.
+   */
   readonly backlog?: number | undefined;
   /**
    * Permissions of the socket file, from 0 to 0o7777. A client needs the right to write to connect. Default: 0o777 without the bits of
@@ -39,20 +55,30 @@ export interface UnixListenOptions {
   readonly uid?: number | undefined;
   /** Group id of the socket file. Default: that of the process. */
   readonly gid?: number | undefined;
+  /**
+   * Whether `close` removes the socket file, if it is still the same file. Set it to false to hand the listening socket over to another
+   * process. Default true; with `fd` false.
+   */
+  readonly unlinkOnClose?: boolean | undefined;
 }
 
 /** The kernel takes the highest value for "leave it as it is". */
 const anId = anInteger(0, 2 ** 32 - 2);
 
 /** For the options that {@link UnixListenOptions} and the options of a gRPC server have in common. */
-export const SOCKET_FILE_RULES: RulesFor<Omit<UnixListenOptions, 'path'>> = {
+export const SOCKET_FILE_RULES: RulesFor<Omit<UnixListenOptions, 'path' | 'fd'>> = {
   backlog: anInteger(0, 2 ** 31 - 1),
   mode: rule('an integer from 0 to 0o7777', anInteger(0).hasType, anInteger(0, 0o7777).isInRange),
   uid: anId,
   gid: anId,
+  unlinkOnClose: aBoolean,
 };
 
-export const LISTEN_RULES: RulesFor<UnixListenOptions> = { path: aString, ...SOCKET_FILE_RULES };
+export const LISTEN_RULES: RulesFor<UnixListenOptions> = {
+  path: aString,
+  fd: aFileDescriptor,
+  ...SOCKET_FILE_RULES,
+};
 
 export interface UnixListenerEvents {
   /** A connected socket. It belongs to the callee, which closes it or gives it to a `UnixStream`. */
@@ -64,10 +90,22 @@ export interface UnixListenerEvents {
   onError(error: NodeJS.ErrnoException): void;
 }
 
+/** A socket that listens, or is about to. */
+interface Opened {
+  readonly fd: number;
+  /** The path or abstract name. */
+  readonly address: string;
+  readonly file: SocketFile | undefined;
+  /** Undefined if the socket listens. */
+  readonly backlog?: number | undefined;
+}
+
 /** A listening unix socket. */
 export class UnixListener {
-  /** The path or abstract name that was given. */
+  /** The path or abstract name that was given, or that of the socket that was given. */
   readonly address: string;
+  /** The number of the listening socket, which belongs to this object. It is meaningless after `close`. */
+  readonly fd: number;
   readonly #events: UnixListenerEvents;
   readonly #handle: Handle;
   readonly #file: SocketFile | undefined;
@@ -78,35 +116,63 @@ export class UnixListener {
   #closed = false;
 
   /**
-   * When this returns, the socket listens. A socket file at that path on which no process listens is replaced. The file has its owner and
-   * mode from the moment at which it appears.
+   * When the promise resolves, the socket listens. A socket file at that path on which no process listens is replaced. The socket refuses
+   * connections until the file has its owner and mode. While another process holds the lock of the directory, this waits, for a second at
+   * most.
    *
-   * @throws EADDRINUSE where anything else is at that path; other errors of failed syscalls
+   * @throws EADDRINUSE where anything else is at that path; EINVAL where `fd` can not listen; ENOTSOCK, EAFNOSUPPORT or EPROTOTYPE
+   * where it is not a unix stream socket; other errors of failed syscalls. `fd` is still the caller's then.
    */
-  static listen(options: UnixListenOptions, events: UnixListenerEvents): UnixListener {
-    return new UnixListener(options, events);
+  static async listen(options: UnixListenOptions, events: UnixListenerEvents): Promise<UnixListener> {
+    const backoff = new Backoff(LOCK_RETRY);
+    for (;;) {
+      const listener = UnixListener.listenNow(options, events);
+      if (listener !== undefined) return listener;
+      const delayMs = backoff.next();
+      if (delayMs === undefined) break;
+      await delay(delayMs);
+    }
+    return UnixListener.#open(options, events, true) ?? assert.fail();
   }
 
-  private constructor(options: UnixListenOptions, events: UnixListenerEvents) {
-    const { path, backlog = DEFAULT_BACKLOG } = options;
-    this.address = path;
-    this.#events = events;
-    this.#file = isAbstract(path) ? undefined : new SocketFile(path);
-    const fd = this.#file ? this.#file.bind(options) : bindAbstract(path);
+  /** {@link listen}, but undefined where that would have to wait: another process holds the lock of the directory. */
+  static listenNow(options: UnixListenOptions, events: UnixListenerEvents): UnixListener | undefined {
+    return UnixListener.#open(options, events, false);
+  }
+
+  static #open(
+    options: UnixListenOptions,
+    events: UnixListenerEvents,
+    withoutLock: boolean,
+  ): UnixListener | undefined {
+    if (options.fd !== undefined) return new UnixListener(adopt(options.fd, options), events);
+    const opened = open(options, withoutLock);
+    if (opened === undefined) return undefined;
     try {
-      this.#handle = new SocketHandle(fd, () => this.#accept());
+      return new UnixListener(opened, events, options.unlinkOnClose);
     } catch (error) {
-      close(fd);
-      this.#file?.discard();
+      opened.file?.unlink();
+      close(opened.fd);
       throw error;
     }
+  }
+
+  /** Takes over the socket, unless this throws. */
+  private constructor(
+    { fd, address, file, backlog }: Opened,
+    events: UnixListenerEvents,
+    unlinkOnClose = true,
+  ) {
+    this.address = address;
+    this.fd = fd;
+    this.#events = events;
+    this.#file = unlinkOnClose ? file : undefined;
+    this.#handle = new SocketHandle(fd, () => this.#accept());
     try {
-      this.#handle.listen(backlog);
-      this.#file?.publish();
+      if (backlog !== undefined) this.#handle.listen(backlog);
       this.#handle.watch(READABLE);
     } catch (error) {
-      this.#handle.close();
-      this.#file?.discard();
+      this.#handle.release();
       throw error;
     }
   }
@@ -179,6 +245,26 @@ export class UnixListener {
     this.#handle.watch(READABLE);
     this.#accept();
   }
+}
+
+/** Undefined if another process holds the lock of the directory. */
+function open(options: UnixListenOptions, withoutLock: boolean): Opened | undefined {
+  const { path = '', backlog = DEFAULT_BACKLOG } = options;
+  if (isAbstract(path)) return { fd: bindAbstract(path), address: path, file: undefined, backlog };
+  const listening = SocketFile.listen(path, { ...options, backlog }, withoutLock);
+  return listening && { ...listening, address: path };
+}
+
+/** The caller's socket, as it is. */
+function adopt(fd: number, { backlog, unlinkOnClose = false }: UnixListenOptions): Opened {
+  const listens = native.isListening(fd);
+  const address = native.socketName(fd, false).toString();
+  return {
+    fd,
+    address,
+    file: unlinkOnClose && !isAbstract(address) ? SocketFile.at(address) : undefined,
+    backlog: listens ? backlog : (backlog ?? DEFAULT_BACKLOG),
+  };
 }
 
 function bindAbstract(name: string): number {

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { constants } from 'node:os';
 import { peerCredentials, SocketHandle, systemError } from '../native/binding.js';
-import { type SocketHandle as Handle, type PeerCredentials, READABLE, WRITABLE } from '../native/types.js';
+import {
+  DISCONNECT,
+  type SocketHandle as Handle,
+  type PeerCredentials,
+  READABLE,
+  WRITABLE,
+} from '../native/types.js';
 import { clearTimeout, nextTick, setTimeout } from '../timers.js';
 import { arrivals } from './arrivals.js';
 import type { DescriptorOwner, OutgoingDescriptor } from './outgoing-descriptors.js';
@@ -36,7 +42,7 @@ type Callback = (error: Error | null) => void;
  *
  * | reading | `#reading` | `#readEnded` | watched for READABLE |
  * | --- | --- | --- | --- |
- * | stopped, as at first | no | no | no |
+ * | stopped, as at first | no | no | no; for DISCONNECT if `#watchesEnd` |
  * | started | yes | no | yes |
  * | ended, by the peer or an error | any | yes | no |
  *
@@ -59,6 +65,8 @@ export class UnixStream {
   readonly #sender: Sender;
   #reading = false;
   #readEnded = false;
+  /** While nothing is read, the end of the peer is watched for. */
+  #watchesEnd = false;
   #awaitsWritable = false;
   #watched = 0;
   #wantsRef = true;
@@ -69,6 +77,8 @@ export class UnixStream {
   /** The error for all later writes, once nothing can be written any more. */
   #writeError: Error | undefined;
   #closed = false;
+  /** Descriptors are being delivered, and the bytes that came with them are not yet. */
+  #delivering = false;
   #bytesRead = 0;
   #receivedFds = 0;
 
@@ -168,6 +178,15 @@ export class UnixStream {
   }
 
   /**
+   * While nothing is read, reports the end of the peer as `onEnd`, if there is nothing to read before it. Without this, the end is noticed
+   * by reading only. It does not keep the process alive.
+   */
+  watchEnd(): void {
+    this.#watchesEnd = true;
+    this.#updateWatch();
+  }
+
+  /**
    * Tells the peer, after the write in progress, that no more bytes will come. Descriptors that still wait for bytes then are rejected with
    * ECANCELED. If a write has failed or fails, `callback` gets its error, and the peer is told nothing: it must not think that it has got
    * everything.
@@ -182,17 +201,38 @@ export class UnixStream {
     if (!this.#writeCallback) this.#finishShutdown();
   }
 
+  /** Why {@link release} would lose something, or undefined. */
+  get whyNotReleasable(): string | undefined {
+    if (this.#closed) return 'it was closed';
+    if (this.#delivering) return 'the bytes that came with the descriptors are still to be delivered';
+    if (this.#writeCallback || this.#shutdownCallback) return 'not everything that was written has been sent';
+    if (this.pendingFds > 0) return 'not every descriptor has been sent';
+    return undefined;
+  }
+
+  /** Gives the descriptor to the caller, and ends like `close()`. Nothing may be under way: see {@link whyNotReleasable}. */
+  release(): number {
+    assert.equal(this.whyNotReleasable, undefined);
+    const fd = this.#handle.release();
+    this.#finishClose();
+    return fd;
+  }
+
   /**
    * Closes the socket at once. Queued descriptors are rejected, and the callback of a write or shutdown in progress is called, all with
    * ECANCELED. Idempotent.
    */
   close(): void {
     if (this.#closed) return;
+    this.#handle.close();
+    this.#finishClose();
+  }
+
+  #finishClose(): void {
     this.#closed = true;
     this.#reading = false;
     this.#awaitsWritable = false;
     clearTimeout(this.#retryTimer);
-    this.#handle.close();
     const error = systemError(ECANCELED, 'sendmsg');
     this.#writeError ??= error;
     for (const callback of [this.#writeCallback, this.#shutdownCallback]) {
@@ -221,6 +261,7 @@ export class UnixStream {
 
   #onReady(events: number): void {
     if (events & READABLE) this.#read();
+    if (events & DISCONNECT) this.#peerEnded();
     if (events & WRITABLE && this.#awaitsWritable) this.#continueWrite();
   }
 
@@ -234,8 +275,14 @@ export class UnixStream {
         const fds = arrivals.take();
         this.#bytesRead += result;
         this.#receivedFds += fds.length;
-        this.#listener.onDescriptors(fds, arrivals.truncated);
-        if (chunk && !this.#closed) this.#listener.onData(chunk);
+        this.#delivering = chunk !== undefined;
+        try {
+          this.#listener.onDescriptors(fds, arrivals.truncated);
+        } finally {
+          this.#delivering = false;
+          // Code of the user may have thrown. The bytes are not lost with that.
+          if (chunk && !this.#closed) this.#listener.onData(chunk);
+        }
         // A sender with more descriptors than fit into one message sends single bytes with them, in this package and in the Go package.
         if (result > 1 && result < room) return;
         continue;
@@ -253,6 +300,15 @@ export class UnixStream {
       if (result === 0) this.#listener.onEnd();
       else this.#listener.onError(systemError(-result, 'recvmsg'));
     }
+  }
+
+  #peerEnded(): void {
+    if (this.#closed || this.#reading || this.#readEnded) return;
+    // What is left is for somebody to read, who meets the end behind it.
+    this.#watchesEnd = false;
+    this.#readEnded = this.#handle.hasEnded();
+    this.#updateWatch();
+    if (this.#readEnded) this.#listener.onEnd();
   }
 
   #continueWrite(): void {
@@ -301,7 +357,8 @@ export class UnixStream {
 
   #updateWatch(): void {
     if (this.#closed) return;
-    const events = (this.#reading && !this.#readEnded ? READABLE : 0) | (this.#awaitsWritable ? WRITABLE : 0);
+    const read = this.#reading ? READABLE : this.#watchesEnd ? DISCONNECT : 0;
+    const events = (this.#readEnded ? 0 : read) | (this.#awaitsWritable ? WRITABLE : 0);
     if (events !== this.#watched) {
       this.#watched = events;
       this.#handle.watch(events);

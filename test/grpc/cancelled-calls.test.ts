@@ -11,8 +11,9 @@ import { startFixture } from '../support/child.js';
 import { trackDescriptors } from '../support/fd-table.js';
 import { FrameClient } from '../support/frame-peer.js';
 import { callHeaders, FRAME, message, reset } from '../support/http2-frames.js';
+import { pipeTo } from '../support/pipe.js';
 import { seedOfThisRun } from '../support/random.js';
-import { serve, testService } from '../support/service.js';
+import { dial, serve, testService } from '../support/service.js';
 import { within } from '../support/until.js';
 
 trackDescriptors();
@@ -89,4 +90,34 @@ for (const security of SECURITIES) {
     client.stdin?.end('end');
     await exited;
   });
+}
+
+for (const security of SECURITIES) {
+  for (const how of ['cancelled in the turn in which it starts', 'started after its deadline']) {
+    test(`${security}: a call that is ${how} sends nothing`, async () => {
+      let handled = 0;
+      const { address } = await serve(
+        { bidi: () => handled++, unary: (_call, callback) => callback(null, {}) },
+        { security },
+      );
+      const client = await dial(address, { security });
+      await client.unary({});
+      const fds = grpcfd.callCredentials();
+      const { given, end } = pipeTo((into) => fds.sendFd(into));
+      const late = how.includes('deadline');
+      await new Promise((resolve) => {
+        // grpc-js looks at a deadline that has passed before promises run, if no promise starts the call.
+        setImmediate(() => {
+          const call = client.bidi(fds.options(late ? { deadline: Date.now() - 1 } : {}));
+          call.on('error', resolve);
+          if (!late) call.cancel();
+        });
+      });
+      // It comes behind all that was sent before.
+      await client.unary({});
+      assert.equal(handled, 0);
+      await assert.rejects(given.sent, { reason: 'ERR_GRPCFD_CALL_ENDED' });
+      assert.equal(await end(), '');
+    });
+  }
 }

@@ -4,7 +4,7 @@ import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { test } from 'node:test';
 import type * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
-import { defer, descriptorTable, trackDescriptors } from '../support/fd-table.js';
+import { assertSameDescriptors, defer, descriptorTable, trackDescriptors } from '../support/fd-table.js';
 import { dial, type Message, SECURITIES, serve, withResolvers } from '../support/service.js';
 import { contentOf, fileWith } from '../support/temporary.js';
 
@@ -120,4 +120,21 @@ test('A child process that is spawned while both ends have pending and held desc
     child.filter((target) => sockets.includes(target)),
     [],
   );
+});
+
+test('What sendFilename opened is closed when it has been sent, and when it never will be', async () => {
+  const { address } = await serve({ unary: grpcfd.handler(() => ({})) });
+  const client = await dial(address);
+  await client.unary({});
+  const before = descriptorTable();
+  using fds = grpcfd.callCredentials();
+  const { sent } = fds.sendFilename('/dev/null');
+  assert.equal(descriptorTable().size, before.size + 1);
+  await client.unary({}, fds.options());
+  await sent;
+  await assertSameDescriptors(before);
+  const unused = grpcfd.callCredentials();
+  unused.sendFilename('/dev/null');
+  unused.close();
+  await assertSameDescriptors(before);
 });

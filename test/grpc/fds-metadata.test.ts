@@ -1,7 +1,13 @@
 /** The metadata in which a client names the descriptors of a call, and how a server parses it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type FdsEntry, formatFdsMetadata, NOT_SENT, parseFdsMetadata } from '#src/grpc/fds-metadata.js';
+import {
+  type FdsEntry,
+  formatAnnouncement,
+  formatFdsMetadata,
+  NOT_SENT,
+  parseFdsMetadata,
+} from '#src/grpc/fds-metadata.js';
 
 function entry(id: string, number: number, sequence: number): FdsEntry {
   return { id, number, sequence, inode: `26/${1000 + number}` };
@@ -44,6 +50,12 @@ for (const [what, [entries, text]] of Object.entries(CASES)) {
 test('The last one of several values of the key counts', () => {
   assert.deepEqual(parseFdsMetadata(['a;x.0.1.1/1', 'b']), { connectionId: 'b', runs: [] });
   assert.deepEqual(parseFdsMetadata('a;x.0.1.1/1, b'), { connectionId: 'b', runs: [] });
+});
+
+test('Metadata that only tells the id of a connection is known', () => {
+  const text = formatAnnouncement('c');
+  assert.deepEqual(parseFdsMetadata(text), { connectionId: 'c', runs: [], isAnnouncement: true });
+  assert.equal(parseFdsMetadata('!'), undefined);
 });
 
 test('An inode that is longer than two 64-bit numbers is refused', () => {

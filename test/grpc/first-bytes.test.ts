@@ -83,7 +83,7 @@ for (const security of SECURITIES) {
     const seen: string[] = [];
     const onConnection = ({ role, peer, id }: grpcfd.FdConnection) => {
       assert.match(id, /^[A-Za-z0-9_-]+$/);
-      seen.push(`${role} ${peer.pid} ${peer.uid}`);
+      seen.push(`${role} ${peer?.pid} ${peer?.uid}`);
     };
     const { address } = await serve(receiving, { security, options: { onConnection } });
     const stub = await dial(address, { security, options: { onConnection } });

@@ -11,18 +11,26 @@ import { within } from '../support/until.js';
 
 trackDescriptors();
 
-/** A client and a server whose handler sends one file with each reply. */
-async function setUp() {
+/**
+ * A client and a server whose handler sends one file with each reply: in the call, which the client then knows, or outside of it, on the
+ * connection.
+ */
+async function setUp(where: 'in the call' | 'on the connection' = 'in the call') {
   const file = fileWith('from the server');
   defer(() => closeSync(file));
   const gate = new Gate();
-  const { address } = await serve({
-    unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
-      if (call.request['wait'] === true) await gate.wait();
-      const { url, ref } = fds.sendFd(file);
-      return { url, ref };
-    }),
-  });
+  const serverEnds: grpcfd.FdConnection[] = [];
+  const { address } = await serve(
+    {
+      unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
+        if (call.request['wait'] === true) await gate.wait();
+        const sender = where === 'in the call' ? fds : serverEnds[0];
+        const sent = sender?.sendFd(file);
+        return { url: sent?.url, ref: sent?.ref };
+      }),
+    },
+    { options: { onConnection: (connection) => void serverEnds.push(connection) } },
+  );
   const connections: grpcfd.FdConnection[] = [];
   const client = await dial(address, {
     options: { onConnection: (connection) => connections.push(connection) },
@@ -88,7 +96,7 @@ test('credentials used for many calls that receive by ref hold nothing', async (
 
 for (const how of ['closed', 'used for a next call', 'collected'] as const) {
   test(`what was not received is closed when the last credentials that could name it are ${how}, and not before`, async () => {
-    const { client, held } = await setUp();
+    const { client, held } = await setUp('on the connection');
     const last = { fds: grpcfd.callCredentials() as grpcfd.FdCallCredentials | undefined };
     const others = [grpcfd.callCredentials(), grpcfd.callCredentials()] as const;
     await Promise.all([last.fds, ...others].map((fds) => client.unary({}, fds?.options())));

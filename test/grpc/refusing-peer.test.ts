@@ -67,7 +67,7 @@ test('descriptors for a client that takes none fail, and the replies that they w
 });
 
 /** A gRPC server that answers each call, and takes no descriptors. */
-function serveWithoutDescriptors(): string {
+async function serveWithoutDescriptors(): Promise<string> {
   const address = freshAddress();
   const http2 = createServer();
   http2.on('stream', (stream) => {
@@ -83,7 +83,7 @@ function serveWithoutDescriptors(): string {
     defer(() => socket.destroy());
     http2.emit('connection', socket);
   };
-  const listener = UnixListener.listen(
+  const listener = await UnixListener.listen(
     { path: address.slice('unix:'.length) },
     { onConnection, onError: (error) => process.emitWarning(error) },
   );
@@ -94,7 +94,7 @@ function serveWithoutDescriptors(): string {
 test('descriptors for a server that takes none fail, and the calls that they were for go on', {
   skip,
 }, async () => {
-  const client = await dial(serveWithoutDescriptors());
+  const client = await dial(await serveWithoutDescriptors());
   for (let call = 0; call < 3; call++) {
     const fd = fileWith('request');
     using fds = grpcfd.callCredentials();

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
@@ -143,6 +152,29 @@ test('Binding replaces a socket file on which no process listens', async () => {
   await bind(server, `unix:${path}`, grpcfd.serverCredentials());
   await assertCarriesDescriptors(`unix:${path}`);
   await shutDown(server);
+});
+
+test('Binding waits for the lock of the directory without blocking the event loop', async () => {
+  const directory = temporaryDirectory();
+  const path = join(directory, 's');
+  native.close(native.bindUnix(Buffer.from(path)));
+  const lock = openSync(directory, 'r');
+  assert.ok(native.testing.tryLock(lock));
+  const server = newServer();
+  const bound = bind(server, `unix:${path}`, grpcfd.serverCredentials());
+  await new Promise(setImmediate);
+  closeSync(lock);
+  await bound;
+  await assertCarriesDescriptors(`unix:${path}`);
+  await shutDown(server);
+});
+
+test('A server leaves its socket file with unlinkOnClose: false', async () => {
+  const path = join(temporaryDirectory(), 's');
+  const server = newServer();
+  await bind(server, `unix:${path}`, grpcfd.serverCredentials(undefined, { unlinkOnClose: false }));
+  await shutDown(server);
+  assert.ok(lstatSync(path).isSocket());
 });
 
 test('This package cannot bind a path on which a stock server listens, and a stock server cannot bind a path of this package', async () => {

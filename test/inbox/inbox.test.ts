@@ -194,8 +194,9 @@ describe('take by sequence number hands over', () => {
     assert.equal(take(inode(1)), 'again');
   });
 
-  test('and one of a peer that may not be exact is waited for', () => {
-    const { arrive, take } = setUp();
+  test('and one of an inode peer is waited for', () => {
+    const { inbox, arrive, take } = setUp();
+    inbox.peerKind = 'inode';
     arrive(['a', 1]);
     assert.equal(take(sequence(1, 1)), 'a');
     assert.equal(take(inode(1)), undefined);
@@ -260,6 +261,77 @@ describe('closeIdle', () => {
     assert.equal(take(sequence(5, 5)), 'later');
     clock.advance(DEFAULT_LIMITS.holdMs);
     assert.equal(clock.timers, 0);
+  });
+});
+
+describe('interests', () => {
+  const upTo = (last: number) => [{ first: 1, last }];
+
+  test('When the last one ends, what is idle is closed, and not before', () => {
+    const { table, inbox, arrive } = setUp();
+    const [one, other] = [inbox.addInterest(), inbox.addInterest()];
+    arrive(['a', 1]);
+    one.end();
+    one.end();
+    assert.deepEqual(table.openFiles, ['a']);
+    other.end();
+    assert.deepEqual(table.openFiles, []);
+  });
+
+  test('What is assigned is closed when all those have ended to whom it is', () => {
+    const { table, inbox, arrive } = setUp();
+    const [one, other] = [inbox.addInterest(), inbox.addInterest()];
+    inbox.addInterest();
+    arrive(['of one', 1], ['of both', 2], ['of nobody', 3]);
+    one.assign(upTo(2));
+    one.assign(upTo(2));
+    other.assign([{ first: 2, last: 2 }]);
+    one.end();
+    assert.deepEqual(table.openFiles, ['of both', 'of nobody']);
+    other.end();
+    assert.deepEqual(table.openFiles, ['of nobody']);
+  });
+
+  test("What is assigned can be received by all, and what was handed over is the owner's", () => {
+    const { table, inbox, arrive, take } = setUp();
+    const one = inbox.addInterest();
+    inbox.addInterest();
+    arrive(['handed over', 1], ['kept', 2]);
+    one.assign(upTo(2));
+    inbox.take(sequence(1, 1));
+    assert.equal(take(sequence(2, 2), undefined, true), 'kept');
+    one.end();
+    assert.deepEqual(table.openFiles, ['handed over']);
+    one.assign(upTo(2));
+  });
+
+  test('Neither what a call claims nor what has not come is closed, and numbers without end take no time', () => {
+    const { table, inbox, arrive } = setUp();
+    const one = inbox.addInterest();
+    inbox.addInterest();
+    const scope = inbox.openCall();
+    arrive(['claimed', 1], ['idle', 2], ['claimed later', 3]);
+    scope.claim([sequence(1, 1)]);
+    one.assign([
+      { first: 1, last: 999_999_999_999_999 },
+      { first: 5, last: 4 },
+      { first: 0, last: 0 },
+    ]);
+    scope.claim([sequence(3, 3)]);
+    arrive(['later', 4]);
+    one.end();
+    assert.deepEqual(table.openFiles, ['claimed', 'claimed later', 'later']);
+    scope.end();
+  });
+
+  test('An interest that ends after the inbox has closed closes nothing again', () => {
+    const { table, inbox, arrive } = setUp();
+    const one = inbox.addInterest();
+    arrive(['a', 1]);
+    one.assign(upTo(1));
+    inbox.close(someError());
+    one.end();
+    assert.deepEqual(table.openFiles, []);
   });
 });
 
@@ -534,24 +606,17 @@ describe('limits', () => {
 });
 
 describe('a second descriptor of an inode', () => {
-  test('A second descriptor of an inode replaces those from before the last call, while the peer is not known to be exact', () => {
-    const { table, inbox, arrive, take } = setUp();
-    for (let call = 1; call <= 50; call++) {
-      arrive([`refresh ${call}`, 1]);
-      inbox.openCall().end();
-    }
-    assert.deepEqual(table.openFiles, ['refresh 50']);
-    assert.equal(inbox.stats().supersededFds, 49);
-    assert.equal(take(inode(1)), 'refresh 50');
-  });
-
-  test('A second descriptor of an inode replaces those from before the last take by URL', () => {
-    const { table, arrive, take } = setUp();
-    for (let reply = 1; reply <= 50; reply++) {
-      arrive([`reply ${reply}`, 1]);
-      assert.equal(take(inode(1)), `reply ${reply}`);
-    }
-    assert.deepEqual(table.openFiles, ['reply 50']);
+  test('replaces nothing that the peer may still name, while it is not known of which kind the peer is', () => {
+    const { inbox, arrive, take } = setUp();
+    arrive(['first', 1]);
+    inbox.openCall().end();
+    assert.equal(take(inode(1)), 'first');
+    arrive(['second', 1]);
+    assert.equal(inbox.stats().supersededFds, 0);
+    inbox.peerKind = 'exact';
+    const scope = inbox.openCall();
+    scope.claim([sequence(1, 1)]);
+    assert.equal(take(sequence(1, 1), scope), 'first');
   });
 
   test('Both ends of a pipe stay held when they arrive before the first call shows that the peer is exact', () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CallScope } from '#src/inbox/call-scope.js';
 import { Inbox } from '#src/inbox/inbox.js';
+import type { Interest } from '#src/inbox/interest.js';
 import type { InboxLimits } from '#src/inbox/limits.js';
 import type { DescriptorName } from '#src/inbox/names.js';
 import { type Random, randomFrom, seedOfThisRun } from '../support/random.js';
@@ -22,7 +23,6 @@ const BURST = LIMITS.maxHeldFds * 8;
 interface ModelFd {
   readonly sequence: number;
   readonly ino: number;
-  readonly generation: number;
   usedAt: number;
   call: ModelCall | undefined;
 }
@@ -34,6 +34,12 @@ interface ModelCall {
   /** Sequence numbers of all that it ever claimed. */
   names: number[];
   ended: boolean;
+}
+
+/** Somebody who may receive what is idle, and what came for that one. */
+interface ModelInterest {
+  readonly interest: Interest;
+  readonly assigned: Set<ModelFd>;
 }
 
 interface ModelWait {
@@ -54,16 +60,16 @@ class Run {
   held: ModelFd[] = [];
   waits: ModelWait[] = [];
   calls: ModelCall[] = [];
+  interests: ModelInterest[] = [];
   waiters: RecordingWaiter[] = [];
   withdrawn: RecordingWaiter[] = [];
   received = 0;
   lastGood = Number.POSITIVE_INFINITY;
-  generation = 0;
   closed = false;
   readonly handedOver = new Set<number>();
   /** Closed because their call brought too many. */
   readonly overLimit = new Set<number>();
-  /** Inodes of what was handed over while the peer was known to be exact, and that did not come again. */
+  /** Inodes of what was handed over while the peer was not known to name by inode, and that did not come again. */
   readonly goneInodes = new Set<number>();
 
   constructor(readonly random: Random) {}
@@ -82,7 +88,9 @@ class Run {
       ...Array<() => void>(2).fill(() => this.endCall()),
       ...Array<() => void>(2).fill(() => this.advance()),
       () => this.withdraw(),
-      () => this.closeIdle(),
+      () => this.addInterest(),
+      () => this.assign(),
+      () => this.endInterest(),
     ];
     const rare = this.random(400);
     if (rare === 0) this.lose();
@@ -97,20 +105,11 @@ class Run {
     const inodes = Array.from({ length: this.random(4) + 1 }, () => this.random(INODES));
     this.inbox.arrive(inodes.map((ino, index) => this.table.arrival(`${this.received + index + 1}`, ino)));
     if (this.closed) return;
-    const exact = this.inbox.peerKind === 'exact';
+    const superseding = this.inbox.peerKind === 'inode';
     for (const ino of inodes) {
-      if (this.inbox.peerKind === 'inode') this.generation++;
-      if (!exact) {
-        this.held = this.held.filter((fd) => fd.call || fd.ino !== ino || fd.generation === this.generation);
-      }
+      if (superseding) this.held = this.held.filter((fd) => fd.call || fd.ino !== ino);
       this.received++;
-      const fd = {
-        sequence: this.received,
-        ino,
-        generation: this.generation,
-        usedAt: this.clock.now(),
-        call: undefined,
-      };
+      const fd = { sequence: this.received, ino, usedAt: this.clock.now(), call: undefined };
       this.held.push(fd);
       this.goneInodes.delete(ino);
       const served = this.waits.filter((wait) => wait.ino === ino);
@@ -157,7 +156,6 @@ class Run {
     assert.equal(fd === undefined, newest === undefined);
     if (newest === undefined) return;
     this.accept(fd, newest);
-    this.generation++;
   }
 
   takeSequence(number: number, ino: number, call: ModelCall | undefined): void {
@@ -191,14 +189,33 @@ class Run {
     this.accept(this.inbox.take(name, call?.scope), fd);
     assert.equal(this.table.files.size, open - 1, 'the very descriptor that came');
     this.handedOver.add(number);
-    if (this.inbox.peerKind === 'exact') this.goneInodes.add(fd.ino);
+    if (this.inbox.peerKind !== 'inode') this.goneInodes.add(fd.ino);
     this.drop(fd);
     if (call !== undefined) call.claimed = call.claimed.filter((each) => each !== fd);
   }
 
-  closeIdle(): void {
-    this.inbox.closeIdle();
-    for (const fd of this.idle()) this.drop(fd);
+  addInterest(): void {
+    this.interests.push({ interest: this.inbox.addInterest(), assigned: new Set() });
+  }
+
+  assign(): void {
+    const one = this.pick(this.interests);
+    if (one === undefined) return;
+    const first = this.random(this.received + 2);
+    const last = first + this.random(this.random(4) === 0 ? 1000 : 3) - 1;
+    one.interest.assign([{ first, last }]);
+    for (const fd of this.idle()) if (fd.sequence >= first && fd.sequence <= last) one.assigned.add(fd);
+  }
+
+  endInterest(): void {
+    const one = this.pick(this.interests);
+    if (one === undefined) return;
+    one.interest.end();
+    this.interests = this.interests.filter((each) => each !== one);
+    for (const fd of this.idle()) {
+      const isOthers = this.interests.some(({ assigned }) => assigned.has(fd));
+      if (this.interests.length === 0 || (one.assigned.has(fd) && !isOthers)) this.drop(fd);
+    }
   }
 
   wait(): void {
@@ -229,7 +246,6 @@ class Run {
 
   openCall(): void {
     this.calls.push({ scope: this.inbox.openCall(), claimed: [], names: [], ended: false });
-    this.generation++;
   }
 
   claim(): void {

@@ -47,6 +47,7 @@ test('a closed bridge never touches its numbers again', () => {
     () => bridge.probe(0),
     () => bridge.endWriting(),
     () => bridge.readToEnd(),
+    () => bridge.tellAnswered(),
     () => bridge.detach(false),
     () => bridge.unread(),
     () => bridge.ref(),

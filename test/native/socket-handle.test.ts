@@ -5,8 +5,9 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 import { test } from 'node:test';
 import { close, closeAll, native, SocketHandle } from '#src/native/binding.js';
-import { ARRIVED, type SocketHandle as Handle, READABLE, WRITABLE } from '#src/native/types.js';
+import { ARRIVED, DISCONNECT, type SocketHandle as Handle, READABLE, WRITABLE } from '#src/native/types.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
+import { within } from '../support/until.js';
 
 trackDescriptors();
 
@@ -31,6 +32,7 @@ test('A closed handle never uses its descriptor number again', () => {
     () => a.send([Buffer.alloc(1)], 1, NO_FDS, 0),
     () => a.probe(0),
     () => a.shutdown(),
+    () => a.hasEnded(),
     () => a.listen(1),
     () => a.accept(),
     () => a.watch(READABLE),
@@ -39,6 +41,28 @@ test('A closed handle never uses its descriptor number again', () => {
   ]) {
     assert.throws(call, { code: 'EBADF' });
   }
+});
+
+test('The end of the peer is seen without a read, and only when nothing is left to read', async () => {
+  let seen = false;
+  const [a, b] = handlePair(() => {
+    seen = true;
+  });
+  assert.equal(a.hasEnded(), false);
+  a.watch(DISCONNECT);
+  assert.equal(b.send([Buffer.from('x')], 1, Int32Array.of(0), 1), 1);
+  b.shutdown();
+  // It does not keep the process alive to watch for this.
+  await within(5_000, 'it is seen', () => seen);
+  a.watch(0);
+  assert.equal(a.hasEnded(), false);
+  const buffer = Buffer.alloc(10);
+  assert.equal(a.receive(buffer, 0, arrived), 1);
+  // What was looked at before was not taken out of its message.
+  assert.equal(arrived[ARRIVED.COUNT], 1);
+  close(arrived[ARRIVED.FIRST] ?? -1);
+  assert.equal(a.hasEnded(), true);
+  assert.equal(a.receive(buffer, 0, arrived), 0);
 });
 
 test('A socket handle refuses arguments of the wrong type', () => {

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { native } from '#src/native/binding.js';
-import { failure } from '../support/failure.js';
+import { assertFails, failure } from '../support/failure.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { closing, openFileOf } from '../support/open-file.js';
 import {
@@ -103,3 +103,37 @@ test('forward() with timeoutMs ends after that time', async () => {
   const passing = fds.forward(from, 'inode://1/1', { timeoutMs: 1 });
   await assert.rejects(passing, { reason: 'ERR_GRPCFD_TIMEOUT' });
 });
+
+for (const end of ['handler', 'client'] as const) {
+  test(`A ${end} loses no descriptor that it cannot send on, and holds none that it has sent on`, async () => {
+    const elsewhere = await serve({ unary: grpcfd.handler(() => ({})) });
+    const onwardClient = await dial(elsewhere.address);
+    const held: (() => number)[] = [];
+    const onConnection = (connection: grpcfd.FdConnection) =>
+      void held.push(() => connection.stats().heldFds);
+    const forwarding = async (fds: grpcfd.FdTransceiver, ref: string) => {
+      const closed = grpcfd.callCredentials();
+      closed.close();
+      await assertFails(closed.forward(fds, ref), 'ERR_GRPCFD_CLOSED', 'CANCELLED');
+      using onward = grpcfd.callCredentials();
+      const sent = await onward.forward(fds, ref);
+      assert.equal(held[0]?.(), 0);
+      await onwardClient.unary({}, onward.options());
+      await sent.sent;
+      await assertFails(fds.recvFd(ref), 'ERR_GRPCFD_ALREADY_RECEIVED', 'FAILED_PRECONDITION');
+    };
+    const { address } = await serve(
+      {
+        unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
+          if (end === 'handler') await forwarding(fds, String(call.request['file']));
+          return { file: fds.sendFd(0).ref };
+        }),
+      },
+      end === 'handler' ? { options: { onConnection } } : {},
+    );
+    const client = await dial(address, end === 'client' ? { options: { onConnection } } : {});
+    using fds = grpcfd.callCredentials();
+    const reply = await client.unary({ file: fds.sendFd(0).ref }, fds.options());
+    if (end === 'client') await forwarding(fds, String(reply['file']));
+  });
+}

@@ -3,31 +3,25 @@ import { closeSync } from 'node:fs';
 import { test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
-import { native } from '#src/native/binding.js';
-import { ARRIVED, type SocketHandle } from '#src/native/types.js';
+import type { Connection } from '#src/grpc/connection.js';
 import { trackDescriptors } from '../support/fd-table.js';
 import { dial, type Message, serve } from '../support/service.js';
 import { contentOf, fileWith } from '../support/temporary.js';
 
 trackDescriptors();
 
-// The client sends the first bytes of a TLS connection, the server the second.
-for (const [reader, read] of [
-  ['server', 1],
-  ['client', 2],
-] as const) {
-  test(`A connection whose ${reader} lost descriptors in the TLS handshake is replaced by a sound one`, async (t) => {
-    const { receive } = native.SocketHandle.prototype;
-    let reads = 0;
-    t.mock.method(
-      native.SocketHandle.prototype,
-      'receive',
-      function (this: SocketHandle, buffer: Uint8Array, offset: number, arrived: Int32Array) {
-        const bytes = receive.call(this, buffer, offset, arrived);
-        if (bytes > 0 && ++reads === read) arrived[ARRIVED.TRUNCATED] = 1;
-        return bytes;
-      },
-    );
+/** The first connection loses descriptors before its first byte is read. */
+function losingFirst(): grpcfd.FdConnectionOptions & { readonly connections: Connection[] } {
+  const connections: Connection[] = [];
+  const onConnection = (connection: grpcfd.FdConnection) => {
+    if (connections.push(connection as Connection) === 1) connections[0]?.inbox.lose();
+  };
+  return { connections, onConnection } as never;
+}
+
+for (const reader of ['server', 'client'] as const) {
+  test(`A connection whose ${reader} lost descriptors in the TLS handshake is replaced by a sound one`, async () => {
+    const { connections, ...options } = losingFirst();
     const { address } = await serve(
       {
         unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
@@ -37,12 +31,12 @@ for (const [reader, read] of [
           return { content: await fds.recvFd(String(call.request['ref'])).then(contentOf), ref };
         }),
       },
-      { security: 'TLS' },
+      { security: 'TLS', ...(reader === 'server' && { options }) },
     );
-    const client = await dial(address, { security: 'TLS' });
+    const client = await dial(address, { security: 'TLS', ...(reader === 'client' && { options }) });
     const fd = fileWith('request');
     const outcomes: unknown[] = [];
-    // The first call may still use the connection that is closing.
+    // The first call of a client may still use the connection that its server leaves.
     for (let tries = 0; tries < 2; tries++) {
       using fds = grpcfd.callCredentials();
       const { ref } = fds.sendFd(fd);
@@ -51,8 +45,11 @@ for (const [reader, read] of [
         return [reply['content'], contentOf(await fds.recvFd(String(reply['ref'])))];
       };
       outcomes.push(await inbox().catch(String));
+      // A server leaves it a moment after its first call.
+      await connections[0]?.closed;
     }
     closeSync(fd);
     assert.deepEqual(outcomes.at(-1), ['request', 'reply']);
+    assert.equal(connections.length, 2);
   });
 }

@@ -1,6 +1,6 @@
 /** A gRPC client that can send any metadata, over a socket that carries descriptors. */
 import { once } from 'node:events';
-import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
+import { type ClientHttp2Session, connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
 import { connect, type FdSocket } from 'grpcfd/socket';
 import { defer } from '../support/fd-table.js';
 import { type Message, testService } from '../support/service.js';
@@ -36,10 +36,14 @@ export class RawClient {
     stream.end(frame(testService.unary.requestSerialize(request)));
     const chunks: Buffer[] = [];
     stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-    const [[trailers]] = (await Promise.all([once(stream, 'trailers'), once(stream, 'end')])) as [
-      [Record<string, string>],
-      unknown,
-    ];
+    let trailers: IncomingHttpHeaders = {};
+    // A call that fails without a reply has its trailers in the headers of the response.
+    for (const event of ['response', 'trailers']) {
+      stream.on(event, (headers: IncomingHttpHeaders) => {
+        trailers = headers;
+      });
+    }
+    await once(stream, 'end');
     if (trailers['grpc-status'] !== '0')
       throw new Error(`${trailers['grpc-status']} ${trailers['grpc-message']}`);
     return testService.unary.responseDeserialize(Buffer.concat(chunks).subarray(5));

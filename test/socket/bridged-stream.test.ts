@@ -60,6 +60,33 @@ test('descriptors ride on the bytes that are written after them, and on no earli
   assert.equal(stream.bytesWritten, 'beforewithafter'.length);
 });
 
+test('what Node writes while it is given bytes has been sent when its answer is over', async () => {
+  const { socket, stream, peer } = ends();
+  const events: string[] = [];
+  const note = (event: string) => events.push(`${event}, ${stream.bytesWritten} bytes sent`);
+  socket.on('data', () => {
+    stream.afterAnswer(() => {
+      note('over');
+      void queueOwned(stream, fileWith('a file'));
+      socket.write('next');
+    });
+    note('given');
+    socket.write('answer');
+  });
+  assert.equal(peer.send('question'), 8);
+  const answer = await receive(peer);
+  assert.deepEqual([answer.bytes, answer.fds], ['answer', []]);
+  const next = await receive(peer);
+  assert.deepEqual([next.bytes, next.fds.map(contentOf)], ['next', ['a file']]);
+  assert.deepEqual(events, ['given, 0 bytes sent', 'over, 6 bytes sent']);
+  // Outside of a read, there is no answer to wait for.
+  stream.afterAnswer(() => note('at once'));
+  assert.equal(events.length, 3);
+  socket.destroy();
+  stream.afterAnswer(() => note('closed'));
+  assert.equal(events.length, 3);
+});
+
 test('descriptors that are queued in the turn of a write go with it', async () => {
   const { socket, stream, peer } = ends();
   socket.write('written first');

@@ -25,7 +25,10 @@ const SOCKET: readonly Wrong[] = [
 const LISTEN: readonly Wrong[] = [
   ...SOCKET,
   ['path', 1, TYPE, /^path must be a string, not 1$/],
-  ['path', undefined, TYPE, /^path must be a string, not undefined$/],
+  ['fd', '3', TYPE, /^fd must be an integer from 0 to 2147483647, not "3"$/],
+  ['fd', 3, TYPE, /^path must be left out where fd is given, not /],
+  ['unlinkOnClose', 0, TYPE, /^unlinkOnClose must be a boolean, not 0$/],
+  ['path', undefined, TYPE, /^path must be a string, or fd a number, not undefined$/],
   ['backlog', '1', TYPE, /^backlog must be /],
   ['backlog', -1, RANGE, /^backlog must be /],
   ['mode', '0600', TYPE, /^mode must be an integer from 0 to 0o7777, not "0600"$/],
@@ -40,6 +43,11 @@ test('listen() refuses wrong options', async () => {
   for (const [name, value, code, message] of LISTEN) {
     await assert.rejects(listen({ path, [name]: value }), { code, message });
   }
+  for (const name of ['mode', 'uid', 'gid']) {
+    const message = new RegExp(`^${name} must be left out where fd is given, not 0$`);
+    await assert.rejects(listen({ fd: 3, [name]: 0 }), { code: TYPE, message });
+  }
+  await assert.rejects(listen({}), { code: TYPE, message: /^path must be a string, or fd a number/ });
   await assert.rejects(listen(undefined as never), { code: TYPE, message: /^options must be an object/ });
   await assert.rejects(listen({ path }, 1 as never), {
     code: TYPE,
@@ -56,9 +64,16 @@ test('connect() refuses wrong options', async () => {
     await assert.rejects(connect(path, { [name]: value }), { code, message });
   }
   await assert.rejects(connect(path, null as never), { code: TYPE, message: /^options must be an object/ });
-  for (const address of [undefined, null, 1, {}, { path: 1 }]) {
+  for (const address of [undefined, null, 5, {}, { path: 1 }, { path: undefined, fd: undefined }]) {
     await assert.rejects(connect(address as string), { code: TYPE, message: /^address must be a path/ });
   }
+  for (const [fd, code] of [
+    ['3', TYPE],
+    [-1, RANGE],
+  ] as const) {
+    await assert.rejects(connect({ fd: fd as number }), { code, message: /^fd must be an integer from 0/ });
+  }
+  await assert.rejects(connect({ fd: 1 }, { signal: {} as never }), { code: TYPE, message: /^signal must/ });
 });
 
 test('new FdSocket() refuses wrong options, and leaves the descriptor to its caller', () => {

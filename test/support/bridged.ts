@@ -35,13 +35,14 @@ export interface Bridged {
   readonly closed: boolean[];
 }
 
+/** The `remoteAddress` of the sockets here. */
+export const BRIDGED_PEER_NAME = 'unix:pid=1,uid=2,gid=3';
+
 export function bridged(fd: number, options: SocketOptions = {}): Bridged {
   const { allowHalfOpen = false, onDescriptors = closeAll } = options;
   const closed: boolean[] = [];
-  const { socket, stream } = bridgedConnection(fd, allowHalfOpen, {
-    onDescriptors,
-    onClosed: () => closed.push(stream.isOpen),
-  });
+  const listener = { onDescriptors, onClosed: () => void closed.push(stream.isOpen) };
+  const { socket, stream } = bridgedConnection(fd, allowHalfOpen, listener, BRIDGED_PEER_NAME);
   defer(() => socket.destroy());
   return { socket, stream, closed };
 }

@@ -26,8 +26,12 @@ export function certificates(): Promise<Certificates> {
 }
 
 /** Environment variables for a fixture that uses TLS with this process. */
-export async function sharedCertificates(): Promise<NodeJS.ProcessEnv> {
-  const path = join(temporaryDirectory(), 'certificates.json');
+export function sharedCertificates(): Promise<NodeJS.ProcessEnv> {
+  return shareCertificates(join(temporaryDirectory(), 'certificates.json'));
+}
+
+/** {@link sharedCertificates}, in a file that the caller removes. */
+export async function shareCertificates(path: string): Promise<NodeJS.ProcessEnv> {
   writeFileSync(path, JSON.stringify(await certificates()));
   return { [SHARED]: path };
 }

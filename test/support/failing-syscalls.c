@@ -1,9 +1,11 @@
 // For LD_PRELOAD: a system call that fails for as long as the environment says so, as GRPCFD_FAULT=fstat:5 (a name below, an errno), or so
-// many times, as GRPCFD_FAULT=sendmsg:5:1.
+// many times, as GRPCFD_FAULT=sendmsg:5:1. With the errno -1 the process is killed instead, before the call. With bind:-2 the call
+// succeeds, and then a link to "victim" takes the place of the socket file.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -13,8 +15,15 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
 
-enum { NONE, NO_WAIT, STATX, FSTAT, GET_FLAGS, DUPLICATE, SENDMSG };
+enum { NONE, NO_WAIT, STATX, FSTAT, GET_FLAGS, DUPLICATE, SENDMSG, LINK, BIND, FCHMOD, CHMOD, FCHOWNAT, LISTEN, UNLINK, FLOCK };
+
+static const char* const names[] = {"",     "no-wait", "statx", "fstat",    "F_GETFL", "F_DUPFD", "sendmsg", "link",
+                                    "bind", "fchmod",  "chmod", "fchownat", "listen",  "unlink",  "flock"};
+
+enum { KILL = -1, SWAP = -2 };
 
 static atomic_int fault = NONE;
 static atomic_int fault_errno = 0;
@@ -26,6 +35,7 @@ static int fails(int which) {
   if (atomic_load(&fault) != which || atomic_fetch_sub(&times_left, 1) <= 0) return 0;
   atomic_fetch_add(&failures, 1);
   errno = atomic_load(&fault_errno);
+  if (errno == KILL) kill(getpid(), SIGKILL);
   return 1;
 }
 
@@ -37,13 +47,11 @@ static void choose(const char* value) {
   sscanf(value, "%19[^:]:%d:%d", name, &number, &times);
   atomic_store(&fault_errno, number);
   atomic_store(&times_left, times);
-  atomic_store(&fault, strcmp(name, "statx") == 0       ? STATX
-                       : strcmp(name, "no-wait") == 0   ? NO_WAIT
-                       : strcmp(name, "fstat") == 0     ? FSTAT
-                       : strcmp(name, "F_GETFL") == 0   ? GET_FLAGS
-                       : strcmp(name, "F_DUPFD") == 0   ? DUPLICATE
-                       : strcmp(name, "sendmsg") == 0   ? SENDMSG
-                                                        : NONE);
+  int chosen = NONE;
+  for (int i = 1; i < (int)(sizeof(names) / sizeof(names[0])); i++) {
+    if (strcmp(name, names[i]) == 0) chosen = i;
+  }
+  atomic_store(&fault, chosen);
 }
 
 int setenv(const char* name, const char* value, int overwrite) {
@@ -99,6 +107,35 @@ ssize_t sendmsg(int fd, const struct msghdr* message, int flags) {
   if (real == NULL) real = dlsym(RTLD_NEXT, "sendmsg");
   return fails(SENDMSG) ? -1 : real(fd, message, flags);
 }
+
+int bind(int fd, const struct sockaddr* address, socklen_t size) {
+  static int (*real)(int, const struct sockaddr*, socklen_t);
+  if (real == NULL) real = dlsym(RTLD_NEXT, "bind");
+  const int swap = atomic_load(&fault_errno) == SWAP;
+  if (!swap) return fails(BIND) ? -1 : real(fd, address, size);
+  const int result = real(fd, address, size);
+  const char* path = ((const struct sockaddr_un*)address)->sun_path;
+  if (result == 0 && fails(BIND)) {
+    unlink(path);
+    if (symlink("victim", path) != 0) abort();
+  }
+  return result;
+}
+
+#define INTERPOSE(which, name, parameters, arguments)       \
+  int name parameters {                                     \
+    static int(*real) parameters;                           \
+    if (real == NULL) real = dlsym(RTLD_NEXT, #name);       \
+    return fails(which) ? -1 : real arguments;              \
+  }
+
+INTERPOSE(LINK, link, (const char* from, const char* to), (from, to))
+INTERPOSE(FCHMOD, fchmod, (int fd, mode_t mode), (fd, mode))
+INTERPOSE(CHMOD, chmod, (const char* path, mode_t mode), (path, mode))
+INTERPOSE(FCHOWNAT, fchownat, (int fd, const char* path, uid_t uid, gid_t gid, int flags), (fd, path, uid, gid, flags))
+INTERPOSE(LISTEN, listen, (int fd, int backlog), (fd, backlog))
+INTERPOSE(UNLINK, unlink, (const char* path), (path))
+INTERPOSE(FLOCK, flock, (int fd, int operation), (fd, operation))
 
 static int control(const char* symbol, int fd, int command, void* argument) {
   int (*real)(int, int, ...) = dlsym(RTLD_NEXT, symbol);

@@ -41,6 +41,11 @@ export function failNext(syscall: 'sendmsg', errno: number): void {
   setFault(`${syscall}:${errno}:1`);
 }
 
+/** In that process: what happens to a system call from now on, in the form of GRPCFD_FAULT: see failing-syscalls.c. */
+export function fault(text: string): void {
+  setFault(text);
+}
+
 /** In that process: how many calls have failed since it began. */
 export function failures(): number {
   return setFault('');

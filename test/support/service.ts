@@ -165,7 +165,7 @@ export async function dial(
 
 export interface DialOptions {
   security?: Security;
-  options?: grpcfd.FdConnectionOptions;
+  options?: grpcfd.FdChannelOptions;
   clientOptions?: Partial<grpc.ClientOptions>;
 }
 

@@ -1,11 +1,12 @@
-import { FdSocket, type FdSocketOptions } from 'grpcfd/socket';
-import { closeAll, native } from '#src/native/binding.js';
+import { FdSocket, type FdSocketOptions, socketPair as makePair } from 'grpcfd/socket';
+import { closeAll } from '#src/native/binding.js';
 import { defer } from './fd-table.js';
 
 /** Two connected sockets, which the end of the test destroys. */
 export function socketPair(options: Omit<FdSocketOptions, 'fd'> = {}): [FdSocket, FdSocket] {
-  const [a, b] = native.socketPair();
-  return [socketOver(a, options), socketOver(b, options)];
+  const pair = makePair(options);
+  for (const socket of pair) defer(() => socket.destroy());
+  return pair;
 }
 
 export function socketOver(fd: number, options: Omit<FdSocketOptions, 'fd'> = {}): FdSocket {

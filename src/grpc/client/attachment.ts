@@ -2,7 +2,7 @@ import type { GrpcFdError } from '../../errors.js';
 import type { Connection } from '../connection.js';
 import type { CountedFd } from '../counted-fd.js';
 import { type FdsEntry, NOT_SENT } from '../fds-metadata.js';
-import { formatReference } from '../reference.js';
+import { formatReference, type ReferenceParts } from '../reference.js';
 import { Outcome, type OutcomeSink } from '../send-outcome.js';
 
 /** Makes the error for a descriptor that was never sent. It is called only then, because an error costs more than all the rest. */
@@ -24,6 +24,8 @@ export class Attachment implements OutcomeSink {
   #released: Reason | undefined;
   #id: string;
   #number: number;
+  #isLate = false;
+  readonly #otherNames: ReferenceParts[] = [];
 
   /** Takes over the caller's count of `descriptor`. Its name is `fd:<credentials id>:<index>`. */
   constructor(credentialsId: string, index: number, descriptor: CountedFd) {
@@ -32,8 +34,9 @@ export class Attachment implements OutcomeSink {
     this.descriptor = descriptor;
   }
 
+  /** Its name where it was attached, or all of its names where attempts that run have sent it. */
   get ref(): string {
-    return formatReference(this.#id, this.#number);
+    return formatReference(this.#id, this.#number, this.#otherNames);
   }
 
   /** Queues it on the connection of an attempt. Returns its entry in the metadata of that attempt. */
@@ -43,15 +46,21 @@ export class Attachment implements OutcomeSink {
   }
 
   /**
-   * Queues it on the connection of an attempt whose metadata was already sent. Its name is made from its sequence number there. A retry
-   * sends messages with this name again, and its metadata tells the sequence number that the name has in that attempt.
+   * Queues it on the connection of an attempt whose metadata was already sent. Its name is made from its sequence number there. With
+   * several attempts, it has a name for each, and each server receives by one that is good there. A retry sends messages with these names
+   * again, and its metadata tells the sequence number that the first one has in that attempt.
    */
   sendLate(connection: Connection): void {
     const id = connection.sentId;
-    const sequence = this.#queueOn(connection);
-    if (id === undefined || sequence === NOT_SENT) return;
+    const number = this.#queueOn(connection);
+    if (id === undefined || number === NOT_SENT) return;
+    if (this.#isLate) {
+      this.#otherNames.push({ id, number });
+      return;
+    }
+    this.#isLate = true;
     this.#id = id;
-    this.#number = sequence;
+    this.#number = number;
   }
 
   #queueOn(connection: Connection): number {

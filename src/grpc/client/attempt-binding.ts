@@ -1,12 +1,14 @@
 import * as grpc from '@grpc/grpc-js';
 import type { Connection } from '../connection.js';
-import { FDS_METADATA_KEY, formatFdsMetadata } from '../fds-metadata.js';
+import { FDS_METADATA_KEY, formatAnnouncement, formatFdsMetadata } from '../fds-metadata.js';
 import {
   isEmptyCallCredentials,
   metadataInTurn,
   setMetadataAtStreamStart,
+  type ValueAtStreamStart,
 } from '../internals/call-metadata.js';
 import { noDescriptorSupport } from '../transceiver.js';
+import { Attempt } from './attempt.js';
 import type { ClientCall } from './client-call.js';
 import type { StreamQueue } from './stream-queue.js';
 
@@ -26,6 +28,8 @@ export interface ConnectionSource {
   readonly connection: Connection | undefined;
   /** The queue of that connection. Undefined as long as it has no HTTP/2 session. */
   readonly queue: StreamQueue | undefined;
+  /** How many descriptors the channel lets one call have. */
+  readonly maxFdsPerCall: number;
 }
 
 interface SubchannelCredentials {
@@ -48,33 +52,46 @@ export function callCredentialsOfSubchannel(
   return credentials;
 }
 
-/** Call credentials of the same subchannel for the time in which calls without descriptors have to wait in turn. */
-export function callCredentialsInTurn(
+/**
+ * Call credentials of the same subchannel for calls without FdCallCredentials, while its connection needs something of them: to wait in
+ * turn for a stream, or to tell the server the id of the connection. Calls with FdCallCredentials do both anyway.
+ */
+export function attentiveCredentials(
   source: ConnectionSource,
   channelCredentials: grpc.CallCredentials,
 ): grpc.CallCredentials {
-  const credentials = new QueuedCallCredentials(source, channelCredentials);
+  const credentials = new AttentiveCallCredentials(source, channelCredentials);
   subchannelCredentials.set(credentials, { source, channelCredentials });
   return credentials;
 }
 
-/** Has a call without descriptors wait in the queue of its connection. */
-class QueuedCallCredentials extends grpc.CallCredentials {
+class AttentiveCallCredentials extends grpc.CallCredentials {
   readonly #source: ConnectionSource;
-  readonly #credentials: grpc.CallCredentials;
+  readonly #channelCredentials: grpc.CallCredentials;
 
-  constructor(source: ConnectionSource, credentials: grpc.CallCredentials) {
+  constructor(source: ConnectionSource, channelCredentials: grpc.CallCredentials) {
     super();
     this.#source = source;
-    this.#credentials = credentials;
+    this.#channelCredentials = channelCredentials;
   }
 
   override generateMetadata(options: CallMetadataOptions): Promise<grpc.Metadata> {
-    return metadataInTurn(this.#credentials.generateMetadata(options), (start) => {
+    return metadataInTurn(this.#generate(options), (start) => {
       const { queue } = this.#source;
-      if (queue === undefined) start();
-      else queue.enter(start, false);
+      if (queue?.isNeeded === true) queue.enter(start, false);
+      else start();
     });
+  }
+
+  async #generate(options: CallMetadataOptions): Promise<grpc.Metadata> {
+    const metadata = new grpc.Metadata();
+    metadata.merge(await this.#channelCredentials.generateMetadata(options));
+    if (this.#source.connection?.needsAnnouncement !== true) return metadata;
+    setMetadataAtStreamStart(metadata, FDS_METADATA_KEY, () => {
+      const { connection } = this.#source;
+      return connection === undefined ? '' : formatAnnouncement(connection.id);
+    });
+    return metadata;
   }
 
   override compose(other: grpc.CallCredentials): grpc.CallCredentials {
@@ -172,7 +189,13 @@ class AttemptCredentials extends grpc.CallCredentials {
   async #generate(options: CallMetadataOptions): Promise<grpc.Metadata> {
     const metadata = new grpc.Metadata();
     metadata.merge(await this.#credentials.generateMetadata(options));
-    setMetadataAtStreamStart(metadata, FDS_METADATA_KEY, () => this.#bind());
+    // The load is that of the whole call. A rejection becomes the status of the attempt.
+    const refusal = this.#calls[0]?.load.refusalWith(this.#source.maxFdsPerCall);
+    if (refusal !== undefined) {
+      for (const call of this.#calls) call.refuse(() => refusal);
+      throw refusal;
+    }
+    const value = setMetadataAtStreamStart(metadata, FDS_METADATA_KEY, () => this.#bind(value));
     return metadata;
   }
 
@@ -183,10 +206,11 @@ class AttemptCredentials extends grpc.CallCredentials {
   }
 
   /** Runs while the stream of the attempt starts. Descriptors that are queued here leave with its HEADERS frame, or before it. */
-  #bind(): string {
+  #bind(value: ValueAtStreamStart): string {
     const { connection } = this.#source;
     if (connection === undefined) return '';
-    const entries = this.#calls.flatMap((call) => call.bind(connection));
+    const attempt = new Attempt(connection, value);
+    const entries = this.#calls.flatMap((call) => call.bind(attempt));
     return formatFdsMetadata(connection.id, entries);
   }
 

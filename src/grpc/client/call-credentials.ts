@@ -16,7 +16,7 @@ import type {
   SendFilenameOptions,
 } from '../transceiver.js';
 import { CallBoundCredentials, CombinedCallCredentials } from './attempt-binding.js';
-import { ClientCall } from './client-call.js';
+import { CallLoad, ClientCall } from './client-call.js';
 import { CredentialsTransceiver, credentialsClosed } from './credentials-transceiver.js';
 import type { Holdings } from './holdings.js';
 
@@ -35,8 +35,8 @@ export type FdCallOptions = grpc.CallOptions & {
  * The duplicate of an attached descriptor is closed when no attempt of the call can follow (its first response headers have come, or its
  * status), after `close()`, or after the credentials have been collected.
  *
- * The connection holds each descriptor that was received with them, so that it can be received again, until `close()`, until their next
- * call starts, or until they are collected. The duplicate that a receive gave to the caller stays the caller's.
+ * The connection holds what the server sends in their calls, until a receive by `ref` hands it over, until `close()`, until their next call
+ * starts while none runs, or until they are collected. What a receive gave to the caller stays the caller's.
  */
 export class FdCallCredentials extends grpc.CallCredentials implements FdTransceiver {
   readonly #inner: grpc.CallCredentials;
@@ -105,13 +105,13 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
   /**
    * Closes attached descriptors that were not sent yet, and fails receives that wait with `ERR_GRPCFD_CLOSED`. Descriptors that came for
    * the calls of these credentials, and that nobody received, are closed when no other credentials can receive them. Descriptors that
-   * receives have given to you stay yours. Calls that run go on. Idempotent.
+   * receives have given to you stay yours. Calls that run go on, and a receive of what they bring fails. Idempotent.
    */
   close(): void {
     this.#transceiver.close();
   }
 
-  /** {@link close}, for `using`. */
+  /** {@link close}, for `using`. The block has to await its call: it ends before a callback of the call runs. */
   [Symbol.dispose](): void {
     this.close();
   }
@@ -131,8 +131,8 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
   }
 
   /** @internal For one more call that was given these credentials. */
-  newCall(): ClientCall {
-    return new ClientCall(this.#transceiver);
+  newCall(load: CallLoad): ClientCall {
+    return new ClientCall(this.#transceiver, load);
   }
 }
 
@@ -175,7 +175,8 @@ export function fdCredentialsIn(credentials: grpc.CallCredentials): FdCallCreden
 function hookCall(credentials: grpc.CallCredentials) {
   const found = fdCredentialsIn(credentials);
   if (found.length === 0) return undefined;
-  const calls = found.map((each) => each.newCall());
+  const load = new CallLoad();
+  const calls = found.map((each) => each.newCall(load));
   return { credentials: new CallBoundCredentials(credentials, calls), observer: observerOf(calls) };
 }
 
@@ -189,8 +190,9 @@ function observerOf(calls: readonly ClientCall[]): CallObserver {
       for (const call of calls) call.committed(answer);
     },
     ended: (trailers) => {
-      // A response without headers has the answer in its trailers.
-      takeAnswer(trailers);
+      // A response without headers has the answer in its trailers, and others may tell more there.
+      const answer = takeAnswer(trailers);
+      if (answer !== undefined) for (const call of calls) call.told(answer);
       for (const call of calls) call.ended();
     },
   };

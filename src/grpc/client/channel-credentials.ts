@@ -2,20 +2,23 @@ import type { ClientHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../../errors.js';
-import { descriptorsLost } from '../../inbox/inbox.js';
+import { resolveLimits } from '../../inbox/limits.js';
+import { native } from '../../native/binding.js';
 import { setImmediate } from '../../timers.js';
 import { Connection } from '../connection.js';
 import { isEmptyCallCredentials } from '../internals/call-metadata.js';
 import { isUnixSocket, takeConnection } from '../internals/connected-socket.js';
 import { leaveConnection, sessionOf } from '../internals/http2-session.js';
-import { registerUnixAbstractResolver } from '../internals/unix-abstract.js';
-import { checkArguments, type FdConnectionOptions, sameOptions } from '../options.js';
+import { claimTarget } from '../internals/own-handle.js';
+import { registerSchemes } from '../internals/schemes.js';
+import { checkArguments, type FdChannelOptions, sameOptions } from '../options.js';
 import {
+  attentiveCredentials,
   type ConnectionSource,
-  callCredentialsInTurn,
   callCredentialsOfSubchannel,
 } from './attempt-binding.js';
 import { fdCredentialsIn } from './call-credentials.js';
+import { type ConnectionOpener, openerFor, refusalOf } from './connection-opener.js';
 import { StreamQueue } from './stream-queue.js';
 
 type CreateConnectorParameters = Parameters<grpc.ChannelCredentials['_createSecureConnector']>;
@@ -23,8 +26,10 @@ type SecureConnector = ReturnType<grpc.ChannelCredentials['_createSecureConnecto
 type SecureConnectResult = Awaited<ReturnType<SecureConnector['connect']>>;
 
 /**
- * Makes channel credentials whose connections to `unix:` and `unix-abstract:` targets carry descriptors. Connections to other targets are
- * those of `inner`, without descriptors. Call credentials, such as a token, can be composed with the result even where `inner` is
+ * Makes channel credentials whose connections to `unix:`, `unix-abstract:` and `fd:` targets carry descriptors. Connections to other targets
+ * are those of `inner`, without descriptors. The target `fd:N` is the connected unix stream socket that this process inherited as N. It is
+ * adopted once in the process, belongs to the channel from then on, and is kept while the channel is idle. The target `fd:connect` has its
+ * connections from the option `connect`. Call credentials, such as a token, can be composed with the result even where `inner` is
  * insecure, because a unix socket does not leave the machine. Such a channel does not connect to other targets.
  *
  * @param inner credentials that secure the connections: `grpc.credentials.createSsl(…)` for TLS and mutual TLS. Default: insecure
@@ -33,21 +38,21 @@ type SecureConnectResult = Awaited<ReturnType<SecureConnector['connect']>>;
  */
 export function channelCredentials(
   inner: grpc.ChannelCredentials = grpc.credentials.createInsecure(),
-  options: FdConnectionOptions = {},
+  options: FdChannelOptions = {},
 ): grpc.ChannelCredentials {
   checkArguments('channel', inner, options);
-  registerUnixAbstractResolver();
+  registerSchemes();
   return new FdChannelCredentials(inner, { ...options }, grpc.credentials.createEmpty());
 }
 
 class FdChannelCredentials extends grpc.ChannelCredentials {
   readonly #inner: grpc.ChannelCredentials;
-  readonly #options: FdConnectionOptions;
+  readonly #options: FdChannelOptions;
   readonly #callCredentials: grpc.CallCredentials;
 
   constructor(
     inner: grpc.ChannelCredentials,
-    options: FdConnectionOptions,
+    options: FdChannelOptions,
     callCredentials: grpc.CallCredentials,
   ) {
     super();
@@ -83,28 +88,45 @@ class FdChannelCredentials extends grpc.ChannelCredentials {
   ): SecureConnector {
     const combined = this.#callCredentials.compose(callCredentials ?? grpc.credentials.createEmpty());
     const inner = this.#inner._createSecureConnector(target, options, combined);
-    return new FdConnector(inner, this.#inner._isSecure(), this.#options);
+    claimTarget(target);
+    const { connect } = this.#options;
+    const opener = openerFor(target, connect);
+    const refusal = refusalOf(target, options, connect);
+    return new FdConnector(inner, this.#inner._isSecure(), this.#options, opener, refusal);
   }
 }
 
 /** Makes the connections of one subchannel, one at a time. */
 class FdConnector implements SecureConnector, ConnectionSource {
+  readonly maxFdsPerCall: number;
   readonly #inner: SecureConnector;
   readonly #secure: boolean;
-  readonly #options: FdConnectionOptions;
+  readonly #options: FdChannelOptions;
+  readonly #opener: ConnectionOpener | undefined;
+  readonly #refusal: Error | undefined;
   readonly #innerCallCredentials: grpc.CallCredentials;
   #callCredentials: grpc.CallCredentials;
-  readonly #callCredentialsInTurn: grpc.CallCredentials;
+  readonly #attentive: grpc.CallCredentials;
   #connection: Connection | undefined;
   #queue: StreamQueue | undefined;
+  #destroyed = false;
 
-  constructor(inner: SecureConnector, secure: boolean, options: FdConnectionOptions) {
+  constructor(
+    inner: SecureConnector,
+    secure: boolean,
+    options: FdChannelOptions,
+    opener: ConnectionOpener | undefined,
+    refusal: Error | undefined,
+  ) {
     this.#inner = inner;
     this.#secure = secure;
     this.#options = options;
+    this.maxFdsPerCall = resolveLimits(options).maxFdsPerCall;
+    this.#opener = opener;
+    this.#refusal = refusal;
     this.#innerCallCredentials = inner.getCallCredentials();
     this.#callCredentials = callCredentialsOfSubchannel(this, this.#innerCallCredentials);
-    this.#callCredentialsInTurn = callCredentialsInTurn(this, this.#innerCallCredentials);
+    this.#attentive = attentiveCredentials(this, this.#innerCallCredentials);
   }
 
   get connection(): Connection | undefined {
@@ -118,12 +140,14 @@ class FdConnector implements SecureConnector, ConnectionSource {
   }
 
   async connect(socket: Socket): Promise<SecureConnectResult> {
-    if (!isUnixSocket(socket)) return this.#connectWithoutDescriptors(socket);
+    if (this.#opener === undefined && !isUnixSocket(socket)) return this.#connectWithoutDescriptors(socket);
     if (fdCredentialsIn(this.#innerCallCredentials).length > 0) throw ofAChannel();
-    const connection = new Connection(takeConnection(socket), 'client', this.#options);
+    const fd = this.#opener === undefined ? takeConnection(socket) : await this.#open(this.#opener, socket);
+    const connection = new Connection(fd, 'client', this.#options);
     try {
       const result = await this.#inner.connect(connection.socket);
-      if (connection.hasLostDescriptors) throw descriptorsLost();
+      connection.handshakeEnded(result.socket);
+      if (connection.descriptorsLost !== undefined) throw connection.descriptorsLost;
       // A TLS error can follow the handshake: in TLS 1.3, a server that demands a certificate sends it then. Node leaves the socket
       // open, and grpc-js forgets it.
       result.socket.once('error', () => connection.socket.destroy());
@@ -139,17 +163,30 @@ class FdConnector implements SecureConnector, ConnectionSource {
     }
   }
 
-  waitForReady(): Promise<void> {
+  /** grpc-js calls it before it connects. */
+  async waitForReady(): Promise<void> {
+    if (this.#refusal !== undefined) throw this.#refusal;
     return this.#inner.waitForReady();
   }
 
   /** grpc-js asks for each attempt of a call. */
   getCallCredentials(): grpc.CallCredentials {
-    return this.#queue?.isNeeded === true ? this.#callCredentialsInTurn : this.#callCredentials;
+    const needsAttention = this.#queue?.isNeeded === true || this.connection?.needsAnnouncement === true;
+    return needsAttention ? this.#attentive : this.#callCredentials;
   }
 
   destroy(): void {
+    this.#destroyed = true;
     this.#inner.destroy();
+  }
+
+  /** `placeholder` is what grpc-js has connected: see `fd-target.ts`. */
+  async #open(opener: ConnectionOpener, placeholder: Socket): Promise<number> {
+    placeholder.destroy();
+    const fd = await opener();
+    if (!this.#destroyed) return fd;
+    native.close(fd);
+    throw new Error('the channel was closed');
   }
 
   async #connectWithoutDescriptors(socket: Socket): Promise<SecureConnectResult> {

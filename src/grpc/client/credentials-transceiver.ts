@@ -1,7 +1,8 @@
 import { GrpcFdError } from '../../errors.js';
 import { MAX_TIMER_MS } from '../../inbox/clock.js';
+import type { Inbox } from '../../inbox/inbox.js';
 import { DEFAULT_LIMITS } from '../../inbox/limits.js';
-import type { InodeName } from '../../inbox/names.js';
+import type { InodeName, SequenceName, SequenceRange } from '../../inbox/names.js';
 import { PendingReceive, type ReceiveOptions, receive } from '../../inbox/pending-receive.js';
 import { clearTimeout, setTimeout } from '../../timers.js';
 import {
@@ -16,11 +17,19 @@ import type { Reference } from '../reference.js';
 import { Sent, type SentFd } from '../send-outcome.js';
 import { Transceiver } from '../transceiver.js';
 import { Attachment, type Reason } from './attachment.js';
-import type { ClientCall, ClientCallOwner } from './client-call.js';
+import { type ClientCall, type ClientCallOwner, tooManyDescriptors } from './client-call.js';
 import { Holdings } from './holdings.js';
 
 export function credentialsClosed(how = 'were closed'): GrpcFdError {
   return new GrpcFdError('ERR_GRPCFD_CLOSED', `the call credentials ${how}`);
+}
+
+/** A block with `using` ends when its call has been started, and long before its callback runs. */
+function closedTooEarly(): GrpcFdError {
+  return credentialsClosed(
+    'were closed before the reply was received. Close them after the last receive, in the callback of the call: ' +
+      "a block with 'using' ends before the callback runs",
+  );
 }
 
 /**
@@ -51,20 +60,25 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
   #hadConnection = false;
   #unsupported: GrpcFdError | undefined;
   #closed = false;
+  #closedDuringCall = false;
 
   protected send(descriptor: CountedFd): SentFd {
     if (this.#closed) {
       descriptor.release();
       throw credentialsClosed();
     }
-    if (this.holdings.attachments.size >= DEFAULT_LIMITS.maxFdsPerCall) {
+    const full = this.#limitReached();
+    if (full !== undefined) {
       descriptor.release();
-      throw tooMany();
+      throw tooManyDescriptors(full + 1, full);
     }
     const attachment = new Attachment(this.#id, this.#nextIndex, descriptor);
     this.#nextIndex++;
-    // A call that runs already sends it now. A call that may be tried again also keeps it for the next attempt.
-    for (const connection of this.#connectionsInUse()) attachment.sendLate(connection);
+    // A call that runs already sends it now, with each attempt that may still win. A call that may be tried again also keeps it for the
+    // next attempt.
+    for (const call of this.#calls) {
+      for (const attempt of call.attempts) if (attempt.isLive) attachment.sendLate(attempt.connection);
+    }
     for (const call of this.#calls) if (call.add(attachment)) attachment.carriers++;
     if (attachment.carriers > 0 || this.#calls.size === 0) this.holdings.attachments.add(attachment);
     else attachment.release(() => this.#unsupported ?? credentialsClosed('have no call that could carry it'));
@@ -75,13 +89,10 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     name: InodeName | Reference,
     options: ReceiveOptions | undefined,
   ): number | Promise<number> {
-    if (this.#closed) throw credentialsClosed();
+    if (this.#closed) throw this.#closedError();
     if (name.kind === 'reference') {
-      for (const connection of this.#connections) {
-        const known = connection.nameOf(name);
-        if (known !== undefined) return receive(connection.inbox, known, options);
-      }
-      throw wrongConnection(name);
+      const { inbox, known } = this.#known(name);
+      return receive(inbox, known, options);
     }
     if (this.#unsupported !== undefined) throw this.#unsupported;
     const pending = new PendingReceive(name, options, (receive) => this.#forget(receive));
@@ -95,14 +106,32 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     return pending.promise;
   }
 
-  protected check(reference: Reference): void {
-    if (this.#closed) throw credentialsClosed();
+  protected check(reference: Reference, look?: (fd: number) => void): void {
+    if (this.#closed) throw this.#closedError();
+    const { inbox, known } = this.#known(reference);
+    inbox.check(known, undefined, look);
+  }
+
+  protected take(name: Reference, keep: boolean): number;
+  protected take(name: InodeName | Reference, keep: boolean): number | undefined;
+  protected take(name: InodeName | Reference, keep: boolean): number | undefined {
+    if (this.#closed) throw this.#closedError();
+    if (name.kind === 'reference') {
+      const { inbox, known } = this.#known(name);
+      return inbox.take(known, undefined, keep);
+    }
+    for (const { inbox } of this.#openConnections()) {
+      const fd = inbox.take(name);
+      if (fd !== undefined) return fd;
+    }
+    return undefined;
+  }
+
+  /** Where a reference is good, and what it names there. */
+  #known(reference: Reference): { inbox: Inbox; known: SequenceName } {
     for (const connection of this.#connections) {
       const known = connection.nameOf(reference);
-      if (known !== undefined) {
-        connection.inbox.check(known);
-        return;
-      }
+      if (known !== undefined) return { inbox: connection.inbox, known };
     }
     throw wrongConnection(reference);
   }
@@ -110,12 +139,17 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#closedDuringCall = this.#calls.size > 0;
     // Each call has credentials that are closed. An error, with its stack, costs more than all the rest of this.
-    if (this.#pending.size > 0) this.#failPending(credentialsClosed());
+    if (this.#pending.size > 0) this.#failPending(this.#closedError());
     this.#updateIdle();
     this.holdings.close(credentialsClosed);
     // Descriptors that still come for running calls are closed when these calls end.
     for (const connection of this.#connectionsInUse()) this.holdings.addInterest(connection);
+  }
+
+  #closedError(): GrpcFdError {
+    return this.#closedDuringCall ? closedTooEarly() : credentialsClosed();
   }
 
   callStarted(call: ClientCall): Iterable<Attachment> {
@@ -146,11 +180,15 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     this.#failPending(error);
   }
 
-  callCommitted(attachments: Iterable<Attachment>): void {
+  callCommitted(attachments: Iterable<Attachment>, refusal: Reason = neverSent): void {
     for (const attachment of attachments) {
       attachment.carriers--;
-      if (attachment.carriers === 0) this.#release(attachment, neverSent);
+      if (attachment.carriers === 0) this.#release(attachment, refusal);
     }
+  }
+
+  callAssigned(connection: Connection, sent: readonly SequenceRange[]): void {
+    this.holdings.assign(connection, sent);
   }
 
   callEnded(call: ClientCall): void {
@@ -164,9 +202,21 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
     this.#updateIdle();
   }
 
+  /** The limit that one more attachment would exceed: that of a call which may have another attempt, or that of calls to come. */
+  #limitReached(): number | undefined {
+    for (const { load, mayHaveAttempts } of this.#calls)
+      if (mayHaveAttempts && load.isFull) return load.maxFds;
+    const { maxFdsPerCall } = DEFAULT_LIMITS;
+    return this.#calls.size === 0 && this.holdings.attachments.size >= maxFdsPerCall
+      ? maxFdsPerCall
+      : undefined;
+  }
+
   #connectionsInUse(): Set<Connection> {
     const inUse = new Set<Connection>();
-    for (const { connection } of this.#calls) if (connection !== undefined) inUse.add(connection);
+    for (const { attempts } of this.#calls) {
+      for (const { connection } of attempts) if (connection.isOpen) inUse.add(connection);
+    }
     return inUse;
   }
 
@@ -218,13 +268,6 @@ function neverSent(): GrpcFdError {
   return new GrpcFdError(
     'ERR_GRPCFD_CALL_ENDED',
     'the call ended before an attempt of it got a connection and a free stream',
-  );
-}
-
-function tooMany(): GrpcFdError {
-  return new GrpcFdError(
-    'ERR_GRPCFD_TOO_MANY_DESCRIPTORS',
-    `at most ${DEFAULT_LIMITS.maxFdsPerCall} descriptors can go with one call`,
   );
 }
 

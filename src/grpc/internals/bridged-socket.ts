@@ -35,11 +35,15 @@ export interface BridgedConnectionListener extends Pick<BridgedStreamListener, '
   onClosed(): void;
 }
 
-/** Takes over `fd`, a connected unix socket, and closes it when this throws. `allowHalfOpen` is that of the socket. */
+/**
+ * Takes over `fd`, a connected unix socket, and closes it when this throws. `allowHalfOpen` is that of the socket, and `peerName` its
+ * `remoteAddress`.
+ */
 export function bridgedConnection(
   fd: number,
   allowHalfOpen: boolean,
   listener: BridgedConnectionListener,
+  peerName = 'unix:',
 ): BridgedConnection {
   let pair: [number, number];
   try {
@@ -51,7 +55,6 @@ export function bridgedConnection(
   const [near, far] = pair;
   let socket: net.Socket | undefined;
   try {
-    const { pid, uid, gid } = native.peerCredentials(fd);
     native.unguard(near);
     const opened = new net.Socket({ fd: near, allowHalfOpen, readable: true, writable: true });
     socket = opened;
@@ -64,7 +67,7 @@ export function bridgedConnection(
       onStalled: () => listener.onStalled?.(),
       onClosed: () => listener.onClosed(),
     });
-    hookHandle(opened, `unix:pid=${pid},uid=${uid},gid=${gid}`, (close) => stream.close(close));
+    hookHandle(opened, peerName, (close) => stream.close(close));
     return { socket, stream };
   } catch (error) {
     native.closeAll(socket === undefined ? [fd, far, near] : [fd, far]);

@@ -23,6 +23,7 @@ export interface CallObserver {
 interface ChannelCall {
   setCredentials(credentials: grpc.CallCredentials): void;
   start(metadata: grpc.Metadata, listener: ChannelCallListener): void;
+  cancelWithStatus(status: grpc.status, details: string): void;
 }
 
 interface ChannelCallListener {
@@ -60,16 +61,43 @@ export function installCallHook(hook: CallHook): void {
 
 function hookCallClass(sample: ChannelCall, hook: CallHook): void {
   const prototype = Object.getPrototypeOf(sample) as ChannelCall;
-  const { setCredentials } = prototype;
-  if (typeof setCredentials !== 'function' || typeof prototype.start !== 'function') {
-    throw changed("setCredentials and start of a channel's call");
+  const { setCredentials, start, cancelWithStatus } = prototype;
+  if ([setCredentials, start, cancelWithStatus].some((each) => typeof each !== 'function')) {
+    throw changed("setCredentials, start and cancelWithStatus of a channel's call");
   }
   prototype.setCredentials = function (this: ChannelCall, credentials) {
     const hooked = hook(credentials);
     setCredentials.call(this, hooked === undefined ? credentials : hooked.credentials);
-    if (hooked !== undefined) observe(this, hooked.observer);
+    if (hooked === undefined) return;
+    observe(this, hooked.observer);
+    this.cancelWithStatus = (status, details) => {
+      setCredentials.call(this, CANCELLED);
+      cancelWithStatus.call(this, status, details);
+    };
   };
 }
+
+/**
+ * A call that is cancelled in the turn in which it starts, or whose deadline has passed by then, has a status. grpc-js starts its stream
+ * all the same, and never ends it: the handler runs, and the server holds the descriptors of the call, until one of them ends the connection. The
+ * credentials are read again before that, and these refuse to go on. They change nothing of a call whose attempts have begun.
+ */
+class CancelledCallCredentials extends grpc.CallCredentials {
+  override generateMetadata(): Promise<grpc.Metadata> {
+    const error = new Error('the call was cancelled before it started');
+    return Promise.reject(Object.assign(error, { code: grpc.status.CANCELLED }));
+  }
+
+  override compose(): grpc.CallCredentials {
+    return this;
+  }
+
+  override _equals(other: grpc.CallCredentials): boolean {
+    return this === other;
+  }
+}
+
+const CANCELLED = new CancelledCallCredentials();
 
 function observe(call: ChannelCall, observer: CallObserver): void {
   const { start } = call;

@@ -9,8 +9,17 @@
 import * as grpc from '@grpc/grpc-js';
 import { changed, hidden } from './hidden.js';
 
-/** Sets a metadata value that `make` computes inside the session.request() that starts the call's stream. */
-export function setMetadataAtStreamStart(metadata: grpc.Metadata, key: string, make: () => string): void {
+/** A metadata value that is made when a stream starts. Each stream has its own, so it also tells streams apart. */
+export interface ValueAtStreamStart {
+  toString(): string;
+}
+
+/** Sets a metadata value that `make` computes inside the session.request() that starts the call's stream. Returns that value. */
+export function setMetadataAtStreamStart(
+  metadata: grpc.Metadata,
+  key: string,
+  make: () => string,
+): ValueAtStreamStart {
   const values = hidden<Map<string, unknown[]>>(metadata, 'internalRepr');
   if (!(values instanceof Map)) throw changed('Metadata.internalRepr');
   let made: string | undefined;
@@ -22,6 +31,7 @@ export function setMetadataAtStreamStart(metadata: grpc.Metadata, key: string, m
     toJSON: () => '(made when the stream starts)',
   };
   values.set(key, [value]);
+  return value;
 }
 
 /**

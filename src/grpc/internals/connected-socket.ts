@@ -10,6 +10,15 @@ import { native } from '../../native/binding.js';
 import { changed, hidden } from './hidden.js';
 import { UnixHandle } from './unix-abstract.js';
 
+/** Resolves in the turn of 'connect', before anything is read: Node begins to read behind its listeners. */
+export function waitForConnect(socket: net.Socket): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    socket.once('connect', resolve);
+    socket.once('error', reject);
+    socket.once('close', () => reject(new Error('the socket was closed before it had connected')));
+  });
+}
+
 /** Whether a connected socket is a unix domain socket. Its handle is a Pipe; TCP sockets have a TCP (`lib/net.js`). */
 export function isUnixSocket(socket: net.Socket): boolean {
   const handle = hidden<object>(socket, '_handle');

@@ -11,10 +11,15 @@ import { GrpcFdError } from '../../errors.js';
  * | `call-hook` | the class of a channel's call in grpc-js |
  * | `call-metadata` | `Metadata.internalRepr`, `then()` of call metadata, the class of empty call credentials, the parts of composed ones |
  * | `connected-socket` | the handle of a net.Socket: its `fd` |
+ * | `fd-target` | the resolver of grpc-js for unix targets; `enterIdle` of a channel; the `fd` of `process.channel` |
  * | `http2-server` | `createHttp2Server` of grpc.Server; how net.Server knows its handle and counts its connections |
- * | `http2-session` | the session of a socket, the streams of a session |
+ * | `http2-session` | the session of a socket, the streams of a session, the `sentHeaders` of a stream |
+ * | `last-flight` | when Node writes the last bytes of a TLS handshake |
+ * | `no-proxy` | `mapProxyName` of grpc-js |
+ * | `own-handle` | the `handle` that net.connect() takes |
  * | `response-header` | the one call of `respond()` for each response in grpc-js |
- * | `unix-abstract` | the resolver of grpc-js for unix targets; the `handle` that net.connect() takes |
+ * | `unix-abstract` | the resolver of grpc-js for unix targets |
+ * | `user-agent` | what grpc-js puts into the user agent |
  */
 export function changed(what: string): GrpcFdError {
   return new GrpcFdError(

@@ -4,7 +4,7 @@
  * For each address, grpc.Server makes an HTTP/2 server in createHttp2Server(). It listens with that server, and unbind, drain,
  * tryShutdown and forceShutdown use it. So the HTTP/2 server stays, and only its listen() changes: a handle of this package replaces the
  * Pipe. By `_handle`, `_pipeName`, `_connections`, and `_server` of a socket, net.Server knows that it listens, at which path, and when its
- * last connection has closed (`lib/net.js`).
+ * last connection has closed (`lib/net.js`). The address of an `fd:` target tells by its handle what it is (`fd-target.ts`).
  *
  * In a worker process of node:cluster, the primary process listens, so that all workers can share a path. There, net.Server listens as
  * it does without this package, and only the `onconnection` of its handle is replaced, before a connection has come. `cluster.isWorker` is
@@ -17,6 +17,7 @@ import type * as net from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { native } from '../../native/binding.js';
 import { nextTick } from '../../timers.js';
+import { fdOfAddress } from './fd-target.js';
 import { changed, hidden } from './hidden.js';
 
 export type AnyHttp2Server = Http2Server | Http2SecureServer;
@@ -45,18 +46,29 @@ export function replaceCreateHttp2Server(
   };
 }
 
+/** A path, or an abstract name, which starts with NUL; or what stands behind `fd:`. */
+export type UnixPlace = { readonly path: string } | { readonly inherited: string };
+
+type UnixHandle = ListenHandle & { readonly address: string };
+
 /** Listens on unix sockets, and takes over their connections. */
 export interface UnixListening {
-  /** Listens on a path, or an abstract name, which starts with NUL. May throw. */
-  listen(path: string, onConnection: (fd: number) => void): ListenHandle;
+  /**
+   * `address` of the result is the path or the abstract name at which it listens. May throw. The promise is for a path that has to be
+   * waited for.
+   */
+  listen(place: UnixPlace, onConnection: (fd: number) => void): UnixHandle | Promise<UnixHandle>;
   /** Takes over a connected socket, and passes what opens its net.Socket to `accept`. */
   onConnection(fd: number, accept: (open: () => net.Socket) => void): void;
   /** Paths may be listened on by the primary process of node:cluster, with the backlog, the mode and the owner of stock. */
   readonly sharesPaths: boolean;
 }
 
-/** Makes `server` listen on unix paths with `unix`. Other addresses are left to Node. */
-export function listenOnUnixPathsWith(server: AnyHttp2Server, unix: UnixListening): void {
+/** Gives `server` a connection that it did not accept itself. `open` opens its net.Socket. */
+export type Accept = (open: () => net.Socket) => void;
+
+/** Makes `server` listen on unix paths and inherited sockets with `unix`. Other addresses are left to Node. */
+export function listenOnUnixPathsWith(server: AnyHttp2Server, unix: UnixListening): Accept {
   const stockListen = server.listen;
   const internals = server as unknown as {
     _handle: ListenHandle | null;
@@ -65,34 +77,49 @@ export function listenOnUnixPathsWith(server: AnyHttp2Server, unix: UnixListenin
   };
   if (!('_handle' in server) || !('_connections' in server))
     throw changed('net.Server._handle and _connections');
-  const onConnection = (fd: number): void =>
-    unix.onConnection(fd, (open) => {
-      const socket = open();
-      Object.assign(socket, { server, _server: server });
-      internals._connections++;
-      server.emit('connection', socket);
-    });
+  const accept: Accept = (open) => {
+    const socket = open();
+    Object.assign(socket, { server, _server: server });
+    internals._connections++;
+    server.emit('connection', socket);
+  };
+  const onConnection = (fd: number): void => unix.onConnection(fd, accept);
   server.listen = function (this: AnyHttp2Server, ...args: unknown[]) {
     const [address, callback] = args;
-    const path = (address as { path?: unknown } | undefined)?.path;
-    if (typeof path !== 'string') return Reflect.apply(stockListen, this, args);
-    if (cluster.isWorker && unix.sharesPaths && !path.startsWith('\0')) {
+    const place = unixPlaceOf(address);
+    if (place === undefined) return Reflect.apply(stockListen, this, args);
+    if (cluster.isWorker && unix.sharesPaths && 'path' in place && !place.path.startsWith('\0')) {
       server.prependOnceListener('listening', () => takeConnectionsOf(internals._handle, onConnection));
       return Reflect.apply(stockListen, this, args);
     }
     if (typeof callback === 'function') server.once('listening', callback as () => void);
+    const listening = (handle: UnixHandle): void => {
+      internals._handle = handle;
+      internals._pipeName = handle.address;
+      nextTick(() => {
+        if (internals._handle !== null) server.emit('listening');
+      });
+    };
+    const failed = (error: unknown): void => nextTick(() => server.emit('error', error as Error));
     try {
-      internals._handle = unix.listen(path, onConnection);
-      internals._pipeName = path;
+      const handle = unix.listen(place, onConnection);
+      // grpc.Server closes a server only after it has listened.
+      if (handle instanceof Promise) handle.then(listening, failed);
+      else listening(handle);
     } catch (error) {
-      nextTick(() => server.emit('error', error as Error));
-      return this;
+      failed(error);
     }
-    nextTick(() => {
-      if (internals._handle !== null) server.emit('listening');
-    });
     return this;
   } as typeof server.listen;
+  return accept;
+}
+
+function unixPlaceOf(address: unknown): UnixPlace | undefined {
+  if (typeof address !== 'object' || address === null) return undefined;
+  const inherited = fdOfAddress(address);
+  if (inherited !== undefined) return { inherited };
+  const path = hidden<unknown>(address, 'path');
+  return typeof path === 'string' ? { path } : undefined;
 }
 
 /** The handle of a net.Server of stock: a Pipe, or what node:cluster puts in its place. */

@@ -9,7 +9,13 @@
  * RST_STREAM is sent before the next HEADERS.
  */
 
-import { type ClientHttp2Session, constants, type Http2Stream, type ServerHttp2Session } from 'node:http2';
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  constants,
+  type Http2Stream,
+  type ServerHttp2Session,
+} from 'node:http2';
 import type * as net from 'node:net';
 import { changed, hidden } from './hidden.js';
 
@@ -47,6 +53,25 @@ export function isStuck(session: Http2Session): boolean {
   return [...streamsOf(session).values()].some(
     (stream) => !stream.destroyed && ACTIVE_STATES.has(stream.state.state),
   );
+}
+
+/**
+ * The stream of a client's session that was started with `value` as the value of the header `key`. `value` is an object, which Node turns
+ * into text for the peer, and keeps in `sentHeaders` as it is. Undefined if that stream has closed.
+ */
+export function streamStartedWith(
+  session: Http2Session,
+  key: string,
+  value: object,
+): ClientHttp2Stream | undefined {
+  for (const stream of streamsOf(session).values()) {
+    const header: unknown = stream.sentHeaders?.[key];
+    if (header === undefined) continue;
+    const found: unknown = Array.isArray(header) ? header[0] : header;
+    if (typeof found !== 'object') throw changed("sentHeaders of Node's HTTP/2 streams");
+    if (found === value) return stream as ClientHttp2Stream;
+  }
+  return undefined;
 }
 
 /**

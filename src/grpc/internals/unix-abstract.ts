@@ -3,63 +3,46 @@
  *
  * grpc-js has no resolver for them. Its resolver for `unix:` makes addresses in the form that the installed version needs, so the one
  * here uses that. Node 20 pads an abstract name with NULs up to the length of the address, and other programs do not find it then
- * (nodejs/node issue 50889). There, the address also has a `handle`, which net.connect() uses instead of a Pipe, and which connects to the
- * exact name.
+ * (nodejs/node issue 50889). There, the address also has a `handle` (`own-handle.ts`), which connects to the exact name.
  */
 
 import { constants as systemConstants } from 'node:os';
 import * as grpc from '@grpc/grpc-js';
+import { GrpcFdError } from '../../errors.js';
 import { native } from '../../native/binding.js';
-import { setImmediate } from '../../timers.js';
 import { changed, hidden } from './hidden.js';
+import { type ConnectRequest, isClaimed, OwnHandle } from './own-handle.js';
+
+export const UNIX_ABSTRACT_SCHEME = 'unix-abstract';
 
 const NODE_PADS_ABSTRACT_NAMES = Number(process.versions.node.split('.')[0]) < 22;
 
-/** The part of a handle that a net.Socket uses until grpc-js gives the connected socket away. */
-export class UnixHandle {
+/** Connects to an abstract name, exactly as it is. */
+export class UnixHandle extends OwnHandle {
   fd = -1;
-  reading = false;
+  readonly #target: object;
 
-  connect(
-    request: {
-      oncomplete(
-        status: number,
-        handle: unknown,
-        request: unknown,
-        readable: boolean,
-        writable: boolean,
-      ): void;
-    },
-    path: string,
-  ): number {
+  constructor(target: object) {
+    super();
+    this.#target = target;
+  }
+
+  connect(request: ConnectRequest, path: string): number {
+    if (!isClaimed(this.#target)) throw wrongCredentials();
     let status = 0;
     try {
       this.fd = native.connectUnix(Buffer.from(path));
     } catch (error) {
       status = errnoOf(error as Error);
     }
-    setImmediate(() => request.oncomplete(status, this, request, true, true));
-    return 0;
+    return this.complete(request, status);
   }
 
-  /** It does nothing, because the socket is taken over as soon as it has connected. */
-  readStart(): number {
-    return 0;
-  }
-
-  readStop(): number {
-    return 0;
-  }
-
-  close(callback?: () => void): void {
+  override close(callback?: () => void): void {
     if (this.fd >= 0) native.close(this.fd);
     this.fd = -1;
-    if (callback !== undefined) setImmediate(callback);
+    super.close(callback);
   }
-
-  ref(): void {}
-
-  unref(): void {}
 }
 
 type ResolverArguments = Parameters<typeof grpc.experimental.createResolver>;
@@ -80,7 +63,7 @@ class UnixAbstractResolver {
     if (NODE_PADS_ABSTRACT_NAMES) {
       const address = hidden<{ addresses: object[] }[]>(this.#unix, 'endpoints')?.[0]?.addresses[0];
       if (address === undefined) throw changed("the endpoints of grpc-js's resolver for unix targets");
-      Object.defineProperty(address, 'handle', { enumerable: true, get: () => new UnixHandle() });
+      Object.defineProperty(address, 'handle', { enumerable: true, get: () => new UnixHandle(target) });
     }
   }
 
@@ -99,7 +82,14 @@ let resolverRegistered = false;
 export function registerUnixAbstractResolver(): void {
   if (resolverRegistered) return;
   resolverRegistered = true;
-  grpc.experimental.registerResolver('unix-abstract', UnixAbstractResolver);
+  grpc.experimental.registerResolver(UNIX_ABSTRACT_SCHEME, UnixAbstractResolver);
+}
+
+function wrongCredentials(): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_INVALID_ARGUMENT',
+    'before version 22 of Node.js, a channel to a unix-abstract: target takes grpcfd.channelCredentials()',
+  );
 }
 
 function errnoOf(error: Error): number {

@@ -12,7 +12,7 @@ const QUIET_MS = 1_000;
 const LONGEST_MS = 5_000;
 
 /**
- * Ends the session of a server after the kernel has dropped descriptors that came in. Sequence numbers are of no use on its connection
+ * Ends the session of a server after descriptors that came in were lost. Sequence numbers are of no use on its connection
  * any more, so the channel has to make a new one. The session does not end at once, because the call that lost descriptors has to reach
  * its handler, and fail there with the reason. A session that is closing would refuse the call, and its next attempt would wait for as
  * long as the table is full. Descriptors may come before the HEADERS of their call, and under TLS a record may come in two reads.
@@ -41,5 +41,5 @@ export function leaveAfterLoss(session: ServerHttp2Session, connection: Connecti
   };
 
   connection.onDescriptorsLost = lost;
-  if (connection.hasLostDescriptors) lost();
+  if (connection.descriptorsLost !== undefined) lost();
 }

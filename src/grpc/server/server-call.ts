@@ -1,18 +1,26 @@
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import { anObject, check, grpcComplaint } from '../../checks.js';
+import { type FileLook, lookAt } from '../../descriptor/file-look.js';
 import { ReceivedFile } from '../../descriptor/received-file.js';
 import { GrpcFdError } from '../../errors.js';
 import type { CallScope } from '../../inbox/call-scope.js';
-import type { DescriptorName, InodeName } from '../../inbox/names.js';
+import type { DescriptorName, InodeName, SequenceName } from '../../inbox/names.js';
 import { type ReceiveOptions, receive } from '../../inbox/pending-receive.js';
 import { type Connection, wrongConnection } from '../connection.js';
 import type { CountedFd } from '../counted-fd.js';
-import { FDS_METADATA_KEY, type FdsMetadata, type FdsRun, parseFdsMetadata } from '../fds-metadata.js';
+import {
+  FDS_METADATA_KEY,
+  type FdsMetadata,
+  type FdsRun,
+  formatAnswer,
+  parseFdsMetadata,
+} from '../fds-metadata.js';
 import { streamOf } from '../internals/http2-server.js';
-import { addResponseHeader } from '../internals/response-header.js';
+import { addResponseHeader, addResponseTrailer } from '../internals/response-header.js';
 import { type ReceiveFileOptions, splitOptions } from '../receive-options.js';
 import type { Reference } from '../reference.js';
 import { Outcome, Sent, type SentFd } from '../send-outcome.js';
+import { SentRanges } from '../sent-ranges.js';
 import {
   type FdServerCall,
   noDescriptorSupport,
@@ -39,8 +47,11 @@ export function registerStream(stream: ServerHttp2Stream, headers: IncomingHttpH
     transceiverOf(stream, connection).distrust(malformedMetadata());
     return;
   }
-  addResponseHeader(stream, FDS_METADATA_KEY, connection.learnOfClient(metadata.connectionId));
-  if (metadata.runs.length > 0) transceiverOf(stream, connection).claim(metadata);
+  const answer = connection.learnOfClient(metadata.connectionId);
+  if (metadata.isAnnouncement === true) return;
+  const transceiver = transceiverOf(stream, connection);
+  transceiver.answerOn(stream, answer);
+  if (metadata.runs.length > 0) transceiver.claim(metadata);
 }
 
 function connectionOf(stream: ServerHttp2Stream): Connection | undefined {
@@ -93,6 +104,11 @@ export function fromAnyCall(call: object): FdServerCall {
   return tryFromCall(call) ?? new UnsupportedTransceiver(noDescriptorSupport);
 }
 
+interface Answering {
+  readonly stream: ServerHttp2Stream;
+  readonly connectionId: string;
+}
+
 class ServerCallTransceiver extends Transceiver implements FdServerCall {
   readonly #connection: Connection;
   readonly #scope: CallScope;
@@ -100,11 +116,20 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
   #attached: readonly FdsRun[] = [];
   /** Why the names of attached descriptors are not known. */
   #distrust: GrpcFdError | undefined;
+  #answering: Answering | undefined;
+  #sent: SentRanges | undefined;
+  #tellsInTrailers = false;
 
   constructor(connection: Connection, scope: CallScope) {
     super();
     this.#connection = connection;
     this.#scope = scope;
+  }
+
+  /** The client understands what the response on `stream` tells: the id of the connection, and what was sent in the call. */
+  answerOn(stream: ServerHttp2Stream, connectionId: string): void {
+    this.#answering = { stream, connectionId };
+    addResponseHeader(stream, FDS_METADATA_KEY, () => formatAnswer(connectionId, this.#sent?.all ?? []));
   }
 
   claim({ connectionId, runs }: FdsMetadata): void {
@@ -127,9 +152,15 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
     for (const { entries } of this.#attached) {
       for (const entry of entries) {
         if (this.#connection.inbox.hasHandedOver(entry.sequence)) continue;
-        const name: DescriptorName = { kind: 'sequence', ...entry };
-        const fd = await receive(this.#connection.inbox, name, undefined, this.#scope);
-        yield this.adopt(new ReceivedFile(fd, expect));
+        const name: SequenceName = { kind: 'sequence', ...entry };
+        const { inbox } = this.#connection;
+        // A look that fails leaves the descriptor for a receive by its name.
+        let look: FileLook | undefined;
+        inbox.check(name, this.#scope, (fd) => {
+          look = lookAt(fd);
+        });
+        const fd = await receive(inbox, name, undefined, this.#scope);
+        yield this.adopt(new ReceivedFile(fd, expect, look));
       }
     }
   }
@@ -141,7 +172,11 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
   }
 
   protected send(descriptor: CountedFd): SentFd {
-    if (!this.#scope.ended) return this.#connection.sendNow(descriptor);
+    if (!this.#scope.ended) {
+      const sent = this.#connection.sendNow(descriptor);
+      if (this.#answering !== undefined) this.#tell(this.#connection.lastQueued, this.#answering);
+      return sent;
+    }
     const outcome = new Outcome();
     outcome.settle(new GrpcFdError('ERR_GRPCFD_CALL_ENDED', 'the call ended before the descriptor was sent'));
     descriptor.release();
@@ -152,18 +187,38 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
     name: InodeName | Reference,
     options: ReceiveOptions | undefined,
   ): number | Promise<number> {
+    return receive(this.#connection.inbox, this.#known(name), options, this.#scope);
+  }
+
+  protected take(name: Reference, keep: boolean): number;
+  protected take(name: InodeName | Reference, keep: boolean): number | undefined;
+  protected take(name: InodeName | Reference, keep: boolean): number | undefined {
+    return this.#connection.inbox.take(this.#known(name), this.#scope, keep);
+  }
+
+  protected check(reference: Reference, look?: (fd: number) => void): void {
+    this.#connection.inbox.check(this.#known(reference), this.#scope, look);
+  }
+
+  #known(name: Reference): SequenceName;
+  #known(name: InodeName | Reference): DescriptorName;
+  #known(name: InodeName | Reference): DescriptorName {
     const known = name.kind === 'inode' ? name : this.#nameOf(name);
     if (known === undefined) throw this.#distrust ?? wrongConnection(name as Reference);
-    return receive(this.#connection.inbox, known, options, this.#scope);
+    return known;
   }
 
-  protected check(reference: Reference): void {
-    const known = this.#nameOf(reference);
-    if (known === undefined) throw this.#distrust ?? wrongConnection(reference);
-    if (known.kind === 'sequence') this.#connection.inbox.check(known, this.#scope);
+  /** What is sent before the headers is told in them. All is told again in the trailers if anything was sent after the headers. */
+  #tell(sequence: number, { stream, connectionId }: Answering): void {
+    this.#sent ??= new SentRanges();
+    this.#sent.add(sequence);
+    if (!stream.headersSent || this.#tellsInTrailers) return;
+    this.#tellsInTrailers = true;
+    const { all } = this.#sent;
+    addResponseTrailer(stream, FDS_METADATA_KEY, () => formatAnswer(connectionId, all));
   }
 
-  #nameOf(reference: Reference): DescriptorName | undefined {
+  #nameOf(reference: Reference): SequenceName | undefined {
     const { id, number } = reference;
     for (const run of this.#attached) {
       const entry = run.id === id ? run.entries[number - run.number] : undefined;

@@ -1,11 +1,11 @@
 import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../../errors.js';
 import { childCredentialsOf } from '../internals/http2-server.js';
-import { registerUnixAbstractResolver } from '../internals/unix-abstract.js';
+import { registerSchemes } from '../internals/schemes.js';
 import { checkArguments, type FdServerOptions, sameOptions } from '../options.js';
 
 /**
- * Makes server credentials whose connections on `unix:` and `unix-abstract:` addresses carry descriptors. Give them to `bindAsync` of a
+ * Makes server credentials whose connections on `unix:`, `unix-abstract:` and `fd:` addresses carry descriptors. Give them to `bindAsync` of a
  * grpcfd `Server`, or of any grpc.Server after `grpcfd/register` was imported. `bindAsync` of any other server fails with
  * `ERR_GRPCFD_STOCK_SERVER`.
  *
@@ -18,7 +18,7 @@ export function serverCredentials(
   options: FdServerOptions = {},
 ): grpc.ServerCredentials {
   checkArguments('server', inner, options);
-  registerUnixAbstractResolver();
+  registerSchemes();
   return new FdServerCredentials(inner, { ...options });
 }
 

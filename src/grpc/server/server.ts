@@ -1,26 +1,131 @@
+import assert from 'node:assert/strict';
 import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
-import { UnixListener } from '../../socket/unix-listener.js';
-import { Connection, OnConnectionError } from '../connection.js';
+import { anInteger, anObject, check, checkGrpcOptions, grpcComplaint, type RulesFor } from '../../checks.js';
+import { GrpcFdError } from '../../errors.js';
+import { native } from '../../native/binding.js';
+import type { PeerCredentials } from '../../native/types.js';
+import { UnixListener, type UnixListenerEvents } from '../../socket/unix-listener.js';
+import { Connection, type ConnectionOrigin, OnConnectionError } from '../connection.js';
 import { bridgedSocketOf } from '../internals/bridged-socket.js';
+import { isInheritedNumber } from '../internals/fd-target.js';
 import {
   type AnyHttp2Server,
   allowsHalfOpen,
   listenOnUnixPathsWith,
   replaceCreateHttp2Server,
+  type UnixPlace,
 } from '../internals/http2-server.js';
+import { isFromOtherLibrary } from '../internals/user-agent.js';
+import { adoptListener, type ConnectedSocket, takeSocket } from '../open-socket.js';
 import type { FdServerOptions } from '../options.js';
+import type { FdConnection } from '../transceiver.js';
 import { endInTwoSteps } from './graceful-end.js';
 import { leaveAfterLoss } from './leave-after-loss.js';
 import { registerStream, setConnectionOf } from './server-call.js';
 import { fdServerCredentialsIn } from './server-credentials.js';
 
+/** Options of {@link Server.serveConnection}. */
+export interface ServeConnectionOptions {
+  /**
+   * The process at the other end, if the caller knows it. Default: what the kernel says, which is nothing for the end of a socketpair.
+   */
+  readonly peer?: PeerCredentials | undefined;
+}
+
+const SERVE_RULES: RulesFor<ServeConnectionOptions> = { peer: anObject };
+const anId = anInteger(0, 2 ** 32 - 1);
+
 /**
- * A grpc.Server whose `bindAsync` takes `serverCredentials()`. Connections to its `unix:` and `unix-abstract:` addresses carry
+ * A grpc.Server whose `bindAsync` takes `serverCredentials()`. Connections to its `unix:`, `unix-abstract:` and `fd:` addresses carry
  * descriptors then. On other addresses, and with other credentials, it works like the stock one.
+ *
+ * The address `fd:N` is the listening unix socket that this process inherited as N. It is adopted once in the process, and is closed when
+ * the server stops listening. Its socket file stays.
  */
-export class Server extends grpc.Server {}
+export class Server extends grpc.Server {
+  readonly #served: { readonly credentials: grpc.ServerCredentials; readonly serve: Serve }[] = [];
+  #isShutDown = false;
+
+  /**
+   * Serves one connected socket, such as the end of a socketpair to a child process. `tryShutdown` and `forceShutdown` end its connection
+   * like any other.
+   *
+   * @param socket a connected unix stream socket. It belongs to the server from then on, unless the promise rejects
+   * @param credentials `serverCredentials()`. Use one object for many connections: for each different one, the server keeps some memory
+   * @param options Default: none
+   * @returns the connection. Its TLS handshake, if it has one, comes later
+   * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`, `ERR_GRPCFD_CLOSED` after a shutdown; what `onConnection` threw, which closes the
+   * connection; EMFILE. The promise rejects with them.
+   */
+  async serveConnection(
+    socket: ConnectedSocket,
+    credentials: grpc.ServerCredentials,
+    options: ServeConnectionOptions = {},
+  ): Promise<FdConnection> {
+    checkGrpcOptions(options, SERVE_RULES);
+    const { peer } = options;
+    for (const id of ['pid', 'uid', 'gid'] as const) {
+      if (peer !== undefined) check(grpcComplaint, `peer.${id}`, peer[id], anId);
+    }
+    if (fdServerCredentialsIn(credentials) === undefined) {
+      throw grpcComplaint('serveConnection() takes grpcfd.serverCredentials()', 'type');
+    }
+    this.#checkOpen();
+    const fd = await takeSocket(socket, 'the socket for serveConnection()');
+    return this.#serveWith(credentials, fd)(fd, peer && { pid: peer.pid, uid: peer.uid, gid: peer.gid });
+  }
+
+  /**
+   * As with a stock server: stops listening, and calls `callback` when all calls and connections have ended. `serveConnection()` fails
+   * from then on.
+   *
+   * @param callback called once
+   */
+  override tryShutdown(callback: (error?: Error) => void): void {
+    this.#isShutDown = true;
+    super.tryShutdown(callback);
+  }
+
+  /** As with a stock server: stops listening, and ends all connections with their calls. `serveConnection()` fails from then on. */
+  override forceShutdown(): void {
+    this.#isShutDown = true;
+    super.forceShutdown();
+  }
+
+  #checkOpen(): void {
+    if (this.#isShutDown) {
+      throw new GrpcFdError(
+        'ERR_GRPCFD_CLOSED',
+        'serveConnection() was called after the shutdown of the server',
+      );
+    }
+  }
+
+  /** Closes `fd` if it throws. A connection injector stays until the shutdown, so there is one for equal credentials. */
+  #serveWith(credentials: grpc.ServerCredentials, fd: number): Serve {
+    try {
+      this.#checkOpen();
+      const known = this.#served.find((each) => credentials._equals(each.credentials));
+      if (known !== undefined) return known.serve;
+      this.createConnectionInjector(credentials);
+      const serve = latestServe.get(credentials);
+      if (serve === undefined) throw new Error('the connection injector has no HTTP/2 server');
+      this.#served.push({ credentials, serve });
+      return serve;
+    } catch (error) {
+      native.close(fd);
+      throw error;
+    }
+  }
+}
+
+/** Serves a connection over `fd`, and closes it if it throws. */
+type Serve = (fd: number, peer: PeerCredentials | undefined) => Connection;
+
+/** By the credentials that it was created with. */
+const latestServe = new WeakMap<grpc.ServerCredentials, Serve>();
 
 /** Changes the servers of `prototype` so that they support `serverCredentials()`. */
 export function honourServerCredentials(prototype: grpc.Server): void {
@@ -28,35 +133,38 @@ export function honourServerCredentials(prototype: grpc.Server): void {
     const fdCredentials = fdServerCredentialsIn(credentials);
     if (fdCredentials === undefined) return create();
     const server = fdCredentials.honouredBy(create);
-    carryDescriptors(server, fdCredentials.options);
+    latestServe.set(credentials, carryDescriptors(server, fdCredentials.options));
     return server;
   });
 }
 
 honourServerCredentials(Server.prototype);
 
-function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): void {
+function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): Serve {
   const connections = new WeakMap<Socket, Connection>();
+  const connect = (fd: number, origin: ConnectionOrigin): Connection => {
+    const connection = new Connection(fd, 'server', options, origin);
+    connections.set(connection.socket, connection);
+    return connection;
+  };
 
-  listenOnUnixPathsWith(server, {
-    listen: (path, onConnection) => {
+  const acceptOn = listenOnUnixPathsWith(server, {
+    listen: (place, onConnection) => {
       const onError = (error: Error) => process.emitWarning(error);
-      return UnixListener.listen({ ...options, path }, { onConnection, onError });
+      return listenAt(place, options, { onConnection, onError });
     },
     onConnection: (fd, accept) => {
       try {
-        accept(() => {
-          const connection = new Connection(fd, 'server', options, allowsHalfOpen(server));
-          connections.set(connection.socket, connection);
-          return connection.socket;
-        });
+        accept(() => connect(fd, { allowHalfOpen: allowsHalfOpen(server) }).socket);
       } catch (error) {
         // The error costs the connection, not the server.
         if (!(error instanceof OnConnectionError)) process.emitWarning(error as Error);
       }
     },
-    // Another process would not give the file the owner and the mode that were asked for.
-    sharesPaths: options.mode === undefined && options.uid === undefined && options.gid === undefined,
+    // Another process would not give the file the owner and the mode that were asked for, and would remove it.
+    sharesPaths: [options.mode, options.uid, options.gid, options.unlinkOnClose].every(
+      (option) => option === undefined,
+    ),
   });
 
   server.prependListener('session', (session: ServerHttp2Session) => {
@@ -64,11 +172,53 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): voi
     const connection = socket === undefined ? undefined : connections.get(socket);
     if (connection === undefined) return;
     setConnectionOf(session, connection);
+    connection.handshakeEnded(session.socket);
     connection.findSession = () => session;
+    session.once('stream', (_stream, headers) => {
+      if (isFromOtherLibrary(headers)) connection.learnOfOtherClient();
+    });
     endInTwoSteps(session, connection);
     leaveAfterLoss(session, connection);
   });
 
   // It runs before grpc-js, so that calls that grpc-js rejects are registered, too.
   server.prependListener('stream', registerStream);
+
+  return (fd, peer) => {
+    const connection = connect(fd, { allowHalfOpen: allowsHalfOpen(server), peer });
+    acceptOn(() => connection.socket);
+    return connection;
+  };
+}
+
+/** At once where it can, so that the order of events is that of stock. */
+function listenAt(
+  place: UnixPlace,
+  options: FdServerOptions,
+  events: UnixListenerEvents,
+): UnixListener | Promise<UnixListener> {
+  if ('path' in place) {
+    const atPath = { ...options, path: place.path };
+    return UnixListener.listenNow(atPath, events) ?? UnixListener.listen(atPath, events);
+  }
+  const { inherited } = place;
+  if (!isInheritedNumber(inherited)) {
+    throw grpcComplaint(
+      `fd:${inherited} is not an address: it is fd:N, with the number of an inherited socket that listens`,
+      'range',
+    );
+  }
+  for (const name of ['mode', 'uid', 'gid', 'unlinkOnClose'] as const) {
+    if (options[name] !== undefined) {
+      throw grpcComplaint(`${name} cannot be set for fd:${inherited}, which is bound already`, 'range');
+    }
+  }
+  const fd = adoptListener(Number(inherited));
+  try {
+    const listener = UnixListener.listenNow({ backlog: options.backlog, fd }, events);
+    return listener ?? assert.fail('a socket that listens does not wait');
+  } catch (error) {
+    native.close(fd);
+    throw error;
+  }
 }

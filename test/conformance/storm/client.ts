@@ -12,6 +12,8 @@ const DEADLINE_MS = 1_000;
 /** A call that lives so much longer than it may is a hang. */
 const HANG_MS = 5_000;
 const MAX_CANCEL_MS = 4;
+/** How calls end of which some are cancelled, and nothing else happens to. */
+const OUTCOMES: ReadonlySet<string> = new Set(['OK', 'CANCELLED', 'DEADLINE_EXCEEDED']);
 /**
  * HTTP/2 servers of Node break a connection with more than 1,000 cancelled calls and 33 more a second. A stock client then leaves
  * sockets open, as it does when it is closed before its cancelled calls have ended: neither is what the storm is about.
@@ -51,7 +53,7 @@ type Started = grpc.ClientUnaryCall | grpc.ClientDuplexStream<Buffer, Buffer>;
 const asBytes = (bytes: Buffer) => bytes;
 
 /** Starts a call; `onEnd` gets its status. */
-function startCall(onEnd: (code: grpc.status) => void): Started {
+function startCall(onEnd: (code: grpc.status, details?: string) => void): Started {
   const options: grpc.CallOptions = { deadline: Date.now() + DEADLINE_MS };
   if (Math.random() < 0.3) {
     const call = client.makeBidiStreamRequest(PATHS.bidi, asBytes, asBytes, options);
@@ -74,14 +76,16 @@ function startCall(onEnd: (code: grpc.status) => void): Started {
   }
   return client.makeUnaryRequest(PATHS.unary, asBytes, asBytes, request, options, (error) => {
     credentials?.close();
-    onEnd(error?.code ?? grpc.status.OK);
+    onEnd(error?.code ?? grpc.status.OK, error?.details);
   });
 }
 
 async function callOnce(): Promise<void> {
   const late = new AbortController();
   const ended = new Promise<string>((resolve) => {
-    const call = startCall((code) => resolve(grpc.status[code]));
+    const call = startCall((code, details) =>
+      resolve(code === grpc.status.NOT_FOUND ? `NOT_FOUND: ${details}` : grpc.status[code]),
+    );
     if (task.storm !== 'cancel' || Math.random() < 0.2) return;
     if (Math.random() < 0.5) setImmediate(() => call.cancel());
     else setTimeout(() => call.cancel(), Math.random() * MAX_CANCEL_MS);
@@ -90,6 +94,7 @@ async function callOnce(): Promise<void> {
   late.abort();
   child.count(`calls: ${outcome ?? 'hung'}`);
   if (outcome === undefined) child.complain('a call outlived its deadline');
+  else if (task.storm === 'cancel' && !OUTCOMES.has(outcome)) child.complain(`a call ended with ${outcome}`);
 }
 
 /** Until the storm is over, or the connection has had enough. */

@@ -2,12 +2,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { bridgedSocketOf } from '#src/grpc/internals/bridged-socket.js';
+import { BRIDGED_PEER_NAME } from '../../support/bridged.js';
 import { sessions } from '../../support/bridged-sessions.js';
 import { trackDescriptors } from '../../support/fd-table.js';
 
 trackDescriptors();
-
-const PEER_NAME = `unix:pid=${process.pid},uid=${process.getuid?.()},gid=${process.getgid?.()}`;
 
 for (const secure of [false, true]) {
   const what = secure ? 'TLS' : 'plaintext';
@@ -15,7 +14,7 @@ for (const secure of [false, true]) {
   test(`${what}: HTTP/2 runs over a bridged socket, and finds it again`, async () => {
     const { near, far, client, session } = await sessions(secure);
     assert.equal(bridgedSocketOf(session), far.socket);
-    assert.equal(session.socket.remoteAddress, PEER_NAME);
+    assert.equal(session.socket.remoteAddress, BRIDGED_PEER_NAME);
     const stream = client.request({ ':method': 'POST' });
     const sent = Buffer.alloc(1_000_000, 'abc');
     stream.end(sent);

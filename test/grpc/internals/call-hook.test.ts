@@ -9,12 +9,15 @@ trackDescriptors();
 
 test('the course of every call is seen, whatever becomes of it', async () => {
   const server = new grpc.Server();
+  let handled = 0;
   server.addService(testService, {
     unary: (call: grpc.ServerUnaryCall<{ code?: number }, object>, callback: grpc.sendUnaryData<object>) => {
+      handled++;
       const { code } = call.request;
       if (code === undefined) callback(null, {});
       else callback({ code, details: '' });
     },
+    bidi: () => handled++,
   });
   const address = freshAddress();
   await bind(server, address, grpc.ServerCredentials.createInsecure());
@@ -35,17 +38,29 @@ test('the course of every call is seen, whatever becomes of it', async () => {
   });
   const client = new TestClient(address, grpc.credentials.createInsecure());
   const nobody = new TestClient(freshAddress(), grpc.credentials.createInsecure());
-  const cases: [call: () => Promise<unknown>, expected: string[]][] = [
-    [() => client.unary({}, { credentials }), ['started', 'committed', 'ended']],
-    [() => client.unary({}), []],
-    [() => client.unary({ code: 5 }, { credentials }), ['started', 'ended']],
-    [() => nobody.unary({}, { credentials }), ['started', 'ended']],
-    [() => client.unary({}, { credentials, deadline: Date.now() - 1 }), ['started', 'ended']],
+  const cancelledAtOnce = () =>
+    new Promise((resolve) => client.bidi({ credentials }).on('error', resolve).cancel());
+  // Such a deadline is looked at before promises run, if no promise starts the call.
+  const lateFromTheStart = () =>
+    new Promise((resolve) => {
+      setImmediate(() => resolve(client.unary({}, { credentials, deadline: Date.now() - 1 })));
+    });
+  const cases: [call: () => Promise<unknown>, expected: string[], handlers: number][] = [
+    [() => client.unary({}, { credentials }), ['started', 'committed', 'ended'], 1],
+    [() => client.unary({}), [], 1],
+    [() => client.unary({ code: 5 }, { credentials }), ['started', 'ended'], 1],
+    [() => nobody.unary({}, { credentials }), ['started', 'ended'], 0],
+    // Stock starts the streams of these, and does not end them.
+    [lateFromTheStart, ['started', 'ended'], 0],
+    [cancelledAtOnce, ['started', 'ended'], 0],
   ];
-  for (const [call, expected] of cases) {
-    events = [];
+  for (const [call, expected, handlers] of cases) {
+    [events, handled] = [[], 0];
     await call().catch(() => {});
     assert.deepEqual(events, expected);
+    // Behind what would have been sent on the connection before.
+    await client.unary({});
+    assert.equal(handled, handlers + 1);
   }
   client.grpc.close();
   await shutDown(server);

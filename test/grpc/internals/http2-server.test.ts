@@ -10,6 +10,7 @@ import {
   listenOnUnixPathsWith,
   replaceCreateHttp2Server,
   streamOf,
+  type UnixPlace,
 } from '#src/grpc/internals/http2-server.js';
 import { native } from '#src/native/binding.js';
 import { bridged } from '../../support/bridged.js';
@@ -17,7 +18,9 @@ import { trackDescriptors } from '../../support/fd-table.js';
 
 trackDescriptors();
 
-function listening(listen: (path: string, onConnection: (fd: number) => void) => ListenHandle) {
+type Listen = (place: UnixPlace, onConnection: (fd: number) => void) => ListenHandle & { address: string };
+
+function listening(listen: Listen) {
   const onConnection = (fd: number, accept: (open: () => net.Socket) => void) => {
     accept(() => bridged(fd).socket);
   };
@@ -32,10 +35,10 @@ test('net.Server listens with a handle of ours, and counts its connections by it
   let closed = false;
   listenOnUnixPathsWith(
     server,
-    listening((path, onConnection) => {
-      assert.equal(path, '/some/path');
+    listening((place, onConnection) => {
+      assert.deepEqual(place, { path: '/some/path' });
       connected = onConnection;
-      return { close: () => (closed = true), ref: () => {}, unref: () => {} };
+      return { address: '/some/path', close: () => (closed = true), ref: () => {}, unref: () => {} };
     }),
   );
   server.listen({ path: '/some/path' });

@@ -1,6 +1,12 @@
 package main
 
 import (
+	"context"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
 	"github.com/edwarnicke/grpcfd"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -47,12 +53,29 @@ func (d *dialer) close() {
 	}
 }
 
+// A target with the number of a connected socket that this process inherited.
+const inheritedTarget = "passthrough:///fd:"
+
+// adoptInherited makes a connection of the socket whose number stands behind "fd:", once.
+func adoptInherited(_ context.Context, address string) (net.Conn, error) {
+	number, err := strconv.Atoi(strings.TrimPrefix(address, "fd:"))
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(number), address)
+	defer func() { _ = file.Close() }()
+	return net.FileConn(file)
+}
+
 func (d *dialer) dialOptions(row *row, capturers []func(grpcfd.FDSender)) ([]grpc.DialOption, error) {
 	creds, err := security.Client(row.Security, d.certs)
 	if err != nil {
 		return nil, err
 	}
 	options := windows.DialOptions(d.dynamic)
+	if strings.HasPrefix(row.Target, inheritedTarget) {
+		options = append(options, grpc.WithContextDialer(adoptInherited), grpc.WithAuthority("localhost"))
+	}
 	if row.Security == security.MTLS {
 		// In TLS the token comes with each call, here with all of them.
 		options = append(options, grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(security.Token{})))

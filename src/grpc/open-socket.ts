@@ -1,0 +1,155 @@
+/** Takes over sockets that were open before: those that this process inherited, and those that a user hands over. */
+
+import { Socket } from 'node:net';
+import { aFileDescriptor, check, grpcComplaint } from '../checks.js';
+import { quotePeerText } from '../error-text.js';
+import { GrpcFdError } from '../errors.js';
+import { native } from '../native/binding.js';
+import type { PeerCredentials } from '../native/types.js';
+import { FdSocket } from '../socket/fd-socket.js';
+import { isUnixSocket, takeConnection, waitForConnect } from './internals/connected-socket.js';
+import { ipcChannel } from './internals/fd-target.js';
+
+/**
+ * A connected unix stream socket: the number of its descriptor, a `net.Socket` or an {@link FdSocket}. Nothing has been read from it, and
+ * nothing waits to be written. A `net.Socket` may still be connecting.
+ */
+export type ConnectedSocket = number | Socket | FdSocket;
+
+/** Node closes these in its own way, and aborts if they are others' by then. */
+const FIRST_FREE_NUMBER = 3;
+
+/**
+ * Takes over a socket of a user's. Returns its descriptor, which belongs to the caller. When this throws, the socket is still the user's.
+ *
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`; the error of a `net.Socket` that does not connect; EMFILE
+ */
+export async function takeSocket(given: unknown, name: string): Promise<number> {
+  if (typeof given === 'number') {
+    check(grpcComplaint, name, given, aFileDescriptor);
+    return takeNumber(given, name, checkConnected);
+  }
+  if (given instanceof FdSocket) return takeFdSocket(given, name);
+  if (given instanceof Socket) return takeNetSocket(given, name);
+  throw wrong(
+    `${name} must be the number of a descriptor, a net.Socket or an FdSocket, not ${quotePeerText(given)}`,
+  );
+}
+
+/**
+ * Adopts the connected socket that this process inherited as `fd`. The number is adopted once in the process. When this throws, it was not.
+ *
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`, `ERR_GRPCFD_CLOSED` if it was adopted before; EMFILE
+ */
+export function adoptConnection(fd: number): number {
+  return adopt(fd, checkConnected);
+}
+
+/** The same for a listening socket. */
+export function adoptListener(fd: number): number {
+  return adopt(fd, checkListening);
+}
+
+/**
+ * The process at the other end of a connected unix socket. The credentials of a socketpair are those of the process that made it, at both
+ * ends, whoever has them now. Only the ends of a socketpair both have no name: a socket that listens has one.
+ */
+export function peerOf(fd: number): PeerCredentials | undefined {
+  const isPair = native.socketName(fd, false).length === 0 && native.socketName(fd, true).length === 0;
+  return isPair ? undefined : native.peerCredentials(fd);
+}
+
+type CheckState = (fd: number, name: string) => void;
+
+const adopted = new Set<number>();
+
+function adopt(fd: number, checkState: CheckState): number {
+  const name = `fd:${fd}`;
+  if (adopted.has(fd)) throw usedUp(fd);
+  return takeNumber(fd, name, checkState, () => {
+    // The binding knows what the other threads have adopted.
+    if (!native.claimInherited(fd)) throw usedUp(fd);
+    adopted.add(fd);
+  });
+}
+
+/** The descriptor gets another number, which is close-on-exec from its birth. */
+function takeNumber(fd: number, name: string, checkState: CheckState, claim?: () => void): number {
+  if (fd < FIRST_FREE_NUMBER) throw wrong(`${name} is a standard stream, which belongs to Node.js`);
+  if (fd === ipcChannel()) {
+    throw wrong(
+      `${name} is the channel to the process that forked this one (process.channel), which belongs to Node.js`,
+    );
+  }
+  checkState(fd, name);
+  const taken = native.duplicate(fd);
+  try {
+    claim?.();
+  } catch (error) {
+    native.close(taken);
+    throw error;
+  }
+  native.close(fd);
+  return taken;
+}
+
+function checkConnected(fd: number, name: string): void {
+  if (isListening(fd, name)) throw wrong(`${name} is a listening socket, not a connected one`);
+  try {
+    native.socketName(fd, true);
+  } catch (cause) {
+    throw wrong(`${name} is a unix stream socket that is not connected`, cause);
+  }
+}
+
+function checkListening(fd: number, name: string): void {
+  if (!isListening(fd, name)) throw wrong(`${name} is a unix stream socket that does not listen`);
+}
+
+function isListening(fd: number, name: string): boolean {
+  try {
+    return native.isListening(fd);
+  } catch (cause) {
+    throw wrong(`${name} is not a unix stream socket: ${(cause as Error).message}`, cause);
+  }
+}
+
+async function takeNetSocket(socket: Socket, name: string): Promise<number> {
+  if (socket.connecting) await waitForConnect(socket);
+  if (socket.destroyed || !isUnixSocket(socket)) {
+    throw wrong(`${name} is a net.Socket that is not an open unix socket`);
+  }
+  if (socket.bytesRead > 0) throw wasRead(name);
+  if (socket.writableLength > 0 || socket.writableEnded) {
+    throw wrong(`${name} has ended, or has bytes that wait to be written`);
+  }
+  return takeConnection(socket);
+}
+
+async function takeFdSocket(socket: FdSocket, name: string): Promise<number> {
+  if (socket.destroyed) throw wrong(`${name} is an FdSocket that is not open`);
+  const { bytesRead, receivedFds } = socket.stats();
+  if (bytesRead > 0 || receivedFds > 0) throw wasRead(name);
+  if (!('release' in socket) || typeof socket.release !== 'function') {
+    throw wrong(`${name} is an FdSocket that cannot be released`);
+  }
+  return socket.release();
+}
+
+function wasRead(name: string): GrpcFdError {
+  return wrong(
+    `something was read from ${name} already, and descriptors may have been lost with it: give it in the turn in which it has connected`,
+  );
+}
+
+function usedUp(fd: number): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_CLOSED',
+    `fd:${fd} is used up: the socket that this process inherited as ${fd} was adopted before, and the kernel may have given its number ` +
+      'to another one since. For connections that can be made again, use the target fd:connect and channelCredentials(inner, { connect })',
+  );
+}
+
+function wrong(text: string, cause?: unknown): GrpcFdError {
+  return new GrpcFdError('ERR_GRPCFD_INVALID_ARGUMENT', text, { cause });
+}

@@ -1,0 +1,30 @@
+import { GrpcFdError } from '../errors.js';
+import type { OutgoingDescriptor } from '../socket/outgoing-descriptors.js';
+import type { CountedFd } from './counted-fd.js';
+import type { OutcomeSink } from './send-outcome.js';
+
+/** One holder of a {@link CountedFd}: the queue of a connection. It lets go when its outcome is known. */
+export class Outgoing implements OutgoingDescriptor {
+  readonly #descriptor: CountedFd;
+  readonly #outcome: OutcomeSink;
+
+  constructor(descriptor: CountedFd, outcome: OutcomeSink) {
+    this.#descriptor = descriptor.retain();
+    this.#outcome = outcome;
+  }
+
+  get fd(): number {
+    return this.#descriptor.fd;
+  }
+
+  settle(error: Error | null): void {
+    this.#descriptor.release();
+    this.#outcome.settle(
+      error === null || error instanceof GrpcFdError
+        ? error
+        : new GrpcFdError('ERR_GRPCFD_SEND_FAILED', `a file descriptor was not sent: ${error.message}`, {
+            cause: error,
+          }),
+    );
+  }
+}
