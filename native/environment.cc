@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "bridge.h"
+#include "ready-set.h"
 
 namespace grpcfd {
 namespace {
@@ -146,6 +147,15 @@ void Environment::RunDue() {
     if (running_[i] != nullptr) running_[i]->BeforeWait();
   }
   running_.clear();
+}
+
+ReadySet* Environment::OpenReadySet(napi_env env, napi_value on_ready) {
+  ready_set_ = ReadySet::Open(env, *this, on_ready);
+  return ready_set_;
+}
+
+void Environment::Forget(ReadySet* set) {
+  if (ready_set_ == set) ready_set_ = nullptr;
 }
 
 void Environment::OnTeardown(napi_async_cleanup_hook_handle, void* data) {

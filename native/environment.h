@@ -15,6 +15,8 @@
 namespace grpcfd {
 
 class Bridge;
+class Opener;
+class ReadySet;
 
 // The far ends of the pairs that Node writes to, in an epoll set of their own. Node writes on the loop's thread, so they are looked
 // at before the event loop waits: no write of Node's waits for a wake-up, and a turn costs one syscall for all of them. The event
@@ -70,6 +72,20 @@ class Environment {
   // Has the bridges that are due asked soon whether they have stalled.
   void WatchForStalls();
 
+  // The set of those who wait, or nullptr while nobody does.
+  ReadySet* ready_set() const { return ready_set_; }
+  // nullptr with an exception pending where that fails.
+  ReadySet* OpenReadySet(napi_env env, napi_value on_ready);
+  // The set is being closed.
+  void Forget(ReadySet* set);
+
+  // What opens files, or nullptr while none is being opened.
+  Opener* opener() const { return opener_; }
+  void SetOpener(Opener* opener) { opener_ = opener; }
+  void ForgetOpener(Opener* opener) {
+    if (opener_ == opener) opener_ = nullptr;
+  }
+
   // A guarded descriptor is owned by JavaScript, which cannot close it any more once a worker has been terminated. That can
   // be between any two instructions, so descriptors are guarded before JavaScript hears of them. Owners who give one away
   // must unguard it first: its number may be anybody's afterwards.
@@ -110,6 +126,8 @@ class Environment {
   bool tearing_down_ = false;
   std::unordered_set<LoopHandle*> handles_;
   BeforeWait* before_wait_ = nullptr;
+  ReadySet* ready_set_ = nullptr;
+  Opener* opener_ = nullptr;
   std::vector<Bridge*> due_;
   // Those whose turn it is now. One that closes in there leaves a nullptr.
   std::vector<Bridge*> running_;

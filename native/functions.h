@@ -9,8 +9,8 @@ namespace grpcfd {
 // statusFlags, setCloseOnExec, systemError.
 bool DefineDescriptorFunctions(napi_env env, napi_value exports);
 
-// Names an open file: inode.
-bool DefineInodeFunction(napi_env env, napi_value exports);
+// Tells what an open file is: describe.
+bool DefineFileKindFunction(napi_env env, napi_value exports);
 
 // Functions that make unix sockets or ask about them: connectUnix, bindUnix, socketPair, peerCredentials, socketName,
 // isListening, sendDatagram, placeholder and isPlaceholder.
@@ -27,6 +27,12 @@ bool DefineMemoryFunctions(napi_env env, napi_value exports);
 
 // Functions that map files into this process: map, unmap and populate.
 bool DefineMappingFunctions(napi_env env, napi_value exports);
+
+// Functions that wait for nobody, and tell who is ready: readNow, writeNow, watchReady, setNonBlocking, shutdownWriting.
+bool DefineWithoutWaitingFunctions(napi_env env, napi_value exports);
+
+// Functions that open files in threads of their own: openInThread, keepAliveToOpen.
+bool DefineOpenerFunctions(napi_env env, napi_value exports);
 
 // Functions that only the tests of this package need, under `exports.testing`.
 bool DefineTestingFunctions(napi_env env, napi_value exports);

@@ -1,12 +1,19 @@
 // Functions for the tests of this package, apart from those that the package uses.
 #include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <ctime>
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "arguments.h"
@@ -117,6 +124,45 @@ napi_value Epoll(napi_env env, napi_callback_info) {
   return fd < 0 ? ThrowSystemError(env, errno, "epoll_create1") : GiveOne(env, fd);
 }
 
+napi_value TimerFd(napi_env env, napi_callback_info) {
+  const int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  return fd < 0 ? ThrowSystemError(env, errno, "timerfd_create") : GiveOne(env, fd);
+}
+
+napi_value SignalFd(napi_env env, napi_callback_info) {
+  sigset_t none;
+  sigemptyset(&none);
+  const int fd = signalfd(-1, &none, SFD_CLOEXEC | SFD_NONBLOCK);
+  return fd < 0 ? ThrowSystemError(env, errno, "signalfd") : GiveOne(env, fd);
+}
+
+napi_value Inotify(napi_env env, napi_callback_info) {
+  const int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+  return fd < 0 ? ThrowSystemError(env, errno, "inotify_init1") : GiveOne(env, fd);
+}
+
+napi_value PidFd(napi_env env, napi_callback_info) {
+  constexpr long kPidfdOpen = 434;
+  const long fd = syscall(kPidfdOpen, getpid(), 0);
+  return fd < 0 ? ThrowSystemError(env, errno, "pidfd_open") : GiveOne(env, static_cast<int>(fd));
+}
+
+// The master and the slave of a new pseudoterminal, both blocking, in raw mode.
+napi_value Terminal(napi_env env, napi_callback_info) {
+  OwnFd master(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  char name[64];
+  if (!master.IsOpen() || unlockpt(master.Get()) != 0 || ptsname_r(master.Get(), name, sizeof(name)) != 0) {
+    return ThrowSystemError(env, errno, "posix_openpt");
+  }
+  OwnFd slave(open(name, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  if (!slave.IsOpen()) return ThrowSystemError(env, errno, "open");
+  termios mode = {};
+  tcgetattr(slave.Get(), &mode);
+  cfmakeraw(&mode);
+  tcsetattr(slave.Get(), TCSANOW, &mode);
+  return GiveTwo(env, {master.Release(), slave.Release()});
+}
+
 // datagramSocket(name): bound to that name.
 napi_value DatagramSocket(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
@@ -158,7 +204,12 @@ bool DefineTestingFunctions(napi_env env, napi_value exports) {
                  {"receiveDatagram", ReceiveDatagram},
                  {"tryLock", TryLock},
                  {"eventFd", EventFd},
-                 {"epoll", Epoll}}) &&
+                 {"epoll", Epoll},
+                 {"timerFd", TimerFd},
+                 {"signalFd", SignalFd},
+                 {"inotify", Inotify},
+                 {"pidFd", PidFd},
+                 {"terminal", Terminal}}) &&
          napi_set_named_property(env, exports, "testing", testing) == napi_ok;
 }
 

@@ -47,7 +47,9 @@ const REASONS = {
   ERR_GRPCFD_RECEIVE_FAILED: STATUS.UNKNOWN,
   ERR_GRPCFD_FILE_CLOSED: STATUS.FAILED_PRECONDITION,
   ERR_GRPCFD_FILE_TOO_LARGE: STATUS.RESOURCE_EXHAUSTED,
+  ERR_GRPCFD_UNEXPECTED_KIND: STATUS.FAILED_PRECONDITION,
   ERR_GRPCFD_PATH_ONLY: STATUS.FAILED_PRECONDITION,
+  ERR_GRPCFD_WOULD_BLOCK: STATUS.FAILED_PRECONDITION,
   ERR_GRPCFD_NOT_MAPPABLE: STATUS.FAILED_PRECONDITION,
   ERR_GRPCFD_STOCK_SERVER: STATUS.FAILED_PRECONDITION,
   ERR_GRPCFD_ADDON_NOT_LOADED: STATUS.FAILED_PRECONDITION,
@@ -65,6 +67,7 @@ const STATUS_OF_ERRNO: Readonly<Record<string, number>> = {
   ENOTDIR: STATUS.INVALID_ARGUMENT,
   EISDIR: STATUS.INVALID_ARGUMENT,
   ELOOP: STATUS.INVALID_ARGUMENT,
+  EXDEV: STATUS.INVALID_ARGUMENT,
   ENOENT: STATUS.NOT_FOUND,
   ENXIO: STATUS.NOT_FOUND,
   EACCES: STATUS.PERMISSION_DENIED,
@@ -132,6 +135,21 @@ function statusOf(reason: GrpcFdErrorReason, cause: unknown): number {
 export function statusOfSystemError(error: object): number | undefined {
   const errno = errnoCode(error);
   return errno === undefined ? undefined : STATUS_OF_ERRNO[errno];
+}
+
+/**
+ * The gRPC status of an abort: what `AbortSignal.abort()` and `AbortSignal.timeout()` give, or an `AbortError` of Node.js, whose cause says
+ * why. Undefined for any other error. The `code` of a DOMException is a number, and no gRPC status.
+ */
+export function statusOfAbort(error: object): number | undefined {
+  if (isTimeout(error)) return STATUS.DEADLINE_EXCEEDED;
+  if (error instanceof DOMException) return error.name === 'AbortError' ? STATUS.CANCELLED : STATUS.UNKNOWN;
+  if (errnoCode(error) !== 'ABORT_ERR') return undefined;
+  return isTimeout((error as Error).cause) ? STATUS.DEADLINE_EXCEEDED : STATUS.CANCELLED;
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof DOMException && error.name === 'TimeoutError';
 }
 
 /** The `code` of a failed syscall ('EMFILE'), or undefined. */

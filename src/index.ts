@@ -4,16 +4,14 @@
  * @module grpcfd
  */
 
-export type { FileKind } from './descriptor/file-kind.js';
+export type { FilePosition } from './descriptor/file-content.js';
+export type { Expectation, FileAccess } from './descriptor/file-kind.js';
+export type { FileRead, FileReadOptions, FileWritten, ReadFileOptions } from './descriptor/file-options.js';
 export type { ReadStreamOptions, WriteStreamOptions } from './descriptor/file-streams.js';
 export { type DevIno, fdToUrl, filenameToUrl, fileToUrl, urlToDevIno } from './descriptor/inode-url.js';
 export type { MapOptions, MappedMemory } from './descriptor/mapped-memory.js';
-export {
-  type FileRead,
-  type FileWritten,
-  type ReadFileOptions,
-  ReceivedFile,
-} from './descriptor/received-file.js';
+export { type Directory, type OpenFileOptions, openFile } from './descriptor/open-in-thread.js';
+export { ReceivedFile } from './descriptor/received-file.js';
 export {
   createSharedMemory,
   type SharedMemory,
@@ -30,6 +28,7 @@ export {
 export { channelCredentials } from './grpc/client/channel-credentials.js';
 export type { ConnectedSocket } from './grpc/open-socket.js';
 export type { FdChannelOptions, FdConnectionOptions, FdServerOptions } from './grpc/options.js';
+export type { ReceiveFileOptions, ReceiveFilesOptions } from './grpc/receive-options.js';
 export type { DescriptorSource } from './grpc/reference.js';
 export type { SentFd } from './grpc/send-outcome.js';
 export { handler } from './grpc/server/handler.js';
@@ -49,5 +48,5 @@ export type {
   SendFilenameOptions,
 } from './grpc/transceiver.js';
 export type { ReceiveOptions } from './inbox/pending-receive.js';
-export type { PeerCredentials } from './native/types.js';
+export type { FileKind, PeerCredentials } from './native/types.js';
 export { type ListenFd, listenFds } from './socket/listen-fds.js';

@@ -14,6 +14,8 @@ const TESTS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
       'what it gives after the close is closed',
     ],
     'grpc/serve-connection': ['What cannot be served is refused, and stays its owner’s'],
+    'grpc/fd-inherited': ['is used up, and no other socket of that number is adopted'],
+    'grpc/bind-inherited': ['What does not listen is refused, and stays its owner’s'],
   },
   'a connection is open': {
     'grpc/internals/bridged-socket': ['the end of the peer closes the session and the stream'],
@@ -25,6 +27,12 @@ const TESTS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
   },
   '`sendFilename(path)`': {
     'grpc/duplicates': ['What sendFilename opened is closed when it has been sent'],
+  },
+  '`openFile(path)` resolved': {
+    'descriptor/open-in-thread': [
+      'opens a file to read by default, and gives what owns it',
+      'ends at a signal, stops no other work',
+    ],
   },
   'a descriptor is attached': {
     'grpc/reconnects': [
@@ -110,7 +118,11 @@ const TESTS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     {
       'grpc/failing-syscalls': ['and the file can still be received'],
     },
-  'a wait or a URL in `recvFiles` fails': {
+  'a descriptor is not what `expect` asks for': {
+    'grpc/expect': ['fails with a pipe to write to', 'leaves a descriptor that it was to keep'],
+  },
+  'a wait or a URL in `recvFiles` fails, or a file of it is not as expected': {
+    'grpc/expect': ['closes all descriptors of a message if one of them is not as expected'],
     'references/several': [
       'fails at the first failure, withdraws the other wait, and closes what had come',
       'fails when a wait fails later, and withdraws and closes as well',

@@ -1,103 +1,38 @@
-import { type BigIntStats, constants, fstat, fstatSync, read, write } from 'node:fs';
+import { type BigIntStats, constants, fstat } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { promisify } from 'node:util';
-import { aLimit, anInteger, check, checkGrpcOptions, grpcComplaint, type RulesFor, rule } from '../checks.js';
+import { anInteger, check, grpcComplaint } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
+import type { FileKind } from '../native/types.js';
 import { closedByOwner, closeWhenCollected } from './close-when-collected.js';
-import { type FileKind, fileKind, isPositioned } from './file-kind.js';
-import { type ReadStreamOptions, readStream, type WriteStreamOptions, writeStream } from './file-streams.js';
-import { devInoToUrl } from './inode-url.js';
+import { type EndingCall, FileContent, type FilePosition } from './file-content.js';
+import { assertExpected, type Expectation, type FileAccess } from './file-kind.js';
+import { type FileLook, lookAt } from './file-look.js';
+import {
+  checkReadFileOptions,
+  checkTransfer,
+  type FileRead,
+  type FileReadOptions,
+  type FileWritten,
+  type ReadFileOptions,
+} from './file-options.js';
+import {
+  channelReadStream,
+  channelWriteStream,
+  checkReadStreamOptions,
+  checkWriteStreamOptions,
+  type ReadStreamOptions,
+  readStream,
+  type WriteStreamOptions,
+  writeStream,
+} from './file-streams.js';
 import { type MapOptions, type MappedMemory, mapSealed } from './mapped-memory.js';
 import { openFile } from './open-file.js';
 
 const fstatAsync = promisify(fstat);
-const readAsync = promisify(read);
-const writeAsync = promisify(write);
-
-/** Options of {@link ReceivedFile.readFile}. */
-export interface ReadFileOptions {
-  /** The encoding of the string that is wanted. Default: the result is a Buffer. */
-  readonly encoding?: BufferEncoding | undefined;
-  /**
-   * The longest file to read, in bytes. A longer one fails with `ERR_GRPCFD_FILE_TOO_LARGE`: the peer decides how long a file gets.
-   * Default 2^31-1, as in `node:fs`. `Infinity` switches the limit off.
-   */
-  readonly maxBytes?: number | undefined;
-}
-
-/** The result of {@link ReceivedFile.read}. */
-export interface FileRead<Target> {
-  /** How many bytes were read. 0 at the end of the file. */
-  readonly bytesRead: number;
-  /** The buffer that was given. */
-  readonly buffer: Target;
-}
-
-/** The result of {@link ReceivedFile.write}. */
-export interface FileWritten<Source> {
-  /** How many bytes were written. */
-  readonly bytesWritten: number;
-  /** The buffer that was given. */
-  readonly buffer: Source;
-}
-
-const READ_FILE_RULES: RulesFor<ReadFileOptions> = {
-  encoding: rule(
-    'an encoding of Buffer',
-    (value) => typeof value === 'string',
-    (value) => Buffer.isEncoding(String(value)),
-  ),
-  maxBytes: rule(
-    'an integer of at least 0 or Infinity',
-    aLimit.hasType,
-    (value) => value === 0 || aLimit.isInRange(value),
-  ),
-};
-
-const anOffset = anInteger(0);
-
-/** Other values mean the shared offset to `node:fs`, some of them in silence. */
-const aPosition = rule(
-  'null or an integer of at least 0',
-  (value) => value === null || typeof value === 'number',
-  (value) => value === null || anOffset.isInRange(value),
-);
-
-const aBuffer = rule('a Buffer, TypedArray or DataView', ArrayBuffer.isView);
 
 const flagsOfOpen = anInteger(0, 2 ** 31 - 1);
-
-const READ_FILE_MAX_BYTES = 2 ** 31 - 1;
-const READ_FILE_CHUNK = 256 * 1024;
-
-/** What the kernel tells of an open file. */
-export type FileLook = Pick<ReceivedFile, 'url' | 'kind' | 'pathOnly'>;
-
-/**
- * Looks at a descriptor, which stays the caller's.
- *
- * @throws GrpcFdError `ERR_GRPCFD_RECEIVE_FAILED`. Its cause is the failed syscall.
- */
-export function lookAt(fd: number): FileLook {
-  try {
-    const stats = fstatSync(fd, { bigint: true });
-    const pathOnly = (native.statusFlags(fd) & native.O_PATH) !== 0;
-    return { url: devInoToUrl(stats), kind: fileKind(stats), pathOnly };
-  } catch (cause) {
-    const text = `the kernel does not tell what the received descriptor is: ${(cause as Error).message}`;
-    throw new GrpcFdError('ERR_GRPCFD_RECEIVE_FAILED', text, { cause });
-  }
-}
-
-function lookOrClose(fd: number): FileLook {
-  try {
-    return lookAt(fd);
-  } catch (error) {
-    native.closeAll([fd]);
-    throw error;
-  }
-}
 
 /**
  * Owns one received descriptor, and closes it once: at {@link close}, at the end of a `using` or `await using` block, or when this
@@ -110,11 +45,16 @@ function lookOrClose(fd: number): FileLook {
 export class ReceivedFile implements Disposable, AsyncDisposable {
   /** `inode://<dev>/<ino>` of the file. */
   readonly url: string;
-  /** What kind of file it is. */
+  /** What it is: see {@link FileKind}. */
   readonly kind: FileKind;
+  /** What it gives access to: see {@link FileAccess}. */
+  readonly access: FileAccess;
+  /** Whether it was opened with O_APPEND when it was received: all writes go to the end of the file. Its sender can change that. */
+  readonly append: boolean;
   /** Whether it was opened with O_PATH. Such a file can be sent on, looked at and reopened, but not read. */
   readonly pathOnly: boolean;
 
+  readonly #content: FileContent;
   #fd: number | undefined;
   #inFlight = 0;
   #onIdle: (() => void) | undefined;
@@ -123,15 +63,21 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   /**
    * Takes ownership of `fd`, the number of an open descriptor. When this throws, `fd` is closed.
    *
+   * @param expect what the file must be. Default: anything
    * @throws GrpcFdError `ERR_GRPCFD_RECEIVE_FAILED` when the kernel does not tell what `fd` is. Its cause is the failed syscall.
+   * `ERR_GRPCFD_UNEXPECTED_KIND` when it is not as expected
    */
-  constructor(fd: number);
+  constructor(fd: number, expect?: Expectation);
   /** @internal With what {@link lookAt} has told of `fd`. */
-  constructor(fd: number, look?: FileLook);
-  constructor(fd: number, look = lookOrClose(fd)) {
-    this.url = look.url;
-    this.kind = look.kind;
-    this.pathOnly = look.pathOnly;
+  constructor(fd: number, expect: Expectation | undefined, look: FileLook | undefined);
+  constructor(fd: number, expect?: Expectation, look?: FileLook) {
+    const { url, kind, access, append, pathOnly, device, isBlockDevice } = lookOrClose(fd, expect, look);
+    this.url = url;
+    this.kind = kind;
+    this.access = access;
+    this.append = append;
+    this.pathOnly = pathOnly;
+    this.#content = new FileContent({ url, kind, access, device }, isBlockDevice, this);
     this.#fd = fd;
     native.guard(fd);
     closeWhenCollected(this, fd, `A ReceivedFile (fd ${fd}, ${this.url})`);
@@ -144,7 +90,7 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
    */
   get fd(): number {
     if (this.#fd !== undefined) return this.#fd;
-    throw new GrpcFdError('ERR_GRPCFD_FILE_CLOSED', `${this.url} was closed or released`);
+    throw this.#closedError();
   }
 
   /**
@@ -173,59 +119,66 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
     return this.#operate((fd) => fstatAsync(fd, { bigint: true }));
   }
 
+  /** @internal From the end of `call` on, nothing waits to read or write this file. */
+  endWith(call: EndingCall): void {
+    this.#content.endWith(call);
+  }
+
   /**
-   * Reads up to `length` bytes. On a pipe or socket that blocks, it occupies a thread of the pool until data comes.
+   * Reads up to `length` bytes. A pipe, socket or terminal is waited for until it has some, without a thread, until its end, `close()`, the
+   * `signal`, or the end of the call in whose handler it was received.
    *
    * @param buffer where the bytes are put
-   * @param offset index in `buffer` of the first byte. Default 0
-   * @param length in bytes. Default: what fits into `buffer` behind `offset`
-   * @param position of the first byte in the file. Default null: it reads at the offset that is shared with the sender, and moves it
-   * @throws GrpcFdError `ERR_GRPCFD_PATH_ONLY`, `ERR_GRPCFD_FILE_CLOSED`, `ERR_GRPCFD_INVALID_ARGUMENT`; the error of a failed syscall
+   * @param options or the index in `buffer` of the first byte. Default 0
+   * @param length in bytes. Default: what fits into `buffer` behind the index
+   * @param position of the first byte in the file. Default: where the last `read` or `write` without a position ended, at first 0. The
+   * offset that is shared with the sender is used, and moved, with `'shared'` alone.
+   * @throws GrpcFdError `ERR_GRPCFD_PATH_ONLY`, `ERR_GRPCFD_FILE_CLOSED`, `ERR_GRPCFD_INVALID_ARGUMENT`, `ERR_GRPCFD_ABORTED`,
+   * `ERR_GRPCFD_CALL_ENDED`, `ERR_GRPCFD_WOULD_BLOCK`; the error of a failed syscall (ESPIPE for a position in a pipe or socket)
    */
   read<Target extends NodeJS.ArrayBufferView>(
     buffer: Target,
-    offset = 0,
+    options?: number | FileReadOptions,
     length?: number,
-    position: number | null = null,
+    position?: FilePosition,
   ): Promise<FileRead<Target>> {
     return this.#transfer(async (fd) => {
-      check(grpcComplaint, 'buffer', buffer, aBuffer);
-      check(grpcComplaint, 'position', position, aPosition);
-      const wanted = length ?? buffer.byteLength - offset;
-      const { bytesRead } = await readAsync(fd, buffer, offset, wanted, position);
-      return { bytesRead, buffer };
+      const checked = checkTransfer(buffer, options, length, position);
+      return { bytesRead: await this.#content.read(fd, checked.bytes, checked.position, checked), buffer };
     });
   }
 
   /**
-   * Writes up to `length` bytes. It may write fewer than it was given, as the syscall may.
+   * Writes up to `length` bytes. It may write fewer than it was given, as the syscall may. A pipe, socket or terminal is waited for until it
+   * takes some: see {@link read}.
    *
    * @param buffer holds the bytes
-   * @param offset index in `buffer` of the first byte. Default 0
-   * @param length in bytes. Default: all of `buffer` behind `offset`
-   * @param position of the first byte in the file. Default null: it writes at the offset that is shared with the sender, and moves it
-   * @throws GrpcFdError `ERR_GRPCFD_PATH_ONLY`, `ERR_GRPCFD_FILE_CLOSED`, `ERR_GRPCFD_INVALID_ARGUMENT`; the error of a failed syscall
+   * @param options or the index in `buffer` of the first byte. Default 0
+   * @param length in bytes. Default: all of `buffer` behind the index
+   * @param position of the first byte in the file. Default: where the last `read` or `write` without a position ended, at first 0. The
+   * offset that is shared with the sender is used, and moved, with `'shared'` alone.
+   * @throws the errors of {@link read}
    */
   write<Source extends NodeJS.ArrayBufferView>(
     buffer: Source,
-    offset = 0,
+    options?: number | FileReadOptions,
     length?: number,
-    position: number | null = null,
+    position?: FilePosition,
   ): Promise<FileWritten<Source>> {
     return this.#transfer(async (fd) => {
-      check(grpcComplaint, 'buffer', buffer, aBuffer);
-      check(grpcComplaint, 'position', position, aPosition);
-      const given = length ?? buffer.byteLength - offset;
-      const { bytesWritten } = await writeAsync(fd, buffer, offset, given, position);
-      return { bytesWritten, buffer };
+      const checked = checkTransfer(buffer, options, length, position);
+      return {
+        bytesWritten: await this.#content.write(fd, checked.bytes, checked.position, checked),
+        buffer,
+      };
     });
   }
 
   /**
-   * Reads the whole file from its first byte. The shared offset is neither used nor moved.
+   * Reads the whole file from its first byte. The shared offset is neither used nor moved. A pipe, socket or terminal, which has no
+   * positions, is read to its end, and waited for as by {@link read}.
    *
-   * @throws GrpcFdError `ERR_GRPCFD_FILE_TOO_LARGE`, `ERR_GRPCFD_PATH_ONLY`, `ERR_GRPCFD_FILE_CLOSED`, `ERR_GRPCFD_INVALID_ARGUMENT`;
-   * the error of a failed syscall (ESPIPE for a pipe or socket, which has no positions)
+   * @throws GrpcFdError `ERR_GRPCFD_FILE_TOO_LARGE`; the errors of {@link read}
    */
   readFile(
     options: BufferEncoding | (ReadFileOptions & { readonly encoding: BufferEncoding }),
@@ -234,45 +187,43 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   readFile(options?: ReadFileOptions & { readonly encoding?: undefined }): Promise<Buffer>;
   readFile(options: BufferEncoding | ReadFileOptions = {}): Promise<string | Buffer> {
     return this.#transfer(async (fd) => {
-      const checked: ReadFileOptions = typeof options === 'string' ? { encoding: options } : options;
-      checkGrpcOptions(checked, READ_FILE_RULES);
-      const { encoding, maxBytes = READ_FILE_MAX_BYTES } = checked;
-      const chunks: Buffer[] = [];
-      let position = 0;
-      for (;;) {
-        const chunk = Buffer.allocUnsafeSlow(READ_FILE_CHUNK);
-        const { bytesRead } = await readAsync(fd, chunk, 0, chunk.length, position);
-        if (bytesRead === 0) break;
-        position += bytesRead;
-        if (position > maxBytes) throw this.#tooLarge(maxBytes);
-        chunks.push(chunk.subarray(0, bytesRead));
-      }
-      const content = Buffer.concat(chunks, position);
+      const { encoding, maxBytes, ...checked } = checkReadFileOptions(options);
+      const content = await this.#content.readAll(fd, maxBytes, checked);
       return encoding === undefined ? content : content.toString(encoding);
     });
   }
 
   /**
-   * A stream that reads from `start` on. In a file with positions, it neither uses nor moves the shared offset. It reads a pipe, socket or
-   * terminal in the thread pool, and fails with EAGAIN where the sender has made that non-blocking and it has no data yet. The stream
-   * does not close this file. It fails when this file is closed.
+   * A stream that reads from `start` on. In a file with positions, it neither uses nor moves the shared offset. A pipe, socket or terminal is
+   * waited for without a thread, and its flags are not changed. A FIFO that no process has opened for writing yet is waited for, too. The
+   * stream does not close this file. It fails when this file is closed, or the call ends in whose handler it was received.
    *
-   * @throws GrpcFdError `ERR_GRPCFD_PATH_ONLY`, `ERR_GRPCFD_INVALID_ARGUMENT`
+   * @throws GrpcFdError `ERR_GRPCFD_PATH_ONLY`, `ERR_GRPCFD_INVALID_ARGUMENT`; with a pipe, socket or terminal also
+   * `ERR_GRPCFD_FILE_CLOSED`, `ERR_GRPCFD_WOULD_BLOCK`, `ERR_GRPCFD_CALL_ENDED`
    */
   createReadStream(options: ReadStreamOptions = {}): Readable {
     this.#assertNotPathOnly();
-    return readStream(this, isPositioned(this.kind), options);
+    checkReadStreamOptions(options);
+    const channel = this.#content.channel(this.fd, options);
+    return channel === undefined
+      ? readStream(this, this.#content.isPositioned, options)
+      : channelReadStream(channel, options);
   }
 
   /**
-   * A stream that writes from `start` on. In a file with positions, it neither uses nor moves the shared offset. The stream does not
-   * close this file. It fails when this file is closed.
+   * A stream that writes from `start` on. In a file with positions, it neither uses nor moves the shared offset. A pipe, socket or terminal
+   * is waited for: see {@link createReadStream}. The end of the stream ends the writing side of a socket, for the sender, too. The stream
+   * does not close this file. It fails when this file is closed, or the call ends in whose handler it was received.
    *
-   * @throws GrpcFdError `ERR_GRPCFD_PATH_ONLY`, `ERR_GRPCFD_INVALID_ARGUMENT`
+   * @throws the errors of {@link createReadStream}
    */
   createWriteStream(options: WriteStreamOptions = {}): Writable {
     this.#assertNotPathOnly();
-    return writeStream(this, isPositioned(this.kind), options);
+    checkWriteStreamOptions(options);
+    const channel = this.#content.channel(this.fd, options);
+    return channel === undefined
+      ? writeStream(this, this.#content.isPositioned, options)
+      : channelWriteStream(channel, options);
   }
 
   /**
@@ -364,6 +315,7 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
     const fd = this.#fd;
     this.#fd = undefined;
     closedByOwner(this);
+    this.#content.end(this.#closedError());
     return fd;
   }
 
@@ -391,7 +343,19 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
     );
   }
 
-  #tooLarge(maxBytes: number): GrpcFdError {
-    return new GrpcFdError('ERR_GRPCFD_FILE_TOO_LARGE', `${this.url} has more than ${maxBytes} bytes`);
+  #closedError(): GrpcFdError {
+    return new GrpcFdError('ERR_GRPCFD_FILE_CLOSED', `${this.url} was closed or released`);
+  }
+}
+
+/** What `fd` is, where that is as expected. Closes `fd` when it throws. */
+function lookOrClose(fd: number, expect: Expectation | undefined, known: FileLook | undefined): FileLook {
+  try {
+    const look = known ?? lookAt(fd);
+    assertExpected(look.url, look, expect);
+    return look;
+  } catch (error) {
+    native.closeAll([fd]);
+    throw error;
   }
 }

@@ -1,4 +1,6 @@
-import type { FileLook, ReceivedFile } from '../descriptor/received-file.js';
+import { assertExpected, type Expectation } from '../descriptor/file-kind.js';
+import type { FileLook } from '../descriptor/file-look.js';
+import type { ReceivedFile } from '../descriptor/received-file.js';
 import { GrpcFdError } from '../errors.js';
 import type { InodeName } from '../inbox/names.js';
 import type { ReceiveOptions } from '../inbox/pending-receive.js';
@@ -21,12 +23,13 @@ export interface FileReceiver {
  * Receives all of these, or none.
  *
  * What can fail in this process fails before any descriptor is handed over: every reference is checked, every file is looked at, and every
- * duplicate of what is here is made. Then nothing is lost. After that, only waits can fail, or a URL that is bad. What had come is closed
- * then, since a part of a message is of no use.
+ * duplicate of what is here is made. Then nothing is lost. After that, a file can be another one than `expected` for its field, a wait can
+ * fail, or a URL can be bad. What had come is closed then, since a part of a message is of no use.
  */
 export async function receiveAll<Field extends string>(
   receiver: FileReceiver,
   sources: ReadonlyMap<Field, InodeName | Reference>,
+  expected: ReadonlyMap<string, Expectation | undefined>,
   options: ReceiveOptions,
 ): Promise<Map<Field, ReceivedFile>> {
   const files = new Map<Field, ReceivedFile>();
@@ -44,7 +47,8 @@ export async function receiveAll<Field extends string>(
       const look = looks.get(field);
       if (look !== undefined) files.set(field, receiver.handOver(source, look));
     }
-    if (missing.size > 0) await waitForAll(receiver, missing, options, files);
+    for (const [field, file] of files) assertExpected(file.url, file, expected.get(field));
+    if (missing.size > 0) await waitForAll(receiver, missing, expected, options, files);
     return files;
   } catch (error) {
     await closeAll(files.values());
@@ -85,6 +89,7 @@ function duplicateIfHere(receiver: FileReceiver, name: InodeName): ReceivedFile 
 async function waitForAll<Field extends string>(
   receiver: FileReceiver,
   names: ReadonlyMap<Field, InodeName>,
+  expected: ReadonlyMap<string, Expectation | undefined>,
   options: ReceiveOptions,
   files: Map<Field, ReceivedFile>,
 ): Promise<void> {
@@ -93,7 +98,9 @@ async function waitForAll<Field extends string>(
   const abortOthers = () => others.abort(signal.reason);
   signal.addEventListener('abort', abortOthers);
   const waits = [...names].map(async ([field, name]) => {
-    files.set(field, await receiver.wait(name, { ...options, signal: others.signal }));
+    const file = await receiver.wait(name, { ...options, signal: others.signal });
+    files.set(field, file);
+    assertExpected(file.url, file, expected.get(field));
   });
   try {
     await Promise.all(waits);

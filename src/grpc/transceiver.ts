@@ -1,4 +1,3 @@
-import { constants } from 'node:fs';
 import {
   aFunction,
   anObject,
@@ -8,8 +7,11 @@ import {
   type RulesFor,
   rule,
 } from '../checks.js';
-import { openFile } from '../descriptor/open-file.js';
-import { type FileLook, lookAt, ReceivedFile } from '../descriptor/received-file.js';
+import { assertExpected, type Expectation } from '../descriptor/file-kind.js';
+import { type FileLook, lookAt } from '../descriptor/file-look.js';
+import { openWithoutWaiting } from '../descriptor/open-file.js';
+import { openFlags, toOpenFlags } from '../descriptor/open-flags.js';
+import { ReceivedFile } from '../descriptor/received-file.js';
 import { GrpcFdError } from '../errors.js';
 import type { InodeName } from '../inbox/names.js';
 import { checkReceiveOptions, type ReceiveOptions } from '../inbox/pending-receive.js';
@@ -17,6 +19,12 @@ import { native, O_PATH } from '../native/binding.js';
 import type { PeerCredentials } from '../native/types.js';
 import { CountedFd, duplicateToSend } from './counted-fd.js';
 import { closeAll, type FileReceiver, receiveAll } from './receive-all.js';
+import {
+  checkExpectations,
+  type ReceiveFileOptions,
+  type ReceiveFilesOptions,
+  splitOptions,
+} from './receive-options.js';
 import { type DescriptorSource, formatReference, parseSource, type Reference } from './reference.js';
 import { Outcome, Sent, type SentFd } from './send-outcome.js';
 
@@ -52,7 +60,9 @@ export interface FdTransceiver {
   sendFile(file: HasFd): SentFd;
   /**
    * Opens the file at `path` and sends it. Links are followed, those of /proc too. The file is opened before this returns, in the thread
-   * of the caller, to which /proc/thread-self refers then. Nothing stays open that the caller would have to close.
+   * of the caller, to which /proc/thread-self refers then. Nothing stays open that the caller would have to close. It does not wait for a
+   * FIFO: one that has no writer yet is opened for reading, and its receiver waits; one that has no reader cannot be opened for writing
+   * (ENXIO). For a path that may lie on FUSE, NFS or autofs, use `openFile()` and {@link sendFile}.
    *
    * @throws GrpcFdError `ERR_GRPCFD_OPEN_FAILED`, `ERR_GRPCFD_INVALID_ARGUMENT`; the errors of {@link sendFd}
    */
@@ -66,15 +76,15 @@ export interface FdTransceiver {
    * `ERR_GRPCFD_CLOSED`, `ERR_GRPCFD_HOLD_EXPIRED`, `ERR_GRPCFD_CONNECTION_CLOSED`, `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`,
    * `ERR_GRPCFD_DESCRIPTORS_LOST`, `ERR_GRPCFD_NOT_FOUND`, `ERR_GRPCFD_TOO_MANY_DESCRIPTORS`, `ERR_GRPCFD_WRONG_CONNECTION`,
    * `ERR_GRPCFD_REFERENCE_MISMATCH`; or when this receive fails: `ERR_GRPCFD_ABORTED`, `ERR_GRPCFD_TIMEOUT`,
-   * `ERR_GRPCFD_TOO_MANY_RECEIVES`, `ERR_GRPCFD_RECEIVE_FAILED`, `ERR_GRPCFD_INVALID_URL`, `ERR_GRPCFD_INVALID_REFERENCE`,
-   * `ERR_GRPCFD_INVALID_ARGUMENT`.
+   * `ERR_GRPCFD_TOO_MANY_RECEIVES`, `ERR_GRPCFD_RECEIVE_FAILED`, `ERR_GRPCFD_UNEXPECTED_KIND`, `ERR_GRPCFD_INVALID_URL`,
+   * `ERR_GRPCFD_INVALID_REFERENCE`, `ERR_GRPCFD_INVALID_ARGUMENT`.
    */
-  recvFd(source: DescriptorSource, options?: ReceiveOptions): Promise<number>;
+  recvFd(source: DescriptorSource, options?: ReceiveFileOptions): Promise<number>;
   /**
    * {@link recvFd}, with a {@link ReceivedFile} that owns the descriptor. The caller closes the file. The file is looked at before it is
    * handed over. If the look fails with `ERR_GRPCFD_RECEIVE_FAILED`, a descriptor that was named by `ref` can still be received.
    */
-  recvFile(source: DescriptorSource, options?: ReceiveOptions): Promise<ReceivedFile>;
+  recvFile(source: DescriptorSource, options?: ReceiveFileOptions): Promise<ReceivedFile>;
   /**
    * Sends several descriptors, and returns the fields of a message that name them: `{ path, ...fds.refs({ input, output }) }`. The
    * files stay the caller's. Where one of them cannot be sent, this throws, but those before it are sent.
@@ -90,22 +100,22 @@ export interface FdTransceiver {
   urls<Files extends SendableFiles<Files>>(files: Files): NamesOf<Files>;
   /**
    * Receives the descriptors that the given fields of a message name, all or none. Every `ref` is checked, every file is looked at and every
-   * duplicate is made before any descriptor is handed over. If this fails, all of them can still be received. Later, a URL can fail: the
-   * other waits end then, the descriptors that came are closed, and the promise rejects with the errors of {@link recvFd}. If two fields
+   * duplicate is made before any descriptor is handed over. If this fails, all of them can still be received. Later, a URL can fail, or
+   * a file can be another one than `expect` asks for: the other waits end then, the descriptors that came are closed, and the promise rejects with the errors of {@link recvFd}. If two fields
    * have one name, the first gets a duplicate. The files belong to the caller. `await using` closes them all, and each of
    * them can be closed or released alone.
    */
   recvFiles<Field extends string>(
     message: Readonly<Record<Field, DescriptorSource>>,
     fields: readonly Field[],
-    options?: ReceiveOptions,
+    options?: ReceiveFilesOptions<Field>,
   ): Promise<ReceivedFiles<Field>>;
   /**
    * Receives a descriptor from another transceiver and sends it, in one step: for a handler that passes a descriptor on to a backend. With
    * `{ keep: true }` it can be received again, for a second backend, and so it can if it could not be sent. The caller has nothing to close. The promise rejects with the errors
    * of {@link recvFd} and {@link sendFd}.
    */
-  forward(from: FdTransceiver, source: DescriptorSource, options?: ReceiveOptions): Promise<SentFd>;
+  forward(from: FdTransceiver, source: DescriptorSource, options?: ReceiveFileOptions): Promise<SentFd>;
 }
 
 /** Can be sent: the number of a descriptor, or an object with one. It stays the caller's. */
@@ -131,9 +141,9 @@ export interface FdServerCall extends FdTransceiver {
   /**
    * The descriptors that the client attached to the call, in the order in which it did. Each file belongs to the caller, who closes it.
    * There are none from a client that is not this package. The iteration ends with an error of {@link FdTransceiver.recvFd} where one of
-   * them did not arrive.
+   * them did not arrive, or is not what `expect` asks for. It can be iterated again then, which goes on behind that one.
    */
-  received(): AsyncIterableIterator<ReceivedFile>;
+  received(options?: Pick<ReceiveFileOptions, 'expect'>): AsyncIterableIterator<ReceivedFile>;
 }
 
 /** Counters of a connection. Those without "now" count since the connection began. */
@@ -216,6 +226,11 @@ export abstract class Transceiver implements FdTransceiver {
   protected abstract take(name: Reference, keep: boolean): number;
   protected abstract take(name: InodeName | Reference, keep: boolean): number | undefined;
 
+  /** A file that was received is about to be handed over. */
+  protected adopt(file: ReceivedFile): ReceivedFile {
+    return file;
+  }
+
   sendFd(fd: number): SentFd {
     return this.send(duplicateToSend(fd));
   }
@@ -225,20 +240,22 @@ export abstract class Transceiver implements FdTransceiver {
   }
 
   sendFilename(path: string, options: SendFilenameOptions = {}): SentFd {
-    return this.send(new CountedFd(openFile(path, openFlags(options))));
+    checkGrpcOptions(options, SEND_FILENAME_RULES);
+    return this.send(new CountedFd(openWithoutWaiting(path, toOpenFlags(options.flags ?? O_PATH))));
   }
 
-  recvFd(source: DescriptorSource, options?: ReceiveOptions): Promise<number> {
-    return settled(() => this.#receive(this.#parse(source), options, (fd) => fd));
-  }
-
-  recvFile(source: DescriptorSource, options?: ReceiveOptions): Promise<ReceivedFile> {
+  recvFd(source: DescriptorSource, options?: ReceiveFileOptions): Promise<number> {
     return settled(() => {
-      const name = this.#parse(source);
-      const isHandedOver = name.kind === 'reference' && options?.keep !== true;
-      // A look that fails must not cost the descriptor, which another receive can have.
-      const look = isHandedOver ? this.#lookAt(name) : undefined;
-      return this.#receive(name, options, (fd) => new ReceivedFile(fd, look));
+      const { wait, expect } = splitOptions(options);
+      if (expect === undefined) return this.#receive(this.#parse(source), wait, (fd) => fd);
+      return this.#receiveLooked(source, wait, (fd, look) => new ReceivedFile(fd, expect, look).release());
+    });
+  }
+
+  recvFile(source: DescriptorSource, options?: ReceiveFileOptions): Promise<ReceivedFile> {
+    return settled(() => {
+      const { wait, expect } = splitOptions(options);
+      return this.#receiveLooked(source, wait, (fd, look) => this.adopt(new ReceivedFile(fd, expect, look)));
     });
   }
 
@@ -255,19 +272,33 @@ export abstract class Transceiver implements FdTransceiver {
   recvFiles<Field extends string>(
     message: Readonly<Record<Field, DescriptorSource>>,
     fields: readonly Field[],
-    options?: ReceiveOptions,
+    options?: ReceiveFilesOptions<Field>,
   ): Promise<ReceivedFiles<Field>> {
     return quiet(this.#receiveAll(message, fields, options));
   }
 
-  async forward(from: FdTransceiver, source: DescriptorSource, options?: ReceiveOptions): Promise<SentFd> {
+  async forward(
+    from: FdTransceiver,
+    source: DescriptorSource,
+    options?: ReceiveFileOptions,
+  ): Promise<SentFd> {
     check(grpcComplaint, 'from', from, aTransceiver);
-    if (options !== undefined) checkReceiveOptions(options);
-    await using file = await from.recvFile(source, { ...options, keep: true });
+    const { wait, expect } = splitOptions(options);
+    if (wait !== undefined) checkReceiveOptions(wait);
+    await using file = await from.recvFile(source, { ...wait, keep: true });
+    const handOver = async () => {
+      const isHandedOver = wait?.keep !== true && parseSource(source).kind === 'reference';
+      if (isHandedOver) await from.recvFd(source).then(native.close, () => {});
+    };
+    try {
+      assertExpected(file.url, file, expect);
+    } catch (error) {
+      await handOver();
+      throw error;
+    }
     const sent = this.send(new CountedFd(file.release()));
     // It is handed over when it has been sent on: what cannot be sent is not lost.
-    const isHandedOver = options?.keep !== true && parseSource(source).kind === 'reference';
-    if (isHandedOver) await from.recvFd(source).then(native.close, () => {});
+    await handOver();
     return sent;
   }
 
@@ -313,15 +344,19 @@ export abstract class Transceiver implements FdTransceiver {
   async #receiveAll<Field extends string>(
     message: Readonly<Record<Field, DescriptorSource>>,
     fields: readonly Field[],
-    options: ReceiveOptions = {},
+    given: ReceiveFilesOptions<Field> = {},
   ): Promise<ReceivedFiles<Field>> {
     check(grpcComplaint, 'message', message, anObject);
     check(grpcComplaint, 'fields', fields, aListOfNames);
+    check(grpcComplaint, 'options', given, anObject);
+    const { expect, ...options } = given;
     checkReceiveOptions(options);
+    checkExpectations(fields, expect ?? {});
     const sources = new Map(fields.map((field) => [field, this.#parse(message[field])]));
     const [first] = sources.values();
     if (options.signal?.aborted && first !== undefined) await this.#receive(first, options, (fd) => fd);
-    const files = await receiveAll(this.#fileReceiver(), sources, options);
+    const expected = new Map(Object.entries<Expectation | undefined>(expect ?? {}));
+    const files = await receiveAll(this.#fileReceiver(), sources, expected, options);
     // A field may have any name, `__proto__` too.
     const named = Object.create(Object.prototype, Object.fromEntries([...files].map(propertyOf)));
     // Not enumerable: the fields are what it has.
@@ -330,15 +365,16 @@ export abstract class Transceiver implements FdTransceiver {
   }
 
   #fileReceiver(): FileReceiver {
+    const own = (fd: number, look?: FileLook) => this.adopt(new ReceivedFile(fd, undefined, look));
     const duplicate = (name: InodeName | Reference) => {
       const fd = this.take(name, true);
-      return fd === undefined ? undefined : new ReceivedFile(fd);
+      return fd === undefined ? undefined : own(fd);
     };
     return {
       lookAt: (reference) => this.#lookAt(reference),
-      handOver: (reference, look) => new ReceivedFile(this.take(reference, false), look),
+      handOver: (reference, look) => own(this.take(reference, false), look),
       duplicate: duplicate as FileReceiver['duplicate'],
-      wait: (name, options) => this.#receive(name, options, (fd) => new ReceivedFile(fd)),
+      wait: (name, options) => this.#receive(name, options, (fd) => own(fd)),
     };
   }
 
@@ -360,6 +396,18 @@ export abstract class Transceiver implements FdTransceiver {
     return typeof received === 'number'
       ? Promise.resolve(resultOf(received))
       : quiet(received.then(resultOf));
+  }
+
+  /** A look that fails must not cost the descriptor, which another receive can have. */
+  #receiveLooked<Result>(
+    source: DescriptorSource,
+    options: ReceiveOptions | undefined,
+    resultOf: (fd: number, look: FileLook | undefined) => Result,
+  ): Promise<Result> {
+    const name = this.#parse(source);
+    const isHandedOver = name.kind === 'reference' && options?.keep !== true;
+    const look = isHandedOver ? this.#lookAt(name) : undefined;
+    return this.#receive(name, options, (fd) => resultOf(fd, look));
   }
 }
 
@@ -390,28 +438,7 @@ function mapValues<Files extends SendableFiles<Files>>(
   return Object.fromEntries(entries) as NamesOf<Files>;
 }
 
-const FLAGS: Readonly<Record<string, number>> = {
-  r: constants.O_RDONLY,
-  'r+': constants.O_RDWR,
-  w: constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC,
-  'w+': constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC,
-  a: constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND,
-  'a+': constants.O_RDWR | constants.O_CREAT | constants.O_APPEND,
-};
-
-const SEND_FILENAME_RULES: RulesFor<SendFilenameOptions> = {
-  flags: rule(
-    `a number of fs.constants or one of ${Object.keys(FLAGS).join(', ')}`,
-    (value) => typeof value === 'number' || typeof value === 'string',
-    (value) => Number.isInteger(value) || Object.hasOwn(FLAGS, String(value)),
-  ),
-};
-
-function openFlags(options: SendFilenameOptions): number {
-  checkGrpcOptions(options, SEND_FILENAME_RULES);
-  const { flags = O_PATH } = options;
-  return typeof flags === 'string' ? (FLAGS[flags] ?? O_PATH) : flags;
-}
+const SEND_FILENAME_RULES: RulesFor<SendFilenameOptions> = { flags: openFlags };
 
 /** For calls on connections that cannot carry descriptors: the call goes on, and each send or receive fails. */
 export class UnsupportedTransceiver extends Transceiver implements FdServerCall {

@@ -24,6 +24,7 @@ export class CallScope {
   readonly #connection: ConnectionState;
   #claims: Claims | undefined;
   #waits: Set<Wait> | undefined;
+  #listeners: Set<() => void> | undefined;
   #ended = false;
 
   /** @internal Use `Inbox.openCall`. */
@@ -60,10 +61,23 @@ export class CallScope {
     this.#ended = true;
     const claims = this.#claims;
     const waits = this.#waits;
+    const listeners = this.#listeners;
     this.#claims = undefined;
     this.#waits = undefined;
+    this.#listeners = undefined;
     if (claims !== undefined) this.#connection.held.release(claims);
     if (waits !== undefined) failWaits(this.#connection.waits.takeGroup(waits), callEnded());
+    for (const listener of listeners ?? []) listener();
+  }
+
+  /** Calls `listener` when the call ends. It must not throw. */
+  onEnd(listener: () => void): void {
+    this.#listeners ??= new Set();
+    this.#listeners.add(listener);
+  }
+
+  offEnd(listener: () => void): void {
+    this.#listeners?.delete(listener);
   }
 
   /** @internal */

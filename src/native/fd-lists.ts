@@ -1,4 +1,5 @@
-/** The functions of the addon that take lists of descriptors, and the form in which it gets a list. */
+/** The functions of the addon that use memory of JavaScript: lists of descriptors, and what it tells about one. */
+import { type Description, FILE_KINDS } from './types.js';
 
 /** The functions of the addon. They use the first `count` elements of each list. */
 export interface ListFunctions {
@@ -7,6 +8,8 @@ export interface ListFunctions {
   /** Replaces the descriptors in the list with their duplicates. */
   duplicateAll(fds: Int32Array, count: number): void;
   identify(fds: Int32Array, count: number, identities: BigUint64Array): void;
+  /** Writes five numbers: see native/file-kind.cc. */
+  describe(fd: number, into: BigUint64Array): void;
 }
 
 /** The same functions for the layers above. They are documented in `types.ts`. */
@@ -16,6 +19,7 @@ export interface ArrayFunctions {
   duplicateAll(fds: readonly number[]): number[];
   identify(fds: readonly number[]): BigUint64Array;
   inode(fd: number): string;
+  describe(fd: number): Description;
 }
 
 /** SCM_MAX_FD: the most descriptors in one message. */
@@ -29,8 +33,9 @@ let list = new Int32Array(USUAL_LENGTH);
 let identities = new BigUint64Array(2 * USUAL_LENGTH);
 
 /** For one descriptor. The halves, low ones first on x64 and arm64, are read without the cost of two bigints. */
-const identity = new BigUint64Array(2);
+const identity = new BigUint64Array(5);
 const halves = new Uint32Array(identity.buffer);
+const [KIND, FLAGS, MAJOR, MINOR] = [4, 6, 8, 9] as const;
 /** With a lower upper half, a value of 64 bits is a safe integer. */
 const UNSAFE_HIGH = 2 ** 21;
 
@@ -57,6 +62,17 @@ export function withArrays(addon: ListFunctions): ArrayFunctions {
     inode(fd) {
       addon.identify(packFds([fd]), 1, identity);
       return `${decimal(0)}/${decimal(1)}`;
+    },
+    describe(fd) {
+      addon.describe(fd, identity);
+      const minor = halves[MINOR] ?? 0;
+      return {
+        inode: `${decimal(0)}/${decimal(1)}`,
+        kind: FILE_KINDS[halves[KIND] ?? 0] ?? 'unknown',
+        flags: halves[FLAGS] ?? 0,
+        device: [halves[MAJOR] ?? 0, minor & 0x7fff_ffff],
+        isBlockDevice: minor >= 2 ** 31,
+      };
     },
   };
 }

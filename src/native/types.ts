@@ -23,6 +23,87 @@ export const WRITABLE = 2;
 /** The peer has ended its side. It does not keep the process alive to watch for this. */
 export const DISCONNECT = 4;
 
+/** The kinds of open files, in the order of their numbers in native/file-kind.cc. */
+export const FILE_KINDS: readonly FileKind[] = [
+  'unknown',
+  'file',
+  'directory',
+  'symlink',
+  'pipe',
+  'socket',
+  'memfd',
+  'eventfd',
+  'epoll',
+  'timerfd',
+  'signalfd',
+  'inotify',
+  'pidfd',
+  'dmabuf',
+  'namespace',
+  'tty',
+  'device',
+];
+
+/**
+ * What an open file is:
+ *
+ * - `file`: a regular file in any file system
+ * - `directory`
+ * - `symlink`: the link itself, which can only be open with O_PATH
+ * - `pipe`: an end of a pipe, or a FIFO
+ * - `socket`: a socket of any family and type. With the access `path` it is a socket file, which can be dialled and not read.
+ * - `memfd`: memory, as of `createSharedMemory()`, also in huge pages
+ * - `eventfd`, `epoll`, `timerfd`, `signalfd`, `inotify`, `pidfd`, `dmabuf`: what the system calls of these names make
+ * - `namespace`: a namespace of any type, as in /proc/self/ns
+ * - `tty`: a terminal, a pseudoterminal or a serial line
+ * - `device`: any other device, of characters or blocks
+ * - `unknown`: anything else, for example what a later kernel has
+ *
+ * It is read from the descriptor itself, without waiting for anybody, and by what a peer cannot forge: the kernel keeps memfds,
+ * namespaces, eventfds and the like on devices of their own, which no peer can put a file on. Without /proc, namespaces look like files,
+ * and what is on the device of eventfds is `unknown`.
+ */
+export type FileKind =
+  | 'file'
+  | 'directory'
+  | 'symlink'
+  | 'pipe'
+  | 'socket'
+  | 'memfd'
+  | 'eventfd'
+  | 'epoll'
+  | 'timerfd'
+  | 'signalfd'
+  | 'inotify'
+  | 'pidfd'
+  | 'dmabuf'
+  | 'namespace'
+  | 'tty'
+  | 'device'
+  | 'unknown';
+
+/** What the kernel tells about a descriptor. */
+export interface Description {
+  /** `<st_dev>/<st_ino>`, both decimal. */
+  readonly inode: string;
+  readonly kind: FileKind;
+  /** F_GETFL: access mode and file status flags. */
+  readonly flags: number;
+  readonly isBlockDevice: boolean;
+  /** The major and minor number of the device that a device file stands for. */
+  readonly device: readonly [major: number, minor: number];
+}
+
+/** How {@link NativeBinding.readNow} and `writeNow` keep from waiting. */
+export const WAY = {
+  /** The open file is non-blocking, and nobody else can change that. */
+  OWN: 0,
+  /** RWF_NOWAIT, or `splice` where a pipe does not have it. */
+  NO_WAIT: 1,
+  /** MSG_DONTWAIT, for sockets. */
+  SOCKET: 2,
+} as const;
+
 /** For `addSeals` and `getSeals`, the same on every architecture. */
 export const F_SEAL_SEAL = 0x1;
 export const F_SEAL_SHRINK = 0x2;
@@ -189,10 +270,42 @@ export interface NativeBinding {
   unguardAll(fds: readonly number[]): void;
   /** `open(2)` with O_CLOEXEC. `fs.openSync` is not used, because Node closes what a worker opened with it when the worker ends. */
   open(path: string, flags: number, mode: number): number;
+  /**
+   * `open(2)` with O_CLOEXEC in a thread of its own, for a path that could take any time, and without waiting for a FIFO. With a
+   * `directory` (a descriptor, which this takes over, also when it throws) or the path of one, nothing outside of it is reached; -1 and '' are
+   * for none. Calls `onOpened` with an errno, or with 0 and a guarded descriptor that belongs to the callee.
+   */
+  openInThread(
+    directory: number,
+    directoryPath: string,
+    path: string,
+    flags: number,
+    onOpened: (errno: number, fd: number) => void,
+  ): void;
+  /** Whether what is being opened keeps the process alive. At first it does. */
+  keepAliveToOpen(wanted: boolean): void;
   /** `[dev, ino, dev, ino…]` of descriptors of any kind, O_PATH included. */
   identify(fds: readonly number[]): BigUint64Array;
   /** `<st_dev>/<st_ino>`, both decimal, of a descriptor of any kind, O_PATH included. */
   inode(fd: number): string;
+  /** What the kernel knows about a descriptor of any kind, without asking anybody. `fd` is only borrowed. */
+  describe(fd: number): Description;
+  /**
+   * Reads what there is, and never waits. `way` is one of {@link WAY}. Returns the number of bytes, 0 at the end, or a negative errno:
+   * EAGAIN where there is nothing yet, EOPNOTSUPP where a file of this kind cannot be read so.
+   */
+  readNow(fd: number, way: number, into: Uint8Array): number;
+  /** Writes what the file takes, and never waits: see `readNow`. */
+  writeNow(fd: number, way: number, bytes: Uint8Array): number;
+  /**
+   * Calls `onReady(fd, events)` once when `fd` is ready for one of the events (READABLE, WRITABLE). All calls of a thread give the same
+   * function. With 0 it is not watched any more, which must come before it is closed. A file that is watched keeps the process alive.
+   */
+  watchReady(fd: number, events: number, onReady: (fd: number, events: number) => void): void;
+  /** O_NONBLOCK of the open file, which all who have it share. */
+  setNonBlocking(fd: number, wanted: boolean): void;
+  /** SHUT_WR of a socket of any kind. */
+  shutdownWriting(fd: number): void;
   /** F_GETFL: access mode and file status flags. */
   statusFlags(fd: number): number;
   /** `fs.constants` does not have it. */
@@ -273,5 +386,11 @@ export interface NativeBinding {
     tryLock(fd: number): boolean;
     eventFd(): number;
     epoll(): number;
+    timerFd(): number;
+    signalFd(): number;
+    inotify(): number;
+    pidFd(): number;
+    /** Master and slave. */
+    terminal(): [number, number];
   };
 }

@@ -70,11 +70,11 @@ describe('ReceivedFile', () => {
 
     const kinds: [kind: string, open: () => number | Promise<number>][] = [
       ['directory', () => openFile(directory, O_RDONLY)],
-      ['character-device', () => openFile('/dev/null', O_RDONLY)],
+      ['device', () => openFile('/dev/null', O_RDONLY)],
       ['symlink', () => openFile('/proc/self/exe', O_PATH | O_NOFOLLOW)],
       ['pipe', () => openEnd(native.testing.pipe())],
       ['socket', () => openEnd(native.socketPair())],
-      ['other', () => native.duplicate(anonymousInode())],
+      ['epoll', () => native.duplicate(anonymousInode())],
     ];
     for (const [kind, open] of kinds) {
       test(`A received file of the kind "${kind}" knows its kind`, async () => {
@@ -84,7 +84,7 @@ describe('ReceivedFile', () => {
     }
   });
 
-  test('A received file reads and writes at given positions, and at the shared offset without one', async () => {
+  test('A received file reads and writes at given positions, at its own position without one, and at the shared offset by name', async () => {
     await using file = receive();
     const sender = native.duplicate(file.fd);
     try {
@@ -96,8 +96,23 @@ describe('ReceivedFile', () => {
       assert.equal((await collect(file.createReadStream())).length, 23);
       assert.equal(readSync(sender, Buffer.alloc(11)), 11, 'the offset is still 0');
       const rest = Buffer.alloc(100);
-      const { bytesRead } = await file.read(rest);
-      assert.equal(rest.toString('utf8', 0, bytesRead), 'second line\n');
+      const offset = () => /^pos:\t(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${sender}`, 'utf8'))?.[1];
+      assert.equal((await file.read(rest, { length: 6 })).bytesRead, 6);
+      assert.equal((await file.read(rest)).bytesRead, 17, 'it goes on where it was');
+      assert.equal(rest.toString('utf8', 0, 17), 'line\nsecond line\n');
+      assert.deepEqual(
+        await Promise.all([file.read(rest), file.write(Buffer.from('x')), file.write(Buffer.from('y'))]),
+        [
+          { bytesRead: 0, buffer: rest },
+          { bytesWritten: 1, buffer: Buffer.from('x') },
+          { bytesWritten: 1, buffer: Buffer.from('y') },
+        ],
+      );
+      assert.match(await file.readFile('utf8'), /second line\nxy$/);
+      assert.equal(offset(), '11', 'nothing but the sender has moved the offset');
+      const { bytesRead } = await file.read(rest, { position: 'shared' });
+      assert.equal(rest.toString('utf8', 0, bytesRead), 'second line\nxy');
+      assert.equal(offset(), '25');
     } finally {
       close(sender);
     }
@@ -276,25 +291,16 @@ describe('ReceivedFile', () => {
       assert.equal(file.kind, 'file');
     });
 
-    test('close() waits for a running read, so that the number cannot become another file during the read', async () => {
+    test('close() ends a read that waits, and closes the descriptor', async () => {
       const [readEnd, writeEnd] = blockingPipe();
       const file = new ReceivedFile(readEnd);
       const content = Buffer.alloc(5);
-      let closed = false;
-      const reading = file.read(content);
-      const closing = file.close().then(() => {
-        closed = true;
-      });
+      const reading = assert.rejects(file.read(content), { reason: 'ERR_GRPCFD_FILE_CLOSED' });
+      await file.close();
+      await reading;
       await assert.rejects(file.stat(), { reason: 'ERR_GRPCFD_FILE_CLOSED' });
-      assert.match(target(readEnd) ?? '', /^pipe:/);
-      assert.equal(closed, false);
-      const writer = new ReceivedFile(writeEnd);
-      await writer.write(Buffer.from('later'));
-      assert.equal((await reading).bytesRead, 5);
-      await closing;
-      assert.equal(content.toString(), 'later');
       assert.equal(target(readEnd), undefined);
-      await writer.close();
+      close(writeEnd);
     });
 
     test('Closing many files with running reads never makes a read reach another file', async () => {

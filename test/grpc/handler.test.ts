@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { closeSync } from 'node:fs';
 import { Duplex } from 'node:stream';
 import { test } from 'node:test';
@@ -218,3 +218,39 @@ test('fromCall refuses a value that is not a call', () => {
   assert.equal(grpcfd.tryFromCall({}), undefined);
   assert.throws(() => grpcfd.fromCall({}), { reason: 'ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT' });
 });
+
+const ABORTS: readonly (readonly [what: string, code: grpc.status, fail: () => unknown])[] = [
+  [
+    'AbortSignal.timeout()',
+    grpc.status.DEADLINE_EXCEEDED,
+    async () => {
+      const signal = AbortSignal.timeout(1);
+      await once(signal, 'abort');
+      signal.throwIfAborted();
+    },
+  ],
+  ['AbortSignal.abort()', grpc.status.CANCELLED, () => AbortSignal.abort().throwIfAborted()],
+  [
+    'a stream that AbortSignal.timeout() ended',
+    grpc.status.DEADLINE_EXCEEDED,
+    () => once(new EventEmitter(), 'never', { signal: AbortSignal.timeout(1) }),
+  ],
+  [
+    'a wait that AbortSignal.abort() ended',
+    grpc.status.CANCELLED,
+    () => once(new EventEmitter(), 'never', { signal: AbortSignal.abort() }),
+  ],
+  ['another DOMException', grpc.status.UNKNOWN, () => structuredClone(() => {})],
+];
+for (const [what, code, fail] of ABORTS) {
+  test(`a handler that fails with ${what} gives the status ${grpc.status[code]}`, async () => {
+    const { address } = await serve(everyKind(fail));
+    const client = await dial(address);
+    for (const kind of KINDS) {
+      await assert.rejects(callOf(kind, client), (error: grpc.ServiceError) => {
+        assert.equal(grpc.status[error.code], grpc.status[code]);
+        return error.details.length > 0;
+      });
+    }
+  });
+}

@@ -18,10 +18,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { NONE, STATX, FSTAT, GET_FLAGS, DUPLICATE, SENDMSG, LINK, BIND, FCHMOD, CHMOD, FCHOWNAT, LISTEN, UNLINK, FLOCK };
+enum { NONE, NO_WAIT, STATX, FSTAT, GET_FLAGS, DUPLICATE, SENDMSG, LINK, BIND, FCHMOD, CHMOD, FCHOWNAT, LISTEN, UNLINK, FLOCK };
 
-static const char* const names[] = {"",     "statx", "fstat",  "F_GETFL", "F_DUPFD",  "sendmsg", "link",
-                                    "bind", "fchmod", "chmod", "fchownat", "listen", "unlink", "flock"};
+static const char* const names[] = {"",     "no-wait", "statx", "fstat",    "F_GETFL", "F_DUPFD", "sendmsg", "link",
+                                    "bind", "fchmod",  "chmod", "fchownat", "listen",  "unlink",  "flock"};
 
 enum { KILL = -1, SWAP = -2 };
 
@@ -79,7 +79,14 @@ long syscall(long number, ...) {
   for (int i = 0; i < 6; i++) a[i] = va_arg(list, long);
   va_end(list);
   if (number == SYS_statx && is_of_descriptor((const char*)a[1]) && fails(STATX)) return -1;
+  if ((number == SYS_preadv2 || number == SYS_pwritev2) && fails(NO_WAIT)) return -1;
   return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+ssize_t splice(int from, off_t* from_offset, int to, off_t* to_offset, size_t length, unsigned int flags) {
+  static ssize_t (*real)(int, off_t*, int, off_t*, size_t, unsigned int);
+  if (real == NULL) real = dlsym(RTLD_NEXT, "splice");
+  return fails(NO_WAIT) ? -1 : real(from, from_offset, to, to_offset, length, flags);
 }
 
 int statx(int directory, const char* restrict path, int flags, unsigned int mask, struct statx* restrict result) {

@@ -1,10 +1,10 @@
 import * as grpc from '@grpc/grpc-js';
 import { check, grpcComplaint, rule } from '../../checks.js';
 import type { ReceivedFile } from '../../descriptor/received-file.js';
-import type { ReceiveOptions } from '../../inbox/pending-receive.js';
 import { takeAnswer } from '../fds-metadata.js';
 import { type CallObserver, installCallHook } from '../internals/call-hook.js';
 import { componentsOf, isEmptyCallCredentials } from '../internals/call-metadata.js';
+import type { ReceiveFileOptions, ReceiveFilesOptions } from '../receive-options.js';
 import type { DescriptorSource } from '../reference.js';
 import type { SentFd } from '../send-outcome.js';
 import type {
@@ -74,11 +74,11 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
     return this.#transceiver.sendFilename(path, options);
   }
 
-  recvFd(source: DescriptorSource, options?: ReceiveOptions): Promise<number> {
+  recvFd(source: DescriptorSource, options?: ReceiveFileOptions): Promise<number> {
     return this.#transceiver.recvFd(source, options);
   }
 
-  recvFile(source: DescriptorSource, options?: ReceiveOptions): Promise<ReceivedFile> {
+  recvFile(source: DescriptorSource, options?: ReceiveFileOptions): Promise<ReceivedFile> {
     return this.#transceiver.recvFile(source, options);
   }
 
@@ -93,12 +93,12 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
   recvFiles<Field extends string>(
     message: Readonly<Record<Field, DescriptorSource>>,
     fields: readonly Field[],
-    options?: ReceiveOptions,
+    options?: ReceiveFilesOptions<Field>,
   ): Promise<ReceivedFiles<Field>> {
     return this.#transceiver.recvFiles(message, fields, options);
   }
 
-  forward(from: FdTransceiver, source: DescriptorSource, options?: ReceiveOptions): Promise<SentFd> {
+  forward(from: FdTransceiver, source: DescriptorSource, options?: ReceiveFileOptions): Promise<SentFd> {
     return this.#transceiver.forward(from, source, options);
   }
 

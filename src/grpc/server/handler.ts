@@ -2,7 +2,7 @@ import { Duplex } from 'node:stream';
 import type * as grpc from '@grpc/grpc-js';
 import { aFunction, check, grpcComplaint } from '../../checks.js';
 import { fitIntoTrailers, quotePeerText } from '../../error-text.js';
-import { statusOfSystemError } from '../../errors.js';
+import { statusOfAbort, statusOfSystemError } from '../../errors.js';
 import type { FdServerCall } from '../transceiver.js';
 import { fromAnyCall } from './server-call.js';
 
@@ -38,6 +38,7 @@ type AsyncHandler<Handler> = [Handler] extends [never]
  *
  * - a {@link GrpcFdError} has its own status
  * - an error with a numeric `code` keeps that, with its `details` and `metadata`
+ * - an abort is CANCELLED, and that of `AbortSignal.timeout()` is DEADLINE_EXCEEDED
  * - a failed syscall gets the status of its errno (ENOENT: NOT_FOUND) and its message
  * - any other error is UNKNOWN
  *
@@ -114,13 +115,15 @@ function keepWritable(stream: Duplex): void {
 function toStatus(thrown: unknown): object {
   const status = typeof thrown === 'object' && thrown !== null ? thrown : new Error(String(thrown));
   const { message, details } = status as Partial<Record<'message' | 'details', unknown>>;
-  const code = statusOfSystemError(status);
+  const code = statusOfAbort(status) ?? statusOfSystemError(status);
   const text = fit(message);
   const replaced: PropertyDescriptorMap = {};
   if (text !== message) replaced['message'] = { value: text };
   if (code !== undefined) {
     replaced['code'] = { value: code };
     replaced['details'] = { value: text };
+    // That of a DOMException can be read from itself alone.
+    replaced['message'] = { value: text };
   } else if (typeof details === 'string' && fit(details) !== details) {
     replaced['details'] = { value: fit(details) };
   }

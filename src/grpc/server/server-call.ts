@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import { anObject, check, grpcComplaint } from '../../checks.js';
-import { type FileLook, lookAt, ReceivedFile } from '../../descriptor/received-file.js';
+import { type FileLook, lookAt } from '../../descriptor/file-look.js';
+import { ReceivedFile } from '../../descriptor/received-file.js';
 import { GrpcFdError } from '../../errors.js';
 import type { CallScope } from '../../inbox/call-scope.js';
 import type { DescriptorName, InodeName, SequenceName } from '../../inbox/names.js';
@@ -16,6 +17,7 @@ import {
 } from '../fds-metadata.js';
 import { streamOf } from '../internals/http2-server.js';
 import { addResponseHeader, addResponseTrailer } from '../internals/response-header.js';
+import { type ReceiveFileOptions, splitOptions } from '../receive-options.js';
 import type { Reference } from '../reference.js';
 import { Outcome, Sent, type SentFd } from '../send-outcome.js';
 import { SentRanges } from '../sent-ranges.js';
@@ -144,7 +146,8 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
     this.#distrust = error;
   }
 
-  async *received(): AsyncIterableIterator<ReceivedFile> {
+  async *received(options?: Pick<ReceiveFileOptions, 'expect'>): AsyncIterableIterator<ReceivedFile> {
+    const { expect } = splitOptions(options);
     if (this.#distrust !== undefined) throw this.#distrust;
     for (const { entries } of this.#attached) {
       for (const entry of entries) {
@@ -156,9 +159,16 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
         inbox.check(name, this.#scope, (fd) => {
           look = lookAt(fd);
         });
-        yield new ReceivedFile(await receive(inbox, name, undefined, this.#scope), look);
+        const fd = await receive(inbox, name, undefined, this.#scope);
+        yield this.adopt(new ReceivedFile(fd, expect, look));
       }
     }
+  }
+
+  /** The end of the call also ends waits for what its files bring: nobody else may be there to end them. */
+  protected override adopt(file: ReceivedFile): ReceivedFile {
+    file.endWith(this.#scope);
+    return file;
   }
 
   protected send(descriptor: CountedFd): SentFd {

@@ -1,0 +1,113 @@
+#include "specimens.h"
+
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+
+#include "file-status.h"
+#include "own-fd.h"
+
+namespace grpcfd {
+namespace {
+
+// The logarithms of the sizes of huge pages on x64 and arm64, for MFD_HUGETLB: 64 KiB, 2, 32, 512 MiB, 1 and 16 GiB.
+constexpr unsigned kHugePages[] = {16, 21, 25, 29, 30, 34};
+constexpr unsigned kHugePageShift = 26;
+
+// Linux 5.3; not in the headers of the systems that prebuilt binaries are made on. The same number on every architecture.
+constexpr long kPidfdOpen = 434;
+
+constexpr uint32_t kMajorOfMemoryDevices = 1;  // /dev/null, /dev/zero
+constexpr uint32_t kMaxMajor = 4095;
+
+// Takes over `made`, or the errno that it stands for.
+int ReadDevice(OwnFd made, uint64_t* device) {
+  if (!made.IsOpen()) return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? errno : 0;
+  FileStatus status;
+  if (const int error = ReadStatus(made.Get(), &status); error != 0) return error;
+  *device = status.device;
+  return 0;
+}
+
+int Find(Devices* devices) {
+  uint64_t* memory = devices->memory;
+  if (const int error = ReadDevice(OwnFd(memfd_create("specimen", MFD_CLOEXEC)), memory++); error != 0) return error;
+  for (const unsigned page : kHugePages) {
+    OwnFd huge(memfd_create("specimen", MFD_CLOEXEC | MFD_HUGETLB | (page << kHugePageShift)));
+    if (const int error = ReadDevice(std::move(huge), memory++); error != 0) return error;
+  }
+  if (const int error = ReadDevice(OwnFd(epoll_create1(EPOLL_CLOEXEC)), &devices->anonymous); error != 0) return error;
+  OwnFd process(static_cast<int>(syscall(kPidfdOpen, getpid(), 0)));
+  if (const int error = ReadDevice(std::move(process), &devices->process); error != 0) return error;
+  FileStatus status;
+  if (ReadStatus("/proc/self/ns/net", &status) == 0) devices->namespaces = status.device;
+  return 0;
+}
+
+// One bit for each major number of a terminal.
+class Terminals {
+ public:
+  Terminals() {
+    // Fixed for all of Linux: consoles and serial lines, /dev/tty and /dev/ptmx, and ptys.
+    Add(4);
+    Add(5);
+    for (uint32_t major = 128; major <= 143; major++) Add(major);
+  }
+
+  bool Has(uint32_t major) const { return major <= kMaxMajor && is_terminal_[major]; }
+
+  // Each line of the file has the name of a driver, the path of its devices, their major number, and more.
+  void Read() {
+    FILE* drivers = std::fopen("/proc/tty/drivers", "re");
+    if (drivers == nullptr) return;
+    char line[256];
+    while (std::fgets(line, sizeof(line), drivers) != nullptr) {
+      unsigned major = 0;
+      if (std::sscanf(line, "%*s %*s %u", &major) == 1) Add(major);
+    }
+    std::fclose(drivers);
+  }
+
+ private:
+  void Add(uint32_t major) {
+    if (major <= kMaxMajor) is_terminal_[major] = true;
+  }
+
+  bool is_terminal_[kMaxMajor + 1] = {};
+};
+
+}  // namespace
+
+int FindDevices(const Devices** out) {
+  static std::mutex mutex;
+  static Devices found;
+  static bool is_known = false;
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (!is_known) {
+    Devices devices;
+    if (const int error = Find(&devices); error != 0) return error;
+    found = devices;
+    is_known = true;
+  }
+  *out = &found;
+  return 0;
+}
+
+bool IsTerminal(uint32_t major) {
+  static std::mutex mutex;
+  static Terminals terminals;
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (terminals.Has(major)) return true;
+  if (major == kMajorOfMemoryDevices) return false;
+  // A driver may have come since.
+  terminals.Read();
+  return terminals.Has(major);
+}
+
+}  // namespace grpcfd

@@ -1,0 +1,25 @@
+/** Tells when descriptors are ready. The addon has one function to call for all descriptors of a thread. */
+import { native } from './binding.js';
+
+/** Is called with the events for which a descriptor is ready. */
+export type OnReady = (events: number) => void;
+
+const watchers = new Map<number, OnReady>();
+
+function onReady(fd: number, events: number): void {
+  watchers.get(fd)?.(events);
+}
+
+/**
+ * Calls `watcher` once when `fd` is ready for one of the events (READABLE, WRITABLE), perhaps for nothing. It must call this again then,
+ * or {@link unwatch}. While `fd` is watched, it keeps the process alive.
+ */
+export function watch(fd: number, events: number, watcher: OnReady): void {
+  native.watchReady(fd, events, onReady);
+  watchers.set(fd, watcher);
+}
+
+/** Must come before `fd` is closed. Idempotent. */
+export function unwatch(fd: number): void {
+  if (watchers.delete(fd)) native.watchReady(fd, 0, onReady);
+}
