@@ -12,15 +12,16 @@ import type { Attempt, Call } from './rules/call.js';
 import type { Client } from './rules/connection.js';
 import type { Credentials } from './rules/credentials.js';
 import type { File, Sending } from './rules/descriptor.js';
+import type { ServerName } from './rules/end.js';
 import { fails, gives } from './rules/expected.js';
 import { Model } from './rules/model.js';
 import type { Pipe } from './rules/pipe.js';
 import type { Wait } from './rules/wait.js';
+import { laneOfCredentials, touchedBy } from './steps/lanes.js';
 import type { Tally } from './tally.js';
 
 export interface Surroundings extends Omit<ClientSideOptions, 'prefix'> {
-  readonly ours: ServerControl;
-  readonly goLike: ServerControl;
+  readonly servers: Readonly<Record<ServerName, ServerControl>>;
   readonly tally: Tally;
   /** Nothing takes longer. */
   patienceMs: number;
@@ -69,6 +70,11 @@ export class World {
     this.count('steps');
     this.history.push(what);
     this.#lanes.run(what, touched, action);
+    for (const call of this.model.startedCalls.splice(0)) {
+      const { attempt, attachments, credentials } = call;
+      const touched = touchedBy(this.model, call, attachments, credentials.map(laneOfCredentials));
+      this.#lanes.run(`call ${call.id} gets its turn`, touched, () => this.startsAgain(call, attempt, 0));
+    }
     for (const wait of this.model.settledWaits.splice(0)) {
       const { id, pipe } = wait;
       const text = `receive ${id}, which waited for pipe ${pipe.id}, comes to its end`;
@@ -109,15 +115,15 @@ export class World {
   }
 
   /** The server of a client. */
-  server({ peers }: Client): ServerControl {
-    return peers === 'URL server' ? this.#surroundings.goLike : this.#surroundings.ours;
+  server({ server }: Client): ServerControl {
+    return this.#surroundings.servers[server];
   }
 
   attemptId({ call, number }: Attempt): AttemptId {
     return { call: this.clients.nameOf(call), attempt: number };
   }
 
-  /** Another attempt of a call follows, in which its messages come again. */
+  /** Another attempt of a call follows, or the first one of a call that waited. Its messages come again. */
   async startsAgain(call: Call, attempt: Attempt, requests: number): Promise<void> {
     const server = this.server(call.client);
     await server.started(this.attemptId(attempt));
@@ -155,8 +161,7 @@ export class World {
 
   /** Where a file is, or a receive waits. */
   placeOf({ place }: File | Wait): Hands | ServerControl {
-    if (place === 'server') return this.#surroundings.ours;
-    return place === 'Go-like server' ? this.#surroundings.goLike : this.clients.hands;
+    return place === 'client' ? this.clients.hands : this.#surroundings.servers[place];
   }
 
   checkStatus(call: Call, { code, details }: Status, expected: grpc.status): void {
@@ -169,8 +174,7 @@ export class World {
 
   async end(): Promise<void> {
     await this.clients.end();
-    await this.#surroundings.ours.forget();
-    await this.#surroundings.goLike.forget();
+    for (const server of Object.values(this.#surroundings.servers)) await server.forget();
   }
 
   async #checkWait(what: string, wait: Wait): Promise<void> {
@@ -201,12 +205,8 @@ export class World {
   }
 
   async #descriptors(): Promise<string[]> {
-    const { ours, goLike } = this.#surroundings;
-    const lists = await Promise.all([
-      this.clients.hands.descriptors(),
-      ours.descriptors(),
-      goLike.descriptors(),
-    ]);
+    const places = [this.clients.hands, ...Object.values(this.#surroundings.servers)];
+    const lists = await Promise.all(places.map((each) => each.descriptors()));
     return lists.flat();
   }
 

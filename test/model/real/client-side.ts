@@ -8,6 +8,7 @@ import { Mismatch } from '../mismatch.js';
 import type { Call } from '../rules/call.js';
 import type { Client } from '../rules/connection.js';
 import { Credentials } from '../rules/credentials.js';
+import type { ServerName } from '../rules/end.js';
 import { ClientCall, type RunningCall } from './client-call.js';
 import { GoLikeClient } from './go-like-client.js';
 import type { GoLikeConnection } from './go-like-connection.js';
@@ -15,8 +16,8 @@ import { Hands } from './hands.js';
 import { PING } from './server-side.js';
 
 export interface ClientSideOptions {
-  /** Of the server of this package, and of the other. */
-  readonly paths: { readonly ours: string; readonly goLike: string };
+  /** Of the servers. */
+  readonly paths: Readonly<Record<ServerName, string>>;
   readonly security: Security;
   /** Those of `security`. */
   readonly inner: grpc.ChannelCredentials;
@@ -113,15 +114,13 @@ export class ClientSide {
   }
 
   /** Returns when the client knows that its connection has closed: a call before that would fail. */
-  async leaves(client: Client): Promise<void> {
-    const { closed } = this.connection(client);
-    await closed;
+  async leaves(client: Client, left: Connection | GoLikeConnection): Promise<void> {
+    await left.closed;
     if (client.peers === 'URL client') return this.#goLike.left();
     const real = this.#client(client);
-    const before = real.connection;
     const channel = real.grpc.getChannel();
     const knows = () =>
-      real.connection !== before || channel.getConnectivityState(false) !== grpc.connectivityState.READY;
+      real.connection !== left || channel.getConnectivityState(false) !== grpc.connectivityState.READY;
     while (!knows()) await turns(1);
   }
 
@@ -150,7 +149,7 @@ export class ClientSide {
     };
     const made: GrpcClient = {
       grpc: new AnyClient(
-        `unix:${client.peers === 'URL server' ? paths.goLike : paths.ours}`,
+        `unix:${paths[client.server]}`,
         grpcfd.channelCredentials(inner, { onConnection }),
         { ...(client.maxAttempts > 1 ? RETRY : {}), 'grpc.use_local_subchannel_pool': 1 },
       ),

@@ -1,15 +1,17 @@
 // The servers of histories whose clients run in the parent of this process.
 import type { Security } from '../../support/service.js';
-import { startServers } from './servers.js';
+import type { ServerName } from '../rules/end.js';
+import type { ServerSide } from './server-side.js';
+import { forEachServer, startServers } from './servers.js';
 
 export interface Ready {
-  readonly paths: { readonly ours: string; readonly goLike: string };
+  readonly paths: Readonly<Record<ServerName, string>>;
 }
 
 /** Calls a method of a `ServerSide`. */
 export interface Question {
   readonly id: number;
-  readonly server: 'ours' | 'goLike';
+  readonly server: ServerName;
   readonly method: string;
   readonly args: readonly unknown[];
 }
@@ -26,11 +28,13 @@ process.on('message', async ({ id, server, method, args }: Question) => {
 
   async function answer(): Promise<Answer> {
     try {
-      return { id, value: await Reflect.get(servers[server].side, method).apply(servers[server].side, args) };
+      const { side } = servers[server];
+      const called = side[method as keyof ServerSide] as (...args: readonly unknown[]) => unknown;
+      return { id, value: await called.apply(side, [...args]) };
     } catch (error) {
       return { id, error: String((error as Error).stack ?? error) };
     }
   }
 });
 process.on('disconnect', () => process.exit());
-process.send?.({ paths: { ours: servers.ours.path, goLike: servers.goLike.path } } satisfies Ready);
+process.send?.({ paths: forEachServer((name) => servers[name].path) } satisfies Ready);

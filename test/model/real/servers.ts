@@ -1,14 +1,20 @@
-/** The two servers of histories: one of this package, and one that is like the Go package. */
+/** The servers of histories. */
 import { join } from 'node:path';
+import type * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { bind, type Security, stockServerCredentials, testService } from '../../support/service.js';
-import { MAX_FDS_PER_CALL } from '../rules/model.js';
+import type { ServerName } from '../rules/end.js';
+import { MAX_FDS_PER_CALL, MAX_STREAMS } from '../rules/model.js';
 import { goLikeServer, type RunningServer } from './go-like-server.js';
 import { ServerSide } from './server-side.js';
 
-async function ourServer(path: string, security: Security): Promise<RunningServer> {
+async function ourServer(
+  path: string,
+  security: Security,
+  serverOptions: grpc.ServerOptions = {},
+): Promise<RunningServer> {
   const side = new ServerSide(grpcfd.fromCall);
-  const server = new grpcfd.Server();
+  const server = new grpcfd.Server(serverOptions);
   server.addService(testService, { ...side.handlers });
   const options = { maxFdsPerCall: MAX_FDS_PER_CALL };
   await bind(
@@ -19,10 +25,7 @@ async function ourServer(path: string, security: Security): Promise<RunningServe
   return { side, path, stop: () => server.forceShutdown() };
 }
 
-export interface Servers {
-  readonly ours: RunningServer;
-  readonly goLike: RunningServer;
-}
+export type Servers = Readonly<Record<ServerName, RunningServer>>;
 
 let made = 0;
 
@@ -33,6 +36,11 @@ export async function startServers(directory: string, security: Security): Promi
   const path = (name: string) => `${prefix}.${name}`;
   return {
     ours: await ourServer(path('ours'), security),
-    goLike: await goLikeServer(path('go'), security),
+    narrow: await ourServer(path('narrow'), security, { 'grpc.max_concurrent_streams': MAX_STREAMS }),
+    'Go-like': await goLikeServer(path('go'), security),
   };
+}
+
+export function forEachServer<T>(make: (name: ServerName) => T): Readonly<Record<ServerName, T>> {
+  return { ours: make('ours'), narrow: make('narrow'), 'Go-like': make('Go-like') };
 }

@@ -3,11 +3,12 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { type Security, stockChannelCredentials } from '../../support/service.js';
+import type { ServerName } from '../rules/end.js';
 import type { Tally } from '../tally.js';
 import type { Surroundings } from '../world.js';
 import type { Answer, Question, Ready } from './server-process.js';
 import type { ServerControl } from './server-side.js';
-import { startServers } from './servers.js';
+import { forEachServer, startServers } from './servers.js';
 
 interface Running {
   readonly surroundings: Omit<Surroundings, 'patienceMs'>;
@@ -15,14 +16,14 @@ interface Running {
 }
 
 export async function inThisProcess(directory: string, security: Security, tally: Tally): Promise<Running> {
-  const { ours, goLike } = await startServers(directory, security);
+  const running = await startServers(directory, security);
   const stop = () => {
-    ours.stop();
-    goLike.stop();
+    for (const server of Object.values(running)) server.stop();
   };
-  const paths = { ours: ours.path, goLike: goLike.path };
+  const servers = forEachServer((name) => running[name].side);
+  const paths = forEachServer((name) => running[name].path);
   const inner = await stockChannelCredentials(security);
-  return { surroundings: { ours: ours.side, goLike: goLike.side, paths, security, inner, tally }, stop };
+  return { surroundings: { servers, paths, security, inner, tally }, stop };
 }
 
 /** The certificates have to be shared with that process. */
@@ -31,18 +32,9 @@ export async function inOtherProcess(directory: string, security: Security, tall
   const child = fork(program, [directory, security], { serialization: 'advanced' });
   const [{ paths }] = (await once(child, 'message')) as [Ready];
   const ask = questionsTo(child);
+  const servers = forEachServer((name) => control(ask, name));
   const inner = await stockChannelCredentials(security);
-  return {
-    surroundings: {
-      ours: control(ask, 'ours'),
-      goLike: control(ask, 'goLike'),
-      paths,
-      security,
-      inner,
-      tally,
-    },
-    stop: () => child.kill(),
-  };
+  return { surroundings: { servers, paths, security, inner, tally }, stop: () => child.kill() };
 }
 
 type Ask = (question: Omit<Question, 'id'>) => Promise<unknown>;
@@ -67,7 +59,7 @@ function questionsTo(child: ChildProcess): Ask {
     });
 }
 
-function control(ask: Ask, server: 'ours' | 'goLike'): ServerControl {
+function control(ask: Ask, server: ServerName): ServerControl {
   return new Proxy({} as ServerControl, {
     get:
       (_, method) =>

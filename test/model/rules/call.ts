@@ -45,7 +45,8 @@ export class Call {
   commit(): void {
     if (this.committed) return;
     this.committed = true;
-    this.attempt.connection.answered = true;
+    const [attempt] = this.attempts;
+    if (attempt !== undefined) attempt.connection.answered = true;
     for (const sending of this.attachments) {
       sending.carriers.delete(this);
       if (sending.carriers.size === 0) sending.release();
@@ -59,6 +60,8 @@ export class Attempt {
   /** What the metadata names. No copy stands for what was released before it was sent. */
   readonly entries: { readonly sending: Sending; readonly copy: Copy | undefined }[] = [];
   readonly waits = new Set<Wait>();
+  /** The numbers of all waits that there were. */
+  readonly pastWaits: number[] = [];
   /** Of a ref with several names, the first one by which something could be received stays the one that counts. */
   readonly chosen = new Map<Sending, Copy>();
   ended = false;

@@ -1,6 +1,6 @@
 import type { Call } from './call.js';
 import type { Credentials } from './credentials.js';
-import { End } from './end.js';
+import { End, type ServerName } from './end.js';
 import { HOLDS } from './switches.js';
 
 /**
@@ -13,12 +13,17 @@ export type Peers = 'exact' | 'URL client' | 'URL server';
 export class Client {
   /** The last one, which may be closed. None before the first call. */
   connection: Connection | undefined;
+  /** Calls that wait until another one ends, in this order. */
+  readonly queue: Call[] = [];
 
   constructor(
     readonly index: number,
     readonly peers: Peers,
+    readonly server: ServerName,
     /** How many attempts a call has. */
     readonly maxAttempts: number,
+    /** How many calls may run. */
+    readonly maxStreams: number,
   ) {}
 }
 
@@ -42,13 +47,13 @@ export class Connection {
     const { peers } = client;
     const ofUrlClient = HOLDS.urlClientsAreKnown ? 'closes' : 'may close';
     this.server = {
-      exact: new End('server', 'keeps'),
-      'URL client': new End('server', ofUrlClient),
-      'URL server': new End('Go-like server', 'closes'),
+      exact: new End(client.server, 'keeps'),
+      'URL client': new End(client.server, ofUrlClient),
+      'URL server': new End(client.server, 'closes'),
     }[peers];
     this.atClient = {
       exact: new End('client', 'keeps'),
-      'URL client': new End('Go-like client', 'closes'),
+      'URL client': new End('client', 'closes'),
       // Until its first response has come, a server may be exact.
       'URL server': new End('client', 'may close'),
     }[peers];

@@ -10,7 +10,7 @@ export class Credentials {
   closed = false;
   /** Nobody has them any more. */
   collected = false;
-  /** Those that run. */
+  /** Those that have not ended. */
   readonly calls = new Set<Call>();
   /** Those that may have brought something for them. */
   readonly #calls = new Set<Call>();
@@ -18,11 +18,18 @@ export class Credentials {
   attachments: Sending[] = [];
   readonly connections = new Set<Connection>();
   readonly waits = new Set<Wait>();
+  /** The numbers of all waits that there were. */
+  readonly pastWaits: number[] = [];
 
   constructor(readonly id: number) {}
 
   get running(): boolean {
     return this.calls.size > 0;
+  }
+
+  /** Those that have an attempt. */
+  get started(): Call[] {
+    return [...this.calls].filter(({ attempts }) => attempts.length > 0);
   }
 
   /** A call starts. What earlier calls brought is given up, unless one of them runs. */
@@ -45,7 +52,7 @@ export class Credentials {
   end(call: Call, time: number): void {
     this.calls.delete(call);
     if (this.closed && !this.running) this.endInterests(time);
-    else if (this.closed && HOLDS.closedCredentialsAreDone) call.attempt.connection.letGo(time);
+    else if (this.closed && HOLDS.closedCredentialsAreDone) call.attempts.at(-1)?.connection.letGo(time);
     this.failHopelessWaits();
   }
 
@@ -58,7 +65,7 @@ export class Credentials {
     for (const wait of [...this.waits]) wait.fail('CLOSED');
     this.endInterests(time);
     // What still comes for calls that run is closed when they end.
-    for (const { attempt } of this.calls) {
+    for (const { attempt } of this.started) {
       if (attempt.connection.open) attempt.connection.interested.set(this, attempt.startedAt);
     }
   }

@@ -13,7 +13,10 @@ import type { Wait } from './wait.js';
  */
 export type Older = 'keeps' | 'may close' | 'closes';
 
-export type Place = 'client' | 'server' | 'Go-like client' | 'Go-like server';
+/** - narrow: a server of this package that allows few streams */
+export type ServerName = 'ours' | 'narrow' | 'Go-like';
+
+export type Place = 'client' | ServerName;
 
 /** One end of a connection, with what came in there. */
 export class End {

@@ -17,17 +17,21 @@ import { Wait } from './wait.js';
 export const MAX_FDS_PER_CALL = 3;
 /** Of clients that try calls again. */
 export const MAX_ATTEMPTS = 4;
+/** Of the narrow server. */
+export const MAX_STREAMS = 2;
+const MANY = Number.POSITIVE_INFINITY;
 
 /** Receives: the handler of an attempt, credentials, or the connection of a client without credentials. */
 export type Receiver = Attempt | Credentials | Connection;
 
 export class Model {
   readonly clients = [
-    new Client(0, 'exact', 1),
-    new Client(1, 'exact', MAX_ATTEMPTS),
-    new Client(2, 'URL client', 1),
-    new Client(3, 'URL server', 1),
-    new Client(4, 'exact', 1),
+    new Client(0, 'exact', 'ours', 1, MANY),
+    new Client(1, 'exact', 'ours', MAX_ATTEMPTS, MANY),
+    new Client(2, 'URL client', 'ours', 1, MANY),
+    new Client(3, 'URL server', 'Go-like', 1, MANY),
+    new Client(4, 'exact', 'ours', 1, MANY),
+    new Client(5, 'exact', 'narrow', 1, MAX_STREAMS),
   ] as const;
   readonly pipes: Pipe[] = [];
   readonly sendings: Sending[] = [];
@@ -37,13 +41,21 @@ export class Model {
   readonly waits = new Set<Wait>();
   /** Waits that have come to an outcome since this was last looked at. */
   settledWaits: Wait[] = [];
+  /** Calls that had waited and that have started since this was last looked at. */
+  startedCalls: Call[] = [];
   /** What happens at one time happens in an order that is not known. */
   time = 0;
   #connections = 0;
   #files = 0;
 
+  /** Calls that have a handler. */
   get running(): Call[] {
-    return this.calls.filter(({ ended }) => !ended);
+    return this.calls.filter(({ ended, attempts }) => !ended && attempts.length > 0);
+  }
+
+  /** Calls that wait for their turn. */
+  get waiting(): Call[] {
+    return this.clients.flatMap(({ queue }) => queue);
   }
 
   /** A number for the next file that is received. */
@@ -76,7 +88,7 @@ export class Model {
    * the next bytes. No call claims what comes then, and it is kept only for attempts that may follow.
    */
   sendWith(credentials: Credentials, sendings: readonly Sending[]): void {
-    const running = [...credentials.calls];
+    const running = credentials.started;
     const carriers = HOLDS.eachCallHasItsOwn ? running : running.slice(0, 1);
     const each = sendings.flatMap((sending) => carriers.map(() => sending));
     running[0]?.attempt.connection.server.arriveUnclaimed(each, this.time);
@@ -98,7 +110,8 @@ export class Model {
     this.calls.push(call);
     for (const each of credentials) each.start(call, this.time);
     call.attachments = credentials.flatMap(({ attachments }) => attachments);
-    this.#beginAttempt(call);
+    client.queue.push(call);
+    this.#startNext(client);
     return call;
   }
 
@@ -129,9 +142,12 @@ export class Model {
     if (call.ended) return;
     call.replied = replied;
     call.ended = true;
-    call.attempt.end();
+    call.attempts.at(-1)?.end();
     call.commit();
     for (const each of call.credentials) each.end(call, this.time);
+    const { client } = call;
+    if (client.queue.includes(call)) client.queue.splice(client.queue.indexOf(call), 1);
+    if (client.connection?.open) this.startedCalls.push(...this.#startNext(client));
   }
 
   /** Returns the calls that have another attempt. */
@@ -139,6 +155,7 @@ export class Model {
     const calls = this.running.filter(({ attempt }) => attempt.connection === connection);
     connection.close();
     const again = calls.filter((call) => this.failAttempt(call));
+    this.startedCalls.push(...this.#startNext(connection.client));
     for (const each of this.credentials) each.failHopelessWaits();
     return again;
   }
@@ -196,7 +213,8 @@ export class Model {
 
   wait(receiver: Receiver, pipe: Pipe, id: number, asFile: boolean): Wait {
     if (receiver instanceof Connection) throw new Error('it waits for nothing');
-    const wait = new Wait(id, pipe, receiver instanceof Attempt ? 'server' : 'client', asFile, (settled) => {
+    const place = receiver instanceof Attempt ? receiver.connection.server.place : 'client';
+    const wait = new Wait(id, pipe, place, asFile, (settled) => {
       receiver.waits.delete(settled);
       this.waits.delete(settled);
       pipe.waitSettledAt = this.time;
@@ -206,6 +224,7 @@ export class Model {
     const end = this.#endOf(receiver);
     if (end !== undefined) wait.listen(end);
     receiver.waits.add(wait);
+    receiver.pastWaits.push(id);
     this.waits.add(wait);
     return wait;
   }
@@ -225,6 +244,22 @@ export class Model {
   settled(): void {
     this.time++;
     for (const { connection } of this.clients) connection?.learn();
+  }
+
+  /** Calls start in the order in which they came, as long as the server allows further streams. */
+  #startNext(client: Client): Call[] {
+    const started: Call[] = [];
+    while (this.#streamsOf(client) < client.maxStreams) {
+      const call = client.queue.shift();
+      if (call === undefined) break;
+      this.#beginAttempt(call);
+      started.push(call);
+    }
+    return started;
+  }
+
+  #streamsOf(client: Client): number {
+    return this.running.filter((call) => call.client === client).length;
   }
 
   #beginAttempt(call: Call): void {

@@ -8,4 +8,6 @@ export const HOLDS = {
   closedCredentialsAreDone: false,
   /** What is sent with credentials while calls of theirs run goes with each of these calls. */
   eachCallHasItsOwn: true,
+  /** Where a server allows no further stream, calls wait in the order in which they came, and their descriptors with them. */
+  callsWaitForStreams: true,
 };

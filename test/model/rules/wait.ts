@@ -1,5 +1,5 @@
 import { type Copy, File } from './descriptor.js';
-import type { End } from './end.js';
+import type { End, Place } from './end.js';
 import type { Pipe } from './pipe.js';
 
 /** A receive by URL that waits. The file that it is to give has the number of the wait. */
@@ -12,7 +12,7 @@ export class Wait {
   constructor(
     readonly id: number,
     readonly pipe: Pipe,
-    readonly place: 'client' | 'server',
+    readonly place: Place,
     readonly asFile: boolean,
     readonly onSettled: (wait: Wait) => void,
   ) {}

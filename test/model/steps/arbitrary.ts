@@ -3,6 +3,7 @@ import * as fc from 'fast-check';
 import { KINDS } from '../../support/kinds.js';
 import { canRefuse } from '../real/pipes.js';
 import type { Model } from '../rules/model.js';
+import { HOLDS } from '../rules/switches.js';
 import type { World } from '../world.js';
 import { ClientMessage, EndCall, ServerMessage, Start } from './calls.js';
 import { Doomed, EndCredentials, Kill, UseFile } from './ends.js';
@@ -16,8 +17,8 @@ const by = fc.constantFrom('ref' as const, 'url' as const);
 const once = (times: number) =>
   fc.oneof({ arbitrary: fc.constant(false), weight: times - 1 }, { arbitrary: fc.constant(true), weight: 1 });
 
-/** That of client 1 tries calls again. */
-const CLIENTS = [0, 1, 1, 2, 3, 4];
+/** Client 1 tries calls again. */
+const CLIENTS = [0, 1, 1, 2, 3, 4, ...(HOLDS.callsWaitForStreams ? [5, 5] : [])];
 
 const send = fc.record({
   pipe: fc.option(choice, { nil: undefined, freq: 2 }),

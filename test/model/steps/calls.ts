@@ -6,18 +6,8 @@ import type { Client } from '../rules/connection.js';
 import type { Credentials } from '../rules/credentials.js';
 import type { Model } from '../rules/model.js';
 import type { World } from '../world.js';
-import {
-  describeSendings,
-  laneOfCredentials,
-  lanesOfHeldFor,
-  lanesOfWaits,
-  newSendings,
-  pick,
-  type SendSpec,
-  Step,
-  settleBeforeEndOf,
-  touchedBy,
-} from './step.js';
+import { laneOfCredentials, lanesOfHeldFor, lanesOfWaits, touchedBy } from './lanes.js';
+import { describeSendings, newSendings, pick, type SendSpec, Step, settleBeforeEndOf } from './step.js';
 
 export interface StartChoices {
   readonly client: number;
@@ -42,8 +32,9 @@ export class Start extends Step {
   }
 
   protected async perform(model: Model, world: World): Promise<void> {
-    const { kind, headers } = this.choices;
+    const { kind } = this.choices;
     const client = model.clients[this.choices.client] as Client;
+    if (isNarrow(client)) await world.settle();
     const credentials = client.peers === 'URL client' ? [] : this.#credentials(model, client);
     await settleBeforeEndOf(
       credentials.filter(({ running }) => !running),
@@ -55,14 +46,16 @@ export class Start extends Step {
     const held = lanesOfHeldFor(credentials);
     const { from, sendings } = this.#send(model, client, credentials);
     const call = model.startCall(client, kind, credentials);
+    const [attempt] = call.attempts;
+    const headers = attempt !== undefined && this.choices.headers;
     if (headers) call.commit();
-    const { attempt } = call;
     const text =
       `start call ${call.id}, ${kind}, of client ${client.index}` +
       credentials.map(({ id }) => `, credentials ${id}`).join('') +
       describeSendings(sendings, from) +
-      (headers ? ', get its headers' : '');
-    world.count('calls');
+      (headers ? ', get its headers' : '') +
+      (attempt === undefined ? ', which waits for its turn' : '');
+    world.count(attempt === undefined ? 'calls that wait for their turn' : 'calls');
     const arrive = [...new Set([...sendings, ...call.attachments])];
     const touched = touchedBy(model, call, arrive, [...credentials.map(laneOfCredentials), ...held]);
     world.do(text, touched, async () => {
@@ -72,12 +65,14 @@ export class Start extends Step {
         {},
       );
       const real = await world.clients.start(call, options);
+      if (attempt === undefined) return;
       const server = world.server(client);
       await server.started(world.attemptId(attempt));
       if (!headers) return;
       await server.headers(world.attemptId(attempt));
       await real.headers.reach(1);
     });
+    if (isNarrow(client)) await world.settle();
   }
 
   /** Before the call starts: with the last credentials, or on the connection that there is. */
@@ -86,13 +81,15 @@ export class Start extends Step {
     const { connection } = client;
     const exact = client.peers === 'exact';
     const isConnected = connection?.open === true && connection.since < model.time;
-    const sender = onConnection && isConnected ? undefined : credentials.at(-1);
+    const sender = onConnection && isConnected && !isNarrow(client) ? undefined : credentials.at(-1);
     if (sender === undefined) {
       const sendings = newSendings(model, isConnected ? sends : [], exact);
       connection?.server.arriveUnclaimed(sendings, model.time);
       return { from: client, sendings };
     }
-    const sendings = newSendings(model, sends, exact);
+    // A call that waits for its turn has no bytes with which this could leave.
+    const mayStay = isNarrow(client) && sender.running;
+    const sendings = newSendings(model, mayStay ? [] : sends, exact);
     model.sendWith(sender, sendings);
     return { from: sender, sendings };
   }
@@ -177,6 +174,8 @@ export class ServerMessage extends Step {
   protected async perform(model: Model, world: World): Promise<void> {
     const call = pick(this.#candidates(model), this.choices.call) as Call;
     const { client, attempt, credentials } = call;
+    if (this.ends && mayPass(call)) return;
+    if (isNarrow(client)) await world.settle();
     if (this.ends)
       await settleBeforeEndOf(
         credentials.filter(({ closed }) => closed),
@@ -211,6 +210,7 @@ export class ServerMessage extends Step {
       world.checkStatus(call, await real.status, grpc.status.OK);
       await server.ended(id);
     });
+    if (isNarrow(client)) await world.settle();
   }
 
   #candidates(model: Model): Call[] {
@@ -231,24 +231,28 @@ export class EndCall extends Step {
   }
 
   check(model: Model): boolean {
-    return model.running.length > 0;
+    return this.#candidates(model).length > 0;
   }
 
   protected async perform(model: Model, world: World): Promise<void> {
-    const call = pick(model.running, this.choices.call) as Call;
-    const { client, attempt, credentials, attachments } = call;
+    const call = pick(this.#candidates(model), this.choices.call) as Call;
+    const { client, credentials, attachments } = call;
+    const [attempt] = call.attempts.slice(-1);
+    const waits = attempt === undefined ? [] : [...attempt.waits];
     // What comes with the next attempt may come before the server knows that this one has ended.
-    const mayGetIt = [...attempt.waits].some(({ pipe }) => attachments.some((each) => each.pipe === pipe));
+    const mayGetIt = waits.some(({ pipe }) => attachments.some((each) => each.pipe === pipe));
     const how = mayGetIt && this.choices.how === 'unavailable' ? 'aborted' : this.choices.how;
+    if (mayPass(call)) return;
+    if (isNarrow(client)) await world.settle();
     await settleBeforeEndOf(
       credentials.filter(({ closed }) => closed),
       model,
       world,
     );
-    const touched = touchedBy(model, call, call.attachments, [
+    const touched = touchedBy(model, call, attachments, [
       ...credentials.map(laneOfCredentials),
       ...lanesOfHeldFor(credentials),
-      ...lanesOfWaits(attempt),
+      ...(attempt === undefined ? [] : lanesOfWaits(attempt)),
     ]);
     const again = how === 'unavailable' && model.failAttempt(call);
     if (how !== 'unavailable') model.endCall(call, how === 'aborted');
@@ -256,19 +260,35 @@ export class EndCall extends Step {
     const { requests } = call;
     const text =
       how === 'cancel'
-        ? `cancel call ${call.id}`
+        ? `cancel call ${call.id}${attempt === undefined ? ', which waits for its turn' : ''}`
         : `fail call ${call.id} (${how})${again ? ', which is tried again' : ''}`;
     world.count(again ? 'attempts after the first' : `calls that fail: ${how}`);
     world.do(text, touched, async () => {
       const server = world.server(client);
       const real = world.clients.call(call);
       if (how === 'cancel') real.cancel();
-      else await server.fail(world.attemptId(attempt), CODES[how]);
-      await server.ended(world.attemptId(attempt));
+      else if (attempt !== undefined) await server.fail(world.attemptId(attempt), CODES[how]);
+      if (attempt !== undefined) await server.ended(world.attemptId(attempt));
       if (next === undefined) world.checkStatus(call, await real.status, CODES[how]);
       else await world.startsAgain(call, next, requests);
     });
+    if (isNarrow(client)) await world.settle();
   }
+
+  #candidates(model: Model): Call[] {
+    return this.choices.how === 'cancel' ? [...model.running, ...model.waiting] : model.running;
+  }
+}
+
+/** Which of its calls have a turn depends on the order of all that happens. */
+function isNarrow({ maxStreams }: Client): boolean {
+  return Number.isFinite(maxStreams);
+}
+
+/** Whether what comes with the next call in turn may be given to receives of this call, because it comes before the server knows its end. */
+function mayPass({ client, attempts }: Call): boolean {
+  const waits = attempts.at(-1)?.waits.size ?? 0;
+  return waits > 0 && client.queue.length > 0;
 }
 
 const CODES = {

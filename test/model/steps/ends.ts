@@ -7,18 +7,8 @@ import type { File } from '../rules/descriptor.js';
 import { gives } from '../rules/expected.js';
 import type { Model } from '../rules/model.js';
 import type { World } from '../world.js';
-import {
-  describeSendings,
-  laneOfCredentials,
-  laneOfFile,
-  lanesOfHeldFor,
-  lanesOfWaits,
-  newSendings,
-  pick,
-  type SendSpec,
-  Step,
-  settleBeforeEndOf,
-} from './step.js';
+import { laneOfCredentials, laneOfFile, lanesOfHeldFor, lanesOfWaits } from './lanes.js';
+import { describeSendings, newSendings, pick, type SendSpec, Step, settleBeforeEndOf } from './step.js';
 
 /** A user closes what was received, or makes another descriptor of it. */
 export class UseFile extends Step {
@@ -127,7 +117,7 @@ export class Kill extends Step {
       const real = world.clients.connection(client);
       if (atServer) await server.kill(world.attemptId(last));
       else real.socket.destroy();
-      await world.clients.leaves(client);
+      await world.clients.leaves(client, real);
       for (const attempt of before) await server.ended(world.attemptId(attempt));
       for (const call of calls) {
         if (again.has(call)) await world.startsAgain(call, call.attempt, call.requests);
@@ -137,7 +127,10 @@ export class Kill extends Step {
   }
 
   #candidates(model: Model): Client[] {
-    return model.clients.filter(({ connection }) => connection?.open);
+    // grpc-js may change the order of calls that wait, and that have to wait again.
+    return model.clients.filter(
+      ({ connection, queue, maxStreams }) => connection?.open && queue.length <= maxStreams,
+    );
   }
 }
 
@@ -166,7 +159,7 @@ export class Doomed extends Step {
     await world.settle();
     const { kind, how, after, sends, late } = this.choices;
     const client = pick(
-      model.clients.filter(({ peers }) => peers !== 'URL client'),
+      model.clients.filter(({ peers, server }) => peers !== 'URL client' && server !== 'narrow'),
       this.choices.client,
     ) as Client;
     const credentials = model.newCredentials();

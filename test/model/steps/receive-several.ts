@@ -4,6 +4,7 @@ import type { Sending } from '../rules/descriptor.js';
 import { type Expected, fails, isCertain } from '../rules/expected.js';
 import type { Model, Receiver } from '../rules/model.js';
 import type { World } from '../world.js';
+import { laneOf, laneOfFile, laneOfPipe, laneOfSending } from './lanes.js';
 import {
   describeReceiver,
   isGoLike,
@@ -13,7 +14,7 @@ import {
   receivers,
   receiveSeveralAt,
 } from './receivers.js';
-import { laneOf, laneOfFile, laneOfPipe, laneOfSending, pick, Step } from './step.js';
+import { pick, Step } from './step.js';
 
 export interface SeveralChoices {
   readonly receiver: number;

@@ -4,6 +4,7 @@ import { type Expected, isCertain } from '../rules/expected.js';
 import type { Model } from '../rules/model.js';
 import type { Wait } from '../rules/wait.js';
 import type { World } from '../world.js';
+import { laneOfFile, laneOfPipe, laneOfSending } from './lanes.js';
 import {
   describeReceiver,
   endedHandlers,
@@ -14,7 +15,7 @@ import {
   receiveAt,
   receivers,
 } from './receivers.js';
-import { laneOfFile, laneOfPipe, laneOfSending, pick, Step } from './step.js';
+import { pick, Step } from './step.js';
 
 export interface ReceiveChoices {
   readonly receiver: number;

@@ -6,23 +6,29 @@ import { Credentials } from '../rules/credentials.js';
 import type { Sending } from '../rules/descriptor.js';
 import type { Model, Receiver } from '../rules/model.js';
 import type { World } from '../world.js';
-import { laneOf, laneOfCredentials, pick } from './step.js';
+import { laneOf, laneOfCredentials } from './lanes.js';
+import { pick } from './step.js';
 
 /** Handlers, credentials, and the connections of clients without these. */
 export function receivers(model: Model): Receiver[] {
   return [
     ...model.running.map(({ attempt }) => attempt),
-    ...model.credentials.filter(({ client, collected }) => client !== undefined && !collected),
+    ...model.credentials.filter(canReceive),
     ...model.clients.flatMap(({ peers, connection }) =>
       peers === 'URL client' && connection?.open ? [connection] : [],
     ),
   ];
 }
 
+/** What their calls that wait will bring is another matter. */
+function canReceive({ connections, collected, calls, started }: Credentials): boolean {
+  return connections.size > 0 && !collected && started.length === calls.size;
+}
+
 /** Handlers whose calls have ended: nothing can be received with them. */
 export function endedHandlers(model: Model): Attempt[] {
   const ended = model.calls.filter((call) => call.ended && !call.doomed && call.client.peers === 'exact');
-  return ended.map(({ attempt }) => attempt);
+  return ended.flatMap(({ attempts }) => attempts.slice(-1));
 }
 
 /** One of those to whom something came that may still be there, or of all. */

@@ -1,14 +1,11 @@
 /** What the steps of a history have in common. */
 import type { AsyncCommand } from 'fast-check';
-import type { Touched } from '../real/lanes.js';
 import { OPEN_FILES_OF_A_PIPE } from '../real/pipes.js';
-import type { Call } from '../rules/call.js';
 import { Client } from '../rules/connection.js';
 import type { Credentials } from '../rules/credentials.js';
 import type { Sending } from '../rules/descriptor.js';
 import type { Model } from '../rules/model.js';
 import type { Pipe } from '../rules/pipe.js';
-import type { Wait } from '../rules/wait.js';
 import type { World } from '../world.js';
 
 /** The choices of a step are numbers. What they stand for is known when the step runs. */
@@ -64,35 +61,6 @@ export function describeSendings(sendings: readonly Sending[], from?: Credential
   return ` with ${sendings.length > 1 ? 'descriptors' : 'descriptor'} ${each.join(', ')}${how}`;
 }
 
-/** What an action in which descriptors arrive must have for itself. */
-export function touchedBy(
-  model: Model,
-  call: Call,
-  sendings: readonly Sending[],
-  others: readonly string[] = [],
-): Touched {
-  const pipes = [...new Set(sendings.map(({ pipe }) => pipe))];
-  const inOrder = (pipe: Pipe) =>
-    call.client.peers !== 'exact' ||
-    pipe.waitSettledAt === model.time ||
-    [...model.waits].some((wait) => wait.pipe === pipe);
-  return {
-    alone: [
-      laneOf(call),
-      ...sendings.map(laneOfSending),
-      ...pipes.filter(inOrder).map(laneOfPipe),
-      ...others,
-    ],
-    shared: pipes.map(laneOfPipe),
-  };
-}
-
-export const laneOf = ({ id }: Call) => `call ${id}`;
-export const laneOfSending = ({ id }: Sending) => `descriptor ${id}`;
-export const laneOfPipe = ({ id }: Pipe) => `pipe ${id}`;
-export const laneOfCredentials = ({ id }: Credentials) => `credentials ${id}`;
-export const laneOfFile = (id: number) => `file ${id}`;
-
 /** Waits until nothing is under way where the end of these credentials may have what their connections hold closed. */
 export async function settleBeforeEndOf(
   credentials: readonly Credentials[],
@@ -102,18 +70,4 @@ export async function settleBeforeEndOf(
   const isLast = (each: Credentials) =>
     [...each.connections].some((connection) => connection.isLast(each, model.time));
   if (credentials.some(isLast)) await world.settle();
-}
-
-/** Lanes of everything that may be let go of with these credentials. */
-export function lanesOfHeldFor(credentials: readonly Credentials[]): string[] {
-  const connections = new Set(credentials.flatMap((each) => [...each.connections]));
-  return [...connections]
-    .flatMap(({ atClient }) => atClient.copies)
-    .filter(({ isHere }) => isHere)
-    .map(({ sending }) => laneOfSending(sending));
-}
-
-/** Lanes of the pipes for which receives wait that come to their end with a call, or with credentials. */
-export function lanesOfWaits({ waits }: { readonly waits: ReadonlySet<Wait> }): string[] {
-  return [...waits].map(({ pipe }) => laneOfPipe(pipe));
 }
