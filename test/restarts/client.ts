@@ -129,11 +129,17 @@ const callers = clients.flatMap((client) =>
   }),
 );
 
+/** The parent has gone. */
+function exit(): void {
+  process.exit(1);
+}
+
 function report(kind: ClientReport['kind']): void {
   process.send?.({ kind, figures, problems: problems.slice(0, 20) } satisfies ClientReport);
 }
 
 const beat = setInterval(() => report('alive'), BEAT_MS);
+process.once('disconnect', exit);
 process.once('message', async () => {
   running = false;
   await Promise.all(callers);
@@ -142,6 +148,7 @@ process.once('message', async () => {
   for (const target of leaks) problems.push(`the client left a descriptor: ${target}`);
   figures['descriptors left in the client'] = leaks.length;
   clearInterval(beat);
+  process.off('disconnect', exit);
   report('finished');
   process.disconnect();
 });
