@@ -17,13 +17,13 @@ import { defer, trackDescriptors } from '../support/fd-table.js';
 import { listeningSocket } from '../support/listening.js';
 import { bind, shutDown } from '../support/service.js';
 import { temporaryDirectory } from '../support/temporary.js';
+import { exchangeAll } from './exchange-all.js';
 import { goClient, useWorkplace, withoutGo, workplace } from './peers.js';
 
 trackDescriptors();
 useWorkplace();
 
 const SECURITIES: readonly Security[] = ['plaintext', 'tls', 'mtls'];
-const RPCS = ['unary', 'clientStream', 'serverStream', 'bidi'] as const;
 
 /** Answers Go clients, and is shut down at the end of the test. */
 function newServer(security: Security): grpcfd.Server {
@@ -43,29 +43,6 @@ function newServer(security: Security): grpcfd.Server {
     memfds.close();
   });
   return server;
-}
-
-/** Has the client send and receive files in calls of every kind. */
-async function exchangeAll(
-  client: ReturnType<typeof goClient>,
-  security: Security,
-  target: string,
-): Promise<void> {
-  for (const rpc of RPCS) {
-    for (const direction of ['c2s', 's2c'] as const) {
-      const row = {
-        security,
-        rpc,
-        direction,
-        kind: 'UNLINKED',
-        fds: 3,
-        keep: true,
-        receiveMs: 20_000,
-      } as const;
-      const { ok, reason } = await client({ ...row, target });
-      assert.deepEqual([rpc, direction, ok, reason], [rpc, direction, true, undefined]);
-    }
-  }
 }
 
 for (const security of SECURITIES) {

@@ -103,8 +103,14 @@ async function stop(): Promise<void> {
   if (keptFd !== undefined) closeSync(keptFd);
   await shutDown(server);
   for (const target of await leaksSince(before)) problems.push(`a release left a descriptor: ${target}`);
+  process.off('disconnect', exit);
   report('stopped');
   process.disconnect();
+}
+
+/** Nobody gives orders any more. */
+function exit(): void {
+  process.exit(1);
 }
 
 function report(kind: ReleaseReport['kind']): void {
@@ -118,6 +124,7 @@ process.on('message', async (order: ReleaseOrder) => {
   else await listenAt({ path: PATHS.socket(directory), unlinkOnClose: !order.handsOver });
   report('serves');
 });
+process.once('disconnect', exit);
 process.once('SIGTERM', () => void stop());
 const before = descriptorTable();
 report('loaded');

@@ -28,7 +28,7 @@ export interface Task {
   readonly security: Security;
   readonly restarts: number;
   readonly seed: number;
-  /** After it, no restart begins. */
+  /** After it, no restart begins, unless a kind is missing. */
   readonly deadline: number;
 }
 
@@ -63,6 +63,7 @@ class Run {
   readonly #directory: string;
   readonly #environment: NodeJS.ProcessEnv;
   readonly #random: Random;
+  readonly #round: Restart[] = [];
   /** The next release has loaded its modules already, so that it does not take long to start. */
   #spare: Release['child'];
 
@@ -98,7 +99,7 @@ class Run {
     this.#children.push(client);
     let next = this.#draw();
     let release = await this.#start(next);
-    for (let index = 1; index < restarts && Date.now() < deadline; index++) {
+    for (let index = 1; index < restarts && (index <= RESTARTS.length || Date.now() < deadline); index++) {
       const now = next;
       next = this.#draw();
       release = await this.#restart(release, now, next);
@@ -118,8 +119,11 @@ class Run {
     this.#problems.push(...(client.last?.problems ?? []));
   }
 
+  /** Each kind comes once in a round, in any order. */
   #draw(): Restart {
-    return RESTARTS[this.#random(RESTARTS.length)] ?? 'SIGTERM';
+    if (this.#round.length === 0) this.#round.push(...RESTARTS);
+    const [drawn] = this.#round.splice(this.#random(this.#round.length), 1);
+    return drawn ?? 'SIGTERM';
   }
 
   /** Ends `old` in the way of `kind`, in the middle of its calls, and starts a release that `next` is going to end. */
