@@ -176,6 +176,17 @@ napi_value DatagramSocket(napi_env env, napi_callback_info info) {
   return GiveOne(env, socket.Release());
 }
 
+// nameSocket(fd): gives a unix socket an abstract name that the kernel chooses. It may be connected already.
+napi_value NameSocket(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  if (!arguments.Int(0, &fd)) return nullptr;
+  sockaddr address{};
+  address.sa_family = AF_UNIX;
+  if (bind(fd, &address, sizeof(address.sa_family)) != 0) return ThrowSystemError(env, errno, "bind");
+  return nullptr;
+}
+
 // receiveDatagram(fd, buffer, arrived): see SocketHandle.receive.
 napi_value ReceiveDatagram(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
@@ -201,6 +212,7 @@ bool DefineTestingFunctions(napi_env env, napi_value exports) {
                  {"setDescriptorLimit", SetDescriptorLimit},
                  {"ioUring", IoUring},
                  {"datagramSocket", DatagramSocket},
+                 {"nameSocket", NameSocket},
                  {"receiveDatagram", ReceiveDatagram},
                  {"tryLock", TryLock},
                  {"eventFd", EventFd},

@@ -37,6 +37,8 @@ export interface ConnectionUser {
 export interface ConnectionOrigin {
   /** Of the socket of Node. Default false. */
   readonly allowHalfOpen?: boolean | undefined;
+  /** Whether this process has connected the socket to an address. Default false: somebody has accepted it or handed it over. */
+  readonly dialled?: boolean | undefined;
   /** What is said of the process at the other end. Default: what the kernel says. */
   readonly peer?: PeerCredentials | undefined;
 }
@@ -74,11 +76,11 @@ export class Connection extends Transceiver implements FdConnection {
     fd: number,
     role: 'client' | 'server',
     options: FdConnectionOptions,
-    { allowHalfOpen = false, peer }: ConnectionOrigin = {},
+    { allowHalfOpen = false, dialled = false, peer }: ConnectionOrigin = {},
   ) {
     super();
     this.role = role;
-    this.peer = peer ?? peerOrClose(fd);
+    this.peer = peer ?? peerOrClose(fd, dialled);
     this.#sharedId = role === 'client' ? this.id : undefined;
     const limits = resolveLimits(options);
     this.holdMs = limits.holdMs;
@@ -354,9 +356,9 @@ function tooManyInHandshake(): GrpcFdError {
   );
 }
 
-function peerOrClose(fd: number): PeerCredentials | undefined {
+function peerOrClose(fd: number, dialled: boolean): PeerCredentials | undefined {
   try {
-    return peerOf(fd);
+    return peerOf(fd, dialled);
   } catch (error) {
     native.close(fd);
     throw error;

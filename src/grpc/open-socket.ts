@@ -7,7 +7,7 @@ import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
 import type { PeerCredentials } from '../native/types.js';
 import { FdSocket } from '../socket/fd-socket.js';
-import { isUnixSocket, takeConnection, waitForConnect } from './internals/connected-socket.js';
+import { descriptorOf, isUnixSocket, takeConnection, waitForConnect } from './internals/connected-socket.js';
 import { ipcChannel } from './internals/fd-target.js';
 
 /**
@@ -51,12 +51,15 @@ export function adoptListener(fd: number): number {
 }
 
 /**
- * The process at the other end of a connected unix socket. The credentials of a socketpair are those of the process that made it, at both
- * ends, whoever has them now. Only the ends of a socketpair both have no name: a socket that listens has one.
+ * The process at the other end of a connected unix socket, if it is certain. The credentials of a socketpair are those of the process that
+ * made it, at both ends, whoever has them now. A socket that was accepted has the name of its listener. Only who has this end can give it
+ * a name. But whoever has the other end of a pair can name that one, so a name of the peer shows nothing.
+ *
+ * @param dialled whether this process has connected the socket to an address
  */
-export function peerOf(fd: number): PeerCredentials | undefined {
-  const isPair = native.socketName(fd, false).length === 0 && native.socketName(fd, true).length === 0;
-  return isPair ? undefined : native.peerCredentials(fd);
+export function peerOf(fd: number, dialled: boolean): PeerCredentials | undefined {
+  const isCertain = dialled || native.socketName(fd, false).length > 0;
+  return isCertain ? native.peerCredentials(fd) : undefined;
 }
 
 type CheckState = (fd: number, name: string) => void;
@@ -119,6 +122,8 @@ async function takeNetSocket(socket: Socket, name: string): Promise<number> {
   if (socket.destroyed || !isUnixSocket(socket)) {
     throw wrong(`${name} is a net.Socket that is not an open unix socket`);
   }
+  // Node has the same class for the handle of a FIFO.
+  checkConnected(descriptorOf(socket), name);
   if (socket.bytesRead > 0) throw wasRead(name);
   if (socket.writableLength > 0 || socket.writableEnded) {
     throw wrong(`${name} has ended, or has bytes that wait to be written`);

@@ -380,6 +380,8 @@ export interface NativeBinding {
     ioUring(): number;
     /** A datagram socket that is bound to that name. */
     datagramSocket(name: Uint8Array): number;
+    /** Gives a unix socket an abstract name that the kernel chooses. It may be connected already. */
+    nameSocket(fd: number): void;
     /** {@link SocketHandle.receive} for a datagram socket. */
     receiveDatagram(fd: number, buffer: Uint8Array, arrived: Int32Array): number;
     /** Takes the exclusive `flock` of an open file if it is free. It is released when the file is closed. */

@@ -175,3 +175,10 @@ test('The IPC channel of a forked child is refused, as a target, an address and 
   for (const text of texts) assert.match(text, /the channel to the process that forked this one/);
   await once(child, 'exit');
 });
+
+test('A worker of a forked child is refused the IPC channel, too, which goes on working', async () => {
+  const child = fork(FIXTURE, ['ipc-thread'], { env: { ...process.env, NODE_TEST_CONTEXT: undefined } });
+  const [texts] = (await once(child, 'message')) as [string[]];
+  for (const text of texts) assert.match(text, /the channel to the process that forked this one/);
+  await once(child, 'exit');
+});

@@ -155,25 +155,42 @@ test('The peer that is given is the peer, in FdConnection and in getPeer()', asy
   client.grpc.close();
 });
 
-test('A net.Socket that has connected to a path is served, and its peer is the process that listens', async () => {
+test('Whoever has one end of a socketpair cannot make the process that has the other end trust it', async () => {
   const server = newServer();
-  const { address } = await listenAndDial(server);
-  assert.equal(address, process.pid);
+  const [a, b] = native.socketPair();
+  // The end of a child. With a name, it looks like a socket that listens at that name and has accepted.
+  native.testing.nameSocket(b);
+  const connection = await server.serveConnection(a, grpcfd.serverCredentials());
+  assert.equal(connection.peer, undefined);
+  native.close(b);
+  await connection.closed;
+
+  const [c, d] = native.socketPair();
+  native.testing.nameSocket(d);
+  let peer: unknown = 'none';
+  const connectionOptions = { connect: () => c, onConnection: (made: grpcfd.FdConnection) => (peer = made.peer) };
+  const client = await dial('fd:connect', { options: connectionOptions });
+  const served = await server.serveConnection(d, grpcfd.serverCredentials(), { peer: { pid: 1, uid: 2, gid: 3 } });
+  await assertBothWays(client);
+  assert.equal(peer, undefined);
+  client.grpc.close();
+  await served.closed;
 });
 
-async function listenAndDial(server: grpcfd.Server): Promise<{ address: number | undefined }> {
+test('A net.Socket that was accepted is served, and its peer is the process that has connected', async () => {
+  const server = newServer();
   const path = `\0grpcfd-serve-${process.pid}`;
   const accepted = withResolvers<net.Socket>();
   const listener = net.createServer({ pauseOnConnect: true }, accepted.resolve).listen(path);
   defer(() => listener.close());
-  const connection = await server.serveConnection(net.connect(path), grpcfd.serverCredentials());
-  const other = await accepted.promise;
-  const client = await dial('fd:connect', { options: { connect: () => other } });
-  await assertBothWays(client);
+  const client = await dial('fd:connect', { options: { connect: () => net.connect(path) } });
+  const reply = assertBothWays(client);
+  const connection = await server.serveConnection(await accepted.promise, grpcfd.serverCredentials());
+  await reply;
+  assert.equal(connection.peer?.pid, process.pid);
   client.grpc.close();
   await connection.closed;
-  return { address: connection.peer?.pid };
-}
+});
 
 test('What cannot be served is refused, and stays its owner’s', async () => {
   const server = newServer();
@@ -200,6 +217,12 @@ test('What cannot be served is refused, and stays its owner’s', async () => {
   for (const fd of [a, b, listening, read, write]) native.inode(fd);
   native.closeAll([a, b, listening, read, write]);
   await refuse(/not a unix stream socket: EBADF/, a, credentials);
+  const [from, to] = native.testing.pipe();
+  const overPipe = new net.Socket({ fd: from });
+  await refuse(/not a unix stream socket: ENOTSOCK/, overPipe, credentials);
+  assert.equal(overPipe.destroyed, false);
+  overPipe.destroy();
+  native.closeAll([to]);
 });
 
 test('An onConnection that throws closes the connection, and serveConnection() rejects with it', async () => {

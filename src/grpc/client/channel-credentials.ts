@@ -143,7 +143,8 @@ class FdConnector implements SecureConnector, ConnectionSource {
     if (this.#opener === undefined && !isUnixSocket(socket)) return this.#connectWithoutDescriptors(socket);
     if (fdCredentialsIn(this.#innerCallCredentials).length > 0) throw ofAChannel();
     const fd = this.#opener === undefined ? takeConnection(socket) : await this.#open(this.#opener, socket);
-    const connection = new Connection(fd, 'client', this.#options);
+    const dialled = this.#opener === undefined;
+    const connection = new Connection(fd, 'client', this.#options, { dialled });
     try {
       const result = await this.#inner.connect(connection.socket);
       connection.handshakeEnded(result.socket);

@@ -29,14 +29,20 @@ export function isUnixSocket(socket: net.Socket): boolean {
   );
 }
 
+/** The descriptor of an open net.Socket, which stays the socket's. */
+export function descriptorOf(socket: net.Socket): number {
+  const handle = hidden<{ fd?: number }>(socket, '_handle');
+  const fd = handle?.fd;
+  if (typeof fd !== 'number' || fd < 0) throw changed('the fd of a net.Socket handle');
+  return fd;
+}
+
 /**
  * Takes the connection of a connected unix socket from which nothing has been read, and destroys the socket.
  * Returns a descriptor that the caller owns.
  */
 export function takeConnection(socket: net.Socket): number {
-  const handle = hidden<{ fd?: number }>(socket, '_handle');
-  const fd = handle?.fd;
-  if (typeof fd !== 'number' || fd < 0) throw changed('the fd of a net.Socket handle');
+  const fd = descriptorOf(socket);
   try {
     return native.duplicate(fd);
   } finally {

@@ -8,6 +8,8 @@
  * the `fd` of the handle, which it would listen on.
  */
 
+import { readFileSync } from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
 import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../../errors.js';
 import { changed, hidden } from './hidden.js';
@@ -95,10 +97,24 @@ export function isInheritedNumber(path: string): boolean {
   return /^\d+$/.test(path);
 }
 
-/** The descriptor of the channel to the process that forked this one. `process.channel` does not have it in its type. */
+/**
+ * The descriptor of the channel to the process that forked this one. `process.channel` does not have it in its type. A worker has no
+ * `process.channel`, but the process has the environment that it was started with, with the number in it.
+ */
 export function ipcChannel(): number | undefined {
   const { channel } = process;
-  return channel === undefined ? undefined : hidden<number>(channel, 'fd');
+  if (channel !== undefined) return hidden<number>(channel, 'fd');
+  return isMainThread ? undefined : channelAtStart();
+}
+
+/** Node deletes the variable from `process.env`. */
+function channelAtStart(): number | undefined {
+  try {
+    const [, number] = /(?:^|\0)NODE_CHANNEL_FD=(\d+)/.exec(readFileSync('/proc/self/environ', 'latin1')) ?? [];
+    return number === undefined ? undefined : Number(number);
+  } catch {
+    return undefined; // Without /proc, only the main thread knows.
+  }
 }
 
 interface InternalChannel {
