@@ -73,6 +73,13 @@ bool IsSameFile(const struct stat& a, const struct stat& b) {
          a.st_ctim.tv_nsec == b.st_ctim.tv_nsec;
 }
 
+// Whether a socket is bound to the file, be it that it does not listen yet. The kernel looks for the socket before it compares the types
+// of the two, so a stream socket answers EPROTOTYPE, and does not notice it. Kernels that are not Linux may know nothing of this.
+bool IsBound(const UnixAddress& address) {
+  const OwnFd probe(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  return probe.IsOpen() && (connect(probe.Get(), address.Get(), address.length) == 0 || errno == EPROTOTYPE);
+}
+
 // Removes what is at the path if it is a socket file on which nobody listens. EADDRINUSE if it is anything else.
 Failure RemoveDead(const Request& request) {
   constexpr Failure kInUse = {EADDRINUSE, "bind"};
@@ -80,6 +87,7 @@ Failure RemoveDead(const Request& request) {
   struct stat found;
   if (lstat(path, &found) != 0) return errno == ENOENT ? kSuccess : kInUse;
   if (!S_ISSOCK(found.st_mode)) return kInUse;
+  if (IsBound(request.address)) return kInUse;
   const OwnFd probe = NewSocket();
   if (!probe.IsOpen()) return Failed("socket");
   const bool answered = connect(probe.Get(), request.address.Get(), request.address.length) == 0;
@@ -152,6 +160,22 @@ void RemoveOwn(const Request& request, const struct stat& own) {
   if (!known || (found.st_dev == own.st_dev && found.st_ino == own.st_ino)) unlink(request.path.c_str());
 }
 
+// removeDeadSocketFile(path, directory): see src/native/types.ts.
+napi_value RemoveDeadSocketFile(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bytes name;
+  Request request;
+  std::string directory;
+  if (!arguments.GetBytes(0, &name) || !arguments.Path(1, &directory)) return nullptr;
+  if (request.address.Set(name) != 0) return nullptr;
+  request.path.assign(reinterpret_cast<const char*>(name.data), name.size);
+  DirectoryLock lock;
+  static_cast<void>(lock.Take(directory));
+  const Failure failure = RemoveDead(request);
+  if (failure && failure.error != EADDRINUSE) return ThrowSystemError(env, failure.error, failure.syscall);
+  return nullptr;
+}
+
 // listenAtPath(path, directory, [lock, backlog, mode, uid, gid], identity): see src/native/types.ts.
 napi_value ListenAtPath(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
@@ -195,7 +219,7 @@ napi_value ListenAtPath(napi_env env, napi_callback_info info) {
 }  // namespace
 
 bool DefineSocketFileFunction(napi_env env, napi_value exports) {
-  return Define(env, exports, {{"listenAtPath", ListenAtPath}});
+  return Define(env, exports, {{"listenAtPath", ListenAtPath}, {"removeDeadSocketFile", RemoveDeadSocketFile}});
 }
 
 }  // namespace grpcfd

@@ -27,7 +27,8 @@ const FIRST_FREE_NUMBER = 3;
 export async function takeSocket(given: unknown, name: string): Promise<number> {
   if (typeof given === 'number') {
     check(grpcComplaint, name, given, aFileDescriptor);
-    return takeNumber(given, name, checkConnected);
+    checkNumber(given, name, checkConnected);
+    return renumber(given);
   }
   if (given instanceof FdSocket) return takeFdSocket(given, name);
   if (given instanceof Socket) return takeNetSocket(given, name);
@@ -42,12 +43,18 @@ export async function takeSocket(given: unknown, name: string): Promise<number> 
  * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`, `ERR_GRPCFD_CLOSED` if it was adopted before; EMFILE
  */
 export function adoptConnection(fd: number): number {
-  return adopt(fd, checkConnected);
+  claim(fd, checkConnected);
+  return renumber(fd);
 }
 
-/** The same for a listening socket. */
+/**
+ * The same for a listening socket, but it keeps its number. So while it listens, no other socket that is handed over can have its number, and
+ * `fd:N` names one socket.
+ */
 export function adoptListener(fd: number): number {
-  return adopt(fd, checkListening);
+  claim(fd, checkListening);
+  native.setCloseOnExec(fd);
+  return fd;
 }
 
 /**
@@ -66,18 +73,15 @@ type CheckState = (fd: number, name: string) => void;
 
 const adopted = new Set<number>();
 
-function adopt(fd: number, checkState: CheckState): number {
-  const name = `fd:${fd}`;
+function claim(fd: number, checkState: CheckState): void {
   if (adopted.has(fd)) throw usedUp(fd);
-  return takeNumber(fd, name, checkState, () => {
-    // The binding knows what the other threads have adopted.
-    if (!native.claimInherited(fd)) throw usedUp(fd);
-    adopted.add(fd);
-  });
+  checkNumber(fd, `fd:${fd}`, checkState);
+  // The binding knows what the other threads have adopted.
+  if (!native.claimInherited(fd)) throw usedUp(fd);
+  adopted.add(fd);
 }
 
-/** The descriptor gets another number, which is close-on-exec from its birth. */
-function takeNumber(fd: number, name: string, checkState: CheckState, claim?: () => void): number {
+function checkNumber(fd: number, name: string, checkState: CheckState): void {
   if (fd < FIRST_FREE_NUMBER) throw wrong(`${name} is a standard stream, which belongs to Node.js`);
   if (fd === ipcChannel()) {
     throw wrong(
@@ -85,13 +89,11 @@ function takeNumber(fd: number, name: string, checkState: CheckState, claim?: ()
     );
   }
   checkState(fd, name);
+}
+
+/** The descriptor gets another number, which is close-on-exec from its birth. */
+function renumber(fd: number): number {
   const taken = native.duplicate(fd);
-  try {
-    claim?.();
-  } catch (error) {
-    native.close(taken);
-    throw error;
-  }
   native.close(fd);
   return taken;
 }

@@ -335,6 +335,8 @@ export interface NativeBinding {
     settings: BigUint64Array,
     identity: BigUint64Array,
   ): number;
+  /** Removes a dead socket file, under the lock of its directory if that is free. Does nothing if anything else is at the path. */
+  removeDeadSocketFile(path: Uint8Array, directory: string): void;
   /** The address of a unix socket, or of the one at its other end: a path, an abstract name, or no bytes. */
   socketName(fd: number, ofPeer: boolean): Buffer;
   /** Whether a unix stream socket listens. ENOTSOCK, EAFNOSUPPORT or EPROTOTYPE: it is not one. */

@@ -67,6 +67,19 @@ export class SocketFile {
     }
   }
 
+  /**
+   * Removes a socket file to which no socket is bound, for a server that Node.js binds.
+   *
+   * @throws EACCES, EPERM where the process may not remove it
+   */
+  static removeDead(path: string): void {
+    try {
+      native.removeDeadSocketFile(addressBytes(path), dirname(path));
+    } catch (error) {
+      throw withHint(withAddress(error, path));
+    }
+  }
+
   /** The socket file that is at `path` now, or undefined. */
   static at(path: string): SocketFile | undefined {
     const found = lstatSync(path, { bigint: true, throwIfNoEntry: false });

@@ -154,6 +154,18 @@ test('What does not listen is refused, and stays its owner’s', async () => {
   native.closeAll([a, b, read, write]);
 });
 
+test('Two listening sockets that are handed over one after the other are both served by one server', async () => {
+  const server = newServer();
+  for (const name of ['first', 'second']) {
+    const fd = listeningSocket(`\0grpcfd-${name}-${process.pid}`);
+    await bind(server, `fd:${fd}`, grpcfd.serverCredentials());
+    const client = await dial(`unix-abstract:grpcfd-${name}-${process.pid}`);
+    await assertBothWays(client);
+    client.grpc.close();
+  }
+  await shutDown(server);
+});
+
 test('A number is adopted once, also when another socket that listens has it', async () => {
   const fd = listeningSocket(`\0grpcfd-once-${process.pid}`);
   const first = newServer();

@@ -272,3 +272,14 @@ test('A path that fills the address works, also when its last part is one letter
     await (await listen({ path: join(directory, 'x') })).close();
   }
 });
+
+test('A socket that is bound and does not listen yet keeps its file, whether or not the listener has the lock', async () => {
+  const path = join(temporaryDirectory(), 'server.sock');
+  const bound = native.bindUnix(Buffer.from(path));
+  await assert.rejects(listen({ path }), { code: 'EADDRINUSE' });
+  native.removeDeadSocketFile(Buffer.from(path), temporaryDirectory());
+  assert.ok(lstatSync(path).isSocket());
+  close(bound);
+  const listener = await listen({ path });
+  await listener.close();
+});

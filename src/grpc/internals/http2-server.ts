@@ -60,6 +60,8 @@ export interface UnixListening {
   listen(place: UnixPlace, onConnection: (fd: number) => void): UnixHandle | Promise<UnixHandle>;
   /** Takes over a connected socket, and passes what opens its net.Socket to `accept`. */
   onConnection(fd: number, accept: (open: () => net.Socket) => void): void;
+  /** Called before the primary process of node:cluster listens at a path. May throw. */
+  prepareShared(path: string): void;
   /** Paths may be listened on by the primary process of node:cluster, with the backlog, the mode and the owner of stock. */
   readonly sharesPaths: boolean;
 }
@@ -88,7 +90,14 @@ export function listenOnUnixPathsWith(server: AnyHttp2Server, unix: UnixListenin
     const [address, callback] = args;
     const place = unixPlaceOf(address);
     if (place === undefined) return Reflect.apply(stockListen, this, args);
+    const failed = (error: unknown): void => nextTick(() => server.emit('error', error as Error));
     if (cluster.isWorker && unix.sharesPaths && 'path' in place && !place.path.startsWith('\0')) {
+      try {
+        unix.prepareShared(place.path);
+      } catch (error) {
+        failed(error);
+        return this;
+      }
       server.prependOnceListener('listening', () => takeConnectionsOf(internals._handle, onConnection));
       return Reflect.apply(stockListen, this, args);
     }
@@ -100,7 +109,6 @@ export function listenOnUnixPathsWith(server: AnyHttp2Server, unix: UnixListenin
         if (internals._handle !== null) server.emit('listening');
       });
     };
-    const failed = (error: unknown): void => nextTick(() => server.emit('error', error as Error));
     try {
       const handle = unix.listen(place, onConnection);
       // grpc.Server closes a server only after it has listened.

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import cluster from 'node:cluster';
 import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
@@ -6,7 +7,9 @@ import { anInteger, anObject, check, checkGrpcOptions, grpcComplaint, type Rules
 import { GrpcFdError } from '../../errors.js';
 import { native } from '../../native/binding.js';
 import type { PeerCredentials } from '../../native/types.js';
-import { UnixListener, type UnixListenerEvents } from '../../socket/unix-listener.js';
+import { isAbstract } from '../../socket/address.js';
+import { SocketFile } from '../../socket/socket-file.js';
+import { UnixListener, type UnixListenerEvents, type UnixListenOptions } from '../../socket/unix-listener.js';
 import { Connection, type ConnectionOrigin, OnConnectionError } from '../connection.js';
 import { bridgedSocketOf } from '../internals/bridged-socket.js';
 import { isInheritedNumber } from '../internals/fd-target.js';
@@ -161,10 +164,9 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): Ser
         if (!(error instanceof OnConnectionError)) process.emitWarning(error as Error);
       }
     },
+    prepareShared: (path) => SocketFile.removeDead(path),
     // Another process would not give the file the owner and the mode that were asked for, and would remove it.
-    sharesPaths: [options.mode, options.uid, options.gid, options.unlinkOnClose].every(
-      (option) => option === undefined,
-    ),
+    sharesPaths: OPTIONS_OF_FILE.every((name) => options[name] === undefined),
   });
 
   server.prependListener('session', (session: ServerHttp2Session) => {
@@ -191,16 +193,16 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): Ser
   };
 }
 
+/** What the primary process of node:cluster cannot be told. */
+const OPTIONS_OF_FILE = ['mode', 'uid', 'gid', 'unlinkOnClose'] as const;
+
 /** At once where it can, so that the order of events is that of stock. */
 function listenAt(
   place: UnixPlace,
   options: FdServerOptions,
   events: UnixListenerEvents,
 ): UnixListener | Promise<UnixListener> {
-  if ('path' in place) {
-    const atPath = { ...options, path: place.path };
-    return UnixListener.listenNow(atPath, events) ?? UnixListener.listen(atPath, events);
-  }
+  if ('path' in place) return listenAtPath({ ...options, path: place.path }, events);
   const { inherited } = place;
   if (!isInheritedNumber(inherited)) {
     throw grpcComplaint(
@@ -208,7 +210,7 @@ function listenAt(
       'range',
     );
   }
-  for (const name of ['mode', 'uid', 'gid', 'unlinkOnClose'] as const) {
+  for (const name of OPTIONS_OF_FILE) {
     if (options[name] !== undefined) {
       throw grpcComplaint(`${name} cannot be set for fd:${inherited}, which is bound already`, 'range');
     }
@@ -221,4 +223,32 @@ function listenAt(
     native.close(fd);
     throw error;
   }
+}
+
+function listenAtPath(
+  options: UnixListenOptions & { readonly path: string },
+  events: UnixListenerEvents,
+): UnixListener | Promise<UnixListener> {
+  if (!cluster.isWorker) return UnixListener.listenNow(options, events) ?? UnixListener.listen(options, events);
+  try {
+    const listener = UnixListener.listenNow(options, events);
+    if (listener !== undefined) return listener;
+    return UnixListener.listen(options, events).catch((error: unknown) => {
+      throw inWorker(error, options);
+    });
+  } catch (error) {
+    throw inWorker(error, options);
+  }
+}
+
+/** Says why the workers of a cluster do not share an address. */
+function inWorker(error: unknown, options: UnixListenOptions & { readonly path: string }): Error {
+  const reason = isAbstract(options.path)
+    ? 'an abstract name'
+    : `the option ${OPTIONS_OF_FILE.find((name) => options[name] !== undefined)}`;
+  const made = error as NodeJS.ErrnoException;
+  if (made.code === 'EADDRINUSE') {
+    made.message += ` (in a worker of node:cluster, a server with ${reason} listens by itself, so only one worker can have the address)`;
+  }
+  return made;
 }
