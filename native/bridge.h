@@ -28,6 +28,7 @@ class Environment;
 // where it always does. test/native/bridge.test.ts holds this for each version of Node.
 class Bridge final : public LoopHandle {
  public:
+  bool Uses(int fd) const override { return far_.Get() == fd; }
   static napi_value DefineClass(napi_env env);
 
   // Leaves the event loop and closes the connection. What Node wrote and the kernel has not taken is lost.

@@ -10,6 +10,7 @@
 #include "environment.h"
 #include "fd-set.h"
 #include "functions.h"
+#include "inherited.h"
 #include "own-fd.h"
 #include "system-error.h"
 
@@ -109,7 +110,9 @@ napi_value Guard(napi_env env, napi_callback_info info) {
 napi_value Unguard(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   int fd = -1;
-  if (arguments.Int(0, &fd)) Environment::Of(env).Unguard(fd);
+  if (!arguments.Int(0, &fd)) return nullptr;
+  Environment::Of(env).Unguard(fd);
+  GiveOut(fd);
   return nullptr;
 }
 
@@ -118,7 +121,10 @@ napi_value UnguardAll(napi_env env, napi_callback_info info) {
   FdList descriptors;
   if (!arguments.CountedFds(0, &descriptors)) return nullptr;
   Environment& environment = Environment::Of(env);
-  for (int fd : descriptors) environment.Unguard(fd);
+  for (int fd : descriptors) {
+    environment.Unguard(fd);
+    GiveOut(fd);
+  }
   return nullptr;
 }
 

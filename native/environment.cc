@@ -95,6 +95,20 @@ napi_value Environment::Give(napi_env env, OwnFd descriptor) {
   return number;
 }
 
+bool Environment::IsInUse(int fd) const {
+  struct Search {
+    int fd;
+    bool found;
+  } search = {fd, false};
+  const auto visit = [](uv_handle_t* handle, void* data) {
+    auto* wanted = static_cast<Search*>(data);
+    uv_os_fd_t number = -1;
+    if (uv_fileno(handle, &number) == 0 && number == wanted->fd) wanted->found = true;
+  };
+  uv_walk(loop_, visit, &search);
+  return search.found || std::any_of(handles_.begin(), handles_.end(), [fd](const auto* each) { return each->Uses(fd); });
+}
+
 void Environment::Remove(LoopHandle* handle) {
   handles_.erase(handle);
   if (tearing_down_ && handles_.empty()) FinishTeardown();

@@ -60,6 +60,8 @@ class Environment {
   bool is_torn_down() const { return tearing_down_; }
 
   void Add(LoopHandle* handle) { handles_.insert(handle); }
+  // Whether an object of the event loop, of Node.js or of this addon, uses the descriptor of that number.
+  bool IsInUse(int fd) const;
   // Called when libuv has let go of the handle.
   void Remove(LoopHandle* handle);
 

@@ -16,7 +16,7 @@ bool DefineFileKindFunction(napi_env env, napi_value exports);
 // isListening, sendDatagram, placeholder and isPlaceholder.
 bool DefineUnixSocketFunctions(napi_env env, napi_value exports);
 
-// Remembers the numbers that this process was started with and that were adopted: claimInherited.
+// Remembers the numbers that this process was started with and that were adopted: isUsedUp, claimInherited, isInUse.
 bool DefineInheritedFunction(napi_env env, napi_value exports);
 
 // Listens on a socket file: listenAtPath.

@@ -1,9 +1,12 @@
+#include <atomic>
 #include <mutex>
 #include <set>
 
 #include "arguments.h"
 #include "define.h"
+#include "environment.h"
 #include "functions.h"
+#include "inherited.h"
 
 namespace grpcfd {
 namespace {
@@ -13,6 +16,14 @@ namespace {
 struct Adopted {
   std::mutex mutex;
   std::set<int> numbers;
+  // Of these, the ones that belong to a file that the user was given since.
+  std::set<int> given_out;
+  // Most processes adopt nothing. They do not take the mutex.
+  std::atomic<bool> any{false};
+
+  bool IsUsedUp(int fd, bool as_listener) const {
+    return numbers.count(fd) > 0 && !(as_listener && given_out.count(fd) > 0);
+  }
 };
 
 // It is never destroyed: a thread may still run at the exit of the process.
@@ -21,22 +32,58 @@ Adopted& AdoptedNumbers() {
   return *adopted;
 }
 
-// claimInherited(fd): whether nobody in this process has claimed the number before.
+napi_value MakeBool(napi_env env, bool value) {
+  napi_value result = nullptr;
+  napi_get_boolean(env, value, &result);
+  return result;
+}
+
+// isUsedUp(fd, asListener): see src/native/types.ts.
+napi_value IsUsedUp(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  bool as_listener = false;
+  if (!arguments.Int(0, &fd) || !arguments.Bool(1, &as_listener)) return nullptr;
+  Adopted& adopted = AdoptedNumbers();
+  const std::lock_guard<std::mutex> lock(adopted.mutex);
+  return MakeBool(env, adopted.IsUsedUp(fd, as_listener));
+}
+
+// claimInherited(fd, asListener): see src/native/types.ts.
 napi_value ClaimInherited(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   int fd = -1;
-  if (!arguments.Int(0, &fd)) return nullptr;
+  bool as_listener = false;
+  if (!arguments.Int(0, &fd) || !arguments.Bool(1, &as_listener)) return nullptr;
   Adopted& adopted = AdoptedNumbers();
   const std::lock_guard<std::mutex> lock(adopted.mutex);
-  napi_value result = nullptr;
-  napi_get_boolean(env, adopted.numbers.insert(fd).second, &result);
-  return result;
+  if (adopted.IsUsedUp(fd, as_listener)) return MakeBool(env, false);
+  adopted.any = true;
+  adopted.numbers.insert(fd);
+  adopted.given_out.erase(fd);
+  return MakeBool(env, true);
+}
+
+// isInUse(fd): see src/native/types.ts.
+napi_value IsInUse(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  if (!arguments.Int(0, &fd)) return nullptr;
+  return MakeBool(env, Environment::Of(env).IsInUse(fd));
 }
 
 }  // namespace
 
+void GiveOut(int fd) {
+  Adopted& adopted = AdoptedNumbers();
+  if (!adopted.any) return;
+  const std::lock_guard<std::mutex> lock(adopted.mutex);
+  if (adopted.numbers.count(fd) > 0) adopted.given_out.insert(fd);
+}
+
 bool DefineInheritedFunction(napi_env env, napi_value exports) {
-  return Define(env, exports, {{"claimInherited", ClaimInherited}});
+  return Define(env, exports,
+                {{"isUsedUp", IsUsedUp}, {"claimInherited", ClaimInherited}, {"isInUse", IsInUse}});
 }
 
 }  // namespace grpcfd

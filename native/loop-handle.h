@@ -8,6 +8,8 @@ class LoopHandle {
  public:
   // Closes its descriptors at once and leaves the event loop. Idempotent.
   virtual void Close() = 0;
+  // Whether it uses a descriptor of that number that libuv does not know.
+  virtual bool Uses(int) const { return false; }
 
  protected:
   ~LoopHandle() = default;

@@ -9,6 +9,7 @@
 #include <linux/unix_diag.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <utility>
 
 #include "environment.h"
@@ -60,10 +61,10 @@ int CheckUnixStream(int fd) {
   return value == SOCK_STREAM ? 0 : EPROTOTYPE;
 }
 
-bool FindPeer(int fd, uint64_t* device, uint64_t* inode) {
-  struct stat status;
-  if (fstat(fd, &status) != 0) return false;
-  *device = status.st_dev;
+namespace {
+
+// Asks the kernel for one attribute of the unix socket with that inode. False where it does not tell.
+bool AskDiag(ino_t inode, uint32_t show, int type, void* value, size_t length) {
   const OwnFd netlink(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
   if (!netlink.IsOpen()) return false;
   struct {
@@ -75,8 +76,8 @@ bool FindPeer(int fd, uint64_t* device, uint64_t* inode) {
   query.header.nlmsg_flags = NLM_F_REQUEST;
   query.request.sdiag_family = AF_UNIX;
   query.request.udiag_states = ~0u;
-  query.request.udiag_ino = static_cast<uint32_t>(status.st_ino);
-  query.request.udiag_show = UDIAG_SHOW_PEER;
+  query.request.udiag_ino = static_cast<uint32_t>(inode);
+  query.request.udiag_show = show;
   query.request.udiag_cookie[0] = query.request.udiag_cookie[1] = ~0u;
   if (send(netlink.Get(), &query, sizeof(query), 0) != static_cast<ssize_t>(sizeof(query))) return false;
   // The kernel answers within send().
@@ -88,14 +89,35 @@ bool FindPeer(int fd, uint64_t* device, uint64_t* inode) {
   auto left = static_cast<uint32_t>(NLMSG_PAYLOAD(header, sizeof(*message)));
   for (auto* attribute = reinterpret_cast<const rtattr*>(message + 1); RTA_OK(attribute, left);
        attribute = RTA_NEXT(attribute, left)) {
-    if (attribute->rta_type != UNIX_DIAG_PEER) continue;
-    uint32_t number = 0;
-    memcpy(&number, RTA_DATA(attribute), sizeof(number));
-    *inode = number;
-    // A socket that waits to be accepted has no inode yet.
-    return number != 0;
+    if (attribute->rta_type != type || RTA_PAYLOAD(attribute) < length) continue;
+    memcpy(value, RTA_DATA(attribute), length);
+    return true;
   }
   return false;
+}
+
+}  // namespace
+
+bool FindPeer(int fd, uint64_t* device, uint64_t* inode) {
+  struct stat status;
+  uint32_t number = 0;
+  if (fstat(fd, &status) != 0) return false;
+  if (!AskDiag(status.st_ino, UDIAG_SHOW_PEER, UNIX_DIAG_PEER, &number, sizeof(number))) return false;
+  *device = status.st_dev;
+  *inode = number;
+  // A socket that waits to be accepted has no inode yet.
+  return number != 0;
+}
+
+bool FindFile(int fd, uint64_t* device, uint64_t* inode) {
+  struct stat status;
+  unix_diag_vfs file = {};
+  if (fstat(fd, &status) != 0) return false;
+  if (!AskDiag(status.st_ino, UDIAG_SHOW_VFS, UNIX_DIAG_VFS, &file, sizeof(file))) return false;
+  // The form of device numbers inside the kernel: 12 bits for the major one, and 20 for the minor one.
+  *device = makedev(file.udiag_vfs_dev >> 20, file.udiag_vfs_dev & 0xfffff);
+  *inode = file.udiag_vfs_ino;
+  return true;
 }
 
 void LeaveDescriptors(Environment& environment, ReceivedMessage message, FdList out) {

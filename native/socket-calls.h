@@ -26,6 +26,9 @@ int CheckUnixStream(int fd);
 // another network namespace, or once that end is closed.
 bool FindPeer(int fd, uint64_t* device, uint64_t* inode);
 
+// Device and the low 32 bits of the inode of the file that a unix socket is bound to. False where the kernel does not tell.
+bool FindFile(int fd, uint64_t* device, uint64_t* inode);
+
 // Leaves the descriptors of a message in memory of JavaScript, guarded: their number, whether some were truncated, and
 // then the descriptors themselves.
 void LeaveDescriptors(Environment& environment, ReceivedMessage message, FdList out);

@@ -8,6 +8,7 @@
 #include "arguments.h"
 #include "define.h"
 #include "environment.h"
+#include "inherited.h"
 #include "message.h"
 #include "socket-calls.h"
 #include "system-error.h"
@@ -256,7 +257,9 @@ napi_value SocketHandle::Release(napi_env env, napi_callback_info info) {
   SocketHandle* handle = Unwrap(env, arguments.self(), "release");
   if (handle == nullptr) return nullptr;
   uv_close(handle->uv_handle(), OnClosed);
-  return MakeInt(env, handle->socket_.Release());
+  const int fd = handle->socket_.Release();
+  GiveOut(fd);
+  return MakeInt(env, fd);
 }
 
 napi_value SocketHandle::CloseMethod(napi_env env, napi_callback_info info) {

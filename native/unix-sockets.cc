@@ -88,6 +88,17 @@ napi_value SocketName(napi_env env, napi_callback_info info) {
   return result;
 }
 
+// boundFile(fd, identity): see src/native/types.ts.
+napi_value BoundFile(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  uint64_t* identity = nullptr;
+  if (!arguments.Int(0, &fd) || !arguments.Uint64s(1, 2, &identity)) return nullptr;
+  napi_value result = nullptr;
+  napi_get_boolean(env, FindFile(fd, &identity[0], &identity[1]), &result);
+  return result;
+}
+
 napi_value IsListening(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   int fd = -1;
@@ -181,6 +192,7 @@ bool DefineUnixSocketFunctions(napi_env env, napi_value exports) {
                  {"socketPair", SocketPair},
                  {"peerCredentials", PeerCredentials},
                  {"socketName", SocketName},
+                 {"boundFile", BoundFile},
                  {"isListening", IsListening},
                  {"sendDatagram", SendDatagram},
                  {"placeholder", Placeholder},

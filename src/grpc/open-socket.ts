@@ -43,7 +43,7 @@ export async function takeSocket(given: unknown, name: string): Promise<number> 
  * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`, `ERR_GRPCFD_CLOSED` if it was adopted before; EMFILE
  */
 export function adoptConnection(fd: number): number {
-  claim(fd, checkConnected);
+  claim(fd, checkConnected, false);
   return renumber(fd);
 }
 
@@ -52,7 +52,7 @@ export function adoptConnection(fd: number): number {
  * `fd:N` names one socket.
  */
 export function adoptListener(fd: number): number {
-  claim(fd, checkListening);
+  claim(fd, checkListening, true);
   native.setCloseOnExec(fd);
   return fd;
 }
@@ -71,14 +71,11 @@ export function peerOf(fd: number, dialled: boolean): PeerCredentials | undefine
 
 type CheckState = (fd: number, name: string) => void;
 
-const adopted = new Set<number>();
-
-function claim(fd: number, checkState: CheckState): void {
-  if (adopted.has(fd)) throw usedUp(fd);
+function claim(fd: number, checkState: CheckState, asListener: boolean): void {
+  check(grpcComplaint, 'the number behind fd:', fd, aFileDescriptor);
+  if (native.isUsedUp(fd, asListener)) throw usedUp(fd, asListener);
   checkNumber(fd, `fd:${fd}`, checkState);
-  // The binding knows what the other threads have adopted.
-  if (!native.claimInherited(fd)) throw usedUp(fd);
-  adopted.add(fd);
+  if (!native.claimInherited(fd, asListener)) throw usedUp(fd, asListener);
 }
 
 function checkNumber(fd: number, name: string, checkState: CheckState): void {
@@ -89,6 +86,11 @@ function checkNumber(fd: number, name: string, checkState: CheckState): void {
     );
   }
   checkState(fd, name);
+  if (native.isInUse(fd)) {
+    throw wrong(
+      `${name} is the number of a socket that an object of this process uses: give the object, or what its release() returns`,
+    );
+  }
 }
 
 /** The descriptor gets another number, which is close-on-exec from its birth. */
@@ -127,20 +129,29 @@ async function takeNetSocket(socket: Socket, name: string): Promise<number> {
   // Node has the same class for the handle of a FIFO.
   checkConnected(descriptorOf(socket), name);
   if (socket.bytesRead > 0) throw wasRead(name);
-  if (socket.writableLength > 0 || socket.writableEnded) {
-    throw wrong(`${name} has ended, or has bytes that wait to be written`);
-  }
+  if (socket.bytesWritten > 0 || socket.writableEnded) throw wasWritten(name);
   return takeConnection(socket);
 }
 
 async function takeFdSocket(socket: FdSocket, name: string): Promise<number> {
   if (socket.destroyed) throw wrong(`${name} is an FdSocket that is not open`);
-  const { bytesRead, receivedFds } = socket.stats();
+  const { bytesRead, receivedFds, bytesWritten, sentFds } = socket.stats();
   if (bytesRead > 0 || receivedFds > 0) throw wasRead(name);
+  if (bytesWritten > 0 || sentFds > 0 || socket.writableEnded) throw wasWritten(name);
   if (!('release' in socket) || typeof socket.release !== 'function') {
     throw wrong(`${name} is an FdSocket that cannot be released`);
   }
-  return socket.release();
+  try {
+    return socket.release();
+  } catch (cause) {
+    throw wrong(`${name} is an FdSocket that cannot be taken over now: ${(cause as Error).message}`, cause);
+  }
+}
+
+function wasWritten(name: string): GrpcFdError {
+  return wrong(
+    `something was written to ${name} already, or it was ended: HTTP/2 has to begin with the first byte`,
+  );
 }
 
 function wasRead(name: string): GrpcFdError {
@@ -149,13 +160,17 @@ function wasRead(name: string): GrpcFdError {
   );
 }
 
-function usedUp(fd: number): GrpcFdError {
+function usedUp(fd: number, asListener: boolean): GrpcFdError {
   return new GrpcFdError(
     'ERR_GRPCFD_CLOSED',
     `fd:${fd} is used up: the socket that this process inherited as ${fd} was adopted before, and the kernel may have given its number ` +
-      'to another one since. For connections that can be made again, use the target fd:connect and channelCredentials(inner, { connect })',
+      `to another one since. ${asListener ? WAY_OF_LISTENERS : WAY_OF_CONNECTIONS}`,
   );
 }
+
+const WAY_OF_LISTENERS = 'Give its listening socket to one server, and keep that server';
+const WAY_OF_CONNECTIONS =
+  'Share one channel, or one client with the same credentials and options. For connections that can be made again, use the target fd:connect and channelCredentials(inner, { connect })';
 
 function wrong(text: string, cause?: unknown): GrpcFdError {
   return new GrpcFdError('ERR_GRPCFD_INVALID_ARGUMENT', text, { cause });

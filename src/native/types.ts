@@ -339,10 +339,22 @@ export interface NativeBinding {
   removeDeadSocketFile(path: Uint8Array, directory: string): void;
   /** The address of a unix socket, or of the one at its other end: a path, an abstract name, or no bytes. */
   socketName(fd: number, ofPeer: boolean): Buffer;
+  /**
+   * Fills `identity` with `dev` and the low 32 bits of `ino` of the file that a unix socket is bound to. False where it has none, or the
+   * kernel does not tell: without its module unix_diag, or in another network namespace.
+   */
+  boundFile(fd: number, identity: BigUint64Array): boolean;
   /** Whether a unix stream socket listens. ENOTSOCK, EAFNOSUPPORT or EPROTOTYPE: it is not one. */
   isListening(fd: number): boolean;
-  /** True the first time that any thread of this process claims that number. Later the kernel may have given it to another file. */
-  claimInherited(fd: number): boolean;
+  /**
+   * Whether any thread of this process has claimed that number: later the kernel may have given it to another file. It can be claimed again
+   * for a listener if the addon has given that number to the user since (`unguard`, `release`).
+   */
+  isUsedUp(fd: number, asListener: boolean): boolean;
+  /** Claims that number. False, and nothing happens, if it is used up. */
+  claimInherited(fd: number, asListener: boolean): boolean;
+  /** Whether an object of this thread's event loop uses the descriptor of that number: a socket or server of Node.js or of this package. */
+  isInUse(fd: number): boolean;
   /** Sends one datagram with the first `count` of `descriptors`, which are borrowed. 0 or a negative errno. EAGAIN: the receiver's queue is full. */
   sendDatagram(name: Uint8Array, bytes: Uint8Array, descriptors: Int32Array, count: number): number;
   /** Makes `fd` close-on-exec. */

@@ -82,6 +82,22 @@ export class FdListener extends EventEmitter<FdListenerEvents> {
     this.emit('close');
   }
 
+  /**
+   * Gives the listening socket back, which goes on listening. This accepts nothing any more, and emits `'close'`. The socket file stays.
+   * The descriptor belongs to the caller, who can give it to `bindAsync('fd:N')`, to `listen({ fd })` or to a child process.
+   *
+   * @returns the number of the descriptor
+   * @throws ERR_INVALID_STATE if this was closed or released
+   */
+  release(): number {
+    if (this.#listener.closed) {
+      throw Object.assign(new Error('the listener was closed or released'), { code: 'ERR_INVALID_STATE' });
+    }
+    const fd = this.#listener.release();
+    this.emit('close');
+    return fd;
+  }
+
   /** Keeps the process alive while this listens, which is the default. */
   ref(): this {
     this.#listener.ref();

@@ -1,7 +1,7 @@
 /** The file of a listening socket. It gets its mode and owner before the socket listens, and it is removed safely. */
 import { lstatSync, unlinkSync } from 'node:fs';
 import { constants } from 'node:os';
-import { dirname, resolve } from 'node:path';
+import { dirname, isAbsolute, resolve } from 'node:path';
 import { native } from '../native/binding.js';
 import { addressBytes, withAddress } from './address.js';
 
@@ -80,10 +80,18 @@ export class SocketFile {
     }
   }
 
-  /** The socket file that is at `path` now, or undefined. */
-  static at(path: string): SocketFile | undefined {
+  /**
+   * The file of a socket that somebody has bound to `path`, perhaps in another directory, if that path was not absolute. Undefined if another
+   * file is at `path` now. Where the kernel does not tell the file of the socket, an absolute path is taken at its word.
+   */
+  static of(fd: number, path: string): SocketFile | undefined {
     const found = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-    return found?.isSocket() ? new SocketFile(resolve(path), found.dev, found.ino) : undefined;
+    if (found === undefined || !found.isSocket()) return undefined;
+    const bound = new BigUint64Array(2);
+    const isOwn = native.boundFile(fd, bound)
+      ? found.dev === bound[0] && BigInt.asUintN(32, found.ino) === bound[1]
+      : isAbsolute(path);
+    return isOwn ? new SocketFile(resolve(path), found.dev, found.ino) : undefined;
   }
 
   /** Removes the file, unless another process has replaced it. */

@@ -200,6 +200,13 @@ export class UnixListener {
     }
   }
 
+  /** Stops, and gives the socket back, which still listens. Its file stays. It belongs to the caller. */
+  release(): number {
+    this.#closed = true;
+    clearTimeout(this.#retryTimer);
+    return this.#handle.release();
+  }
+
   ref(): void {
     this.#hasRef = true;
     this.#retryTimer?.ref();
@@ -262,7 +269,7 @@ function adopt(fd: number, { backlog, unlinkOnClose = false }: UnixListenOptions
   return {
     fd,
     address,
-    file: unlinkOnClose && !isAbstract(address) ? SocketFile.at(address) : undefined,
+    file: unlinkOnClose && !isAbstract(address) ? SocketFile.of(fd, address) : undefined,
     backlog: listens ? backlog : (backlog ?? DEFAULT_BACKLOG),
   };
 }

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
+import { listen } from 'grpcfd/socket';
 import { native } from '#src/native/binding.js';
 import { assertBothWays, bothWays } from '../support/both-ways.js';
 import { sharedCertificates } from '../support/certificates.js';
@@ -135,6 +136,7 @@ test('What does not listen is refused, and stays its owner’s', async () => {
   await refuse('three', /fd:three is not an address/);
   await refuse('connect', /fd:connect is not an address/);
   await refuse(0, /is a standard stream/);
+  await refuse('99999999999', /must be an integer from 0 to 2147483647/);
   await refuse(listening, /mode cannot be set/, grpcfd.serverCredentials(undefined, { mode: 0o600 }));
   await refuse(
     listening,
@@ -164,6 +166,43 @@ test('Two listening sockets that are handed over one after the other are both se
     client.grpc.close();
   }
   await shutDown(server);
+});
+
+test('The socket of a listener is refused while the listener has it, and is served once it was released', async () => {
+  const path = join(temporaryDirectory(), 's.sock');
+  const listener = await listen({ path });
+  const server = newServer();
+  const error = (await failure(bind(newServer(), `fd:${listener.fd}`, grpcfd.serverCredentials()))) as Error;
+  assert.match(error.message, /an object of this process uses/);
+  const closed = once(listener, 'close');
+  const fd = listener.release();
+  await closed;
+  assert.equal(listener.fd, -1);
+  assert.throws(() => listener.release(), { code: 'ERR_INVALID_STATE' });
+  await listener.close();
+  await bind(server, `fd:${fd}`, grpcfd.serverCredentials());
+  const client = await dial(`unix:${path}`);
+  await assertBothWays(client);
+  client.grpc.close();
+  await shutDown(server);
+  assert.ok(existsSync(path));
+});
+
+test('A number that was adopted is adopted again as a listener if the package has given it to the user since', async () => {
+  const [first, second] = [1, 2].map((each) => listeningSocket(`\0grpcfd-again-${each}-${process.pid}`));
+  const server = newServer();
+  await bind(server, `fd:${first}`, grpcfd.serverCredentials());
+  await shutDown(server);
+  const made = [];
+  while (made.at(-1) !== first) made.push(native.duplicate(second ?? -1));
+  const file = new grpcfd.ReceivedFile(made.pop() ?? -1);
+  const next = newServer();
+  await bind(next, `fd:${file.release()}`, grpcfd.serverCredentials());
+  const client = await dial(`unix-abstract:grpcfd-again-2-${process.pid}`);
+  await assertBothWays(client);
+  client.grpc.close();
+  await shutDown(next);
+  native.closeAll([second ?? -1, ...made]);
 });
 
 test('A number is adopted once, also when another socket that listens has it', async () => {

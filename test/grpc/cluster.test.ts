@@ -61,7 +61,10 @@ for (const policy of ['rr', 'none']) {
 test('A worker that wants a mode for the socket file listens by itself, and the second is told why it cannot', async () => {
   const { said, stop } = await startCluster(freshAddress(), 'rr', 'plaintext', '0o600');
   assert.deepEqual(said.map((line) => line === 'bound').sort(), [false, true]);
-  assert.match(said.join(), /EADDRINUSE.*in a worker of node:cluster, a server with the option mode listens by itself/);
+  assert.match(
+    said.join(),
+    /EADDRINUSE.*in a worker of node:cluster, a server with the option mode listens by itself/,
+  );
   assert.deepEqual(await stop(), [0, null]);
 });
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import * as net from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -16,6 +17,7 @@ import {
   testService,
   withResolvers,
 } from '../support/service.js';
+import { socketPair } from '../support/socket-pair.js';
 
 trackDescriptors();
 
@@ -168,9 +170,14 @@ test('Whoever has one end of a socketpair cannot make the process that has the o
   const [c, d] = native.socketPair();
   native.testing.nameSocket(d);
   let peer: unknown = 'none';
-  const connectionOptions = { connect: () => c, onConnection: (made: grpcfd.FdConnection) => (peer = made.peer) };
+  const connectionOptions = {
+    connect: () => c,
+    onConnection: (made: grpcfd.FdConnection) => (peer = made.peer),
+  };
   const client = await dial('fd:connect', { options: connectionOptions });
-  const served = await server.serveConnection(d, grpcfd.serverCredentials(), { peer: { pid: 1, uid: 2, gid: 3 } });
+  const served = await server.serveConnection(d, grpcfd.serverCredentials(), {
+    peer: { pid: 1, uid: 2, gid: 3 },
+  });
   await assertBothWays(client);
   assert.equal(peer, undefined);
   client.grpc.close();
@@ -217,6 +224,21 @@ test('What cannot be served is refused, and stays its owner’s', async () => {
   for (const fd of [a, b, listening, read, write]) native.inode(fd);
   native.closeAll([a, b, listening, read, write]);
   await refuse(/not a unix stream socket: EBADF/, a, credentials);
+  const [used, other] = native.socketPair();
+  native.unguard(used);
+  const user = new net.Socket({ fd: used });
+  await refuse(/an object of this process uses/, used, credentials);
+  assert.equal(user.destroyed, false);
+  await once(user.destroy(), 'close');
+  native.close(other);
+  const written = socketPair()[0];
+  await new Promise((resolve) => written.write('something', resolve));
+  await refuse(/something was written to/, written, credentials);
+  const ended = socketPair()[0].end();
+  await refuse(/something was written to .*, or it was ended/, ended, credentials);
+  const corked = socketPair()[0];
+  corked.setEncoding('utf8');
+  await refuse(/an FdSocket that cannot be taken over now: .*setEncoding/, corked, credentials);
   const [from, to] = native.testing.pipe();
   const overPipe = new net.Socket({ fd: from });
   await refuse(/not a unix stream socket: ENOTSOCK/, overPipe, credentials);

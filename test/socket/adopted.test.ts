@@ -93,6 +93,22 @@ test('The file of an adopted socket stays, unless unlinkOnClose is set; that of 
   assert.ok(existsSync(replaced));
 });
 
+test('The file of another server that has the same relative path in another directory stays', async () => {
+  const [theirs, ours] = [temporaryDirectory(), temporaryDirectory()];
+  const start = process.cwd();
+  defer(() => process.chdir(start));
+  process.chdir(theirs);
+  const adopted = native.bindUnix(Buffer.from('s'));
+  process.chdir(ours);
+  await listening({ path: 's' });
+  await (await listening({ fd: adopted, unlinkOnClose: true })).close();
+  assert.ok(existsSync(join(ours, 's')));
+
+  const own = await listening({ fd: native.bindUnix(Buffer.from('own')), unlinkOnClose: true });
+  await own.close();
+  assert.equal(existsSync(join(ours, 'own')), false);
+});
+
 test('Another process serves a listening socket that it inherits', async () => {
   const directory = temporaryDirectory();
   const path = join(directory, 's');

@@ -110,7 +110,8 @@ export function ipcChannel(): number | undefined {
 /** Node deletes the variable from `process.env`. */
 function channelAtStart(): number | undefined {
   try {
-    const [, number] = /(?:^|\0)NODE_CHANNEL_FD=(\d+)/.exec(readFileSync('/proc/self/environ', 'latin1')) ?? [];
+    const [, number] =
+      /(?:^|\0)NODE_CHANNEL_FD=(\d+)/.exec(readFileSync('/proc/self/environ', 'latin1')) ?? [];
     return number === undefined ? undefined : Number(number);
   } catch {
     return undefined; // Without /proc, only the main thread knows.

@@ -62,7 +62,9 @@ export interface UnixListening {
   onConnection(fd: number, accept: (open: () => net.Socket) => void): void;
   /** Called before the primary process of node:cluster listens at a path. May throw. */
   prepareShared(path: string): void;
-  /** Paths may be listened on by the primary process of node:cluster, with the backlog, the mode and the owner of stock. */
+  /** Of a path that the primary process of node:cluster listens at. Undefined for the default of Node.js. */
+  readonly backlog: number | undefined;
+  /** Paths may be listened on by the primary process of node:cluster, with the mode and the owner of stock. */
   readonly sharesPaths: boolean;
 }
 
@@ -99,7 +101,8 @@ export function listenOnUnixPathsWith(server: AnyHttp2Server, unix: UnixListenin
         return this;
       }
       server.prependOnceListener('listening', () => takeConnectionsOf(internals._handle, onConnection));
-      return Reflect.apply(stockListen, this, args);
+      const shared = { ...(address as object), backlog: unix.backlog };
+      return Reflect.apply(stockListen, this, [shared, ...args.slice(1)]);
     }
     if (typeof callback === 'function') server.once('listening', callback as () => void);
     const listening = (handle: UnixHandle): void => {

@@ -166,6 +166,7 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): Ser
     },
     prepareShared: (path) => SocketFile.removeDead(path),
     // Another process would not give the file the owner and the mode that were asked for, and would remove it.
+    backlog: options.backlog,
     sharesPaths: OPTIONS_OF_FILE.every((name) => options[name] === undefined),
   });
 
@@ -196,12 +197,19 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): Ser
 /** What the primary process of node:cluster cannot be told. */
 const OPTIONS_OF_FILE = ['mode', 'uid', 'gid', 'unlinkOnClose'] as const;
 
+function refuseOptionsOfFile(options: FdServerOptions, where: string): void {
+  const name = OPTIONS_OF_FILE.find((each) => options[each] !== undefined);
+  if (name !== undefined) throw grpcComplaint(`${name} cannot be set ${where}`, 'range');
+}
+
 /** At once where it can, so that the order of events is that of stock. */
 function listenAt(
   place: UnixPlace,
   options: FdServerOptions,
   events: UnixListenerEvents,
 ): UnixListener | Promise<UnixListener> {
+  if ('path' in place && isAbstract(place.path))
+    refuseOptionsOfFile(options, 'for an abstract name, which has no file');
   if ('path' in place) return listenAtPath({ ...options, path: place.path }, events);
   const { inherited } = place;
   if (!isInheritedNumber(inherited)) {
@@ -210,11 +218,7 @@ function listenAt(
       'range',
     );
   }
-  for (const name of OPTIONS_OF_FILE) {
-    if (options[name] !== undefined) {
-      throw grpcComplaint(`${name} cannot be set for fd:${inherited}, which is bound already`, 'range');
-    }
-  }
+  refuseOptionsOfFile(options, `for fd:${inherited}, which is bound already`);
   const fd = adoptListener(Number(inherited));
   try {
     const listener = UnixListener.listenNow({ backlog: options.backlog, fd }, events);
@@ -229,7 +233,8 @@ function listenAtPath(
   options: UnixListenOptions & { readonly path: string },
   events: UnixListenerEvents,
 ): UnixListener | Promise<UnixListener> {
-  if (!cluster.isWorker) return UnixListener.listenNow(options, events) ?? UnixListener.listen(options, events);
+  if (!cluster.isWorker)
+    return UnixListener.listenNow(options, events) ?? UnixListener.listen(options, events);
   try {
     const listener = UnixListener.listenNow(options, events);
     if (listener !== undefined) return listener;

@@ -24,7 +24,7 @@ function listening(listen: Listen) {
   const onConnection = (fd: number, accept: (open: () => net.Socket) => void) => {
     accept(() => bridged(fd).socket);
   };
-  return { listen, onConnection, prepareShared: () => {}, sharesPaths: true };
+  return { listen, onConnection, prepareShared: () => {}, backlog: undefined, sharesPaths: true };
 }
 
 const CHANGED = { reason: 'ERR_GRPCFD_INTERNALS_CHANGED', message: /Node v|grpc-js/ };
