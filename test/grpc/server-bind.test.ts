@@ -81,6 +81,14 @@ test('An abstract name is used exactly as given, so that other programs can dial
   await shutDown(server);
 });
 
+test('Options of the socket file are refused for an abstract name, which everybody could dial otherwise', async () => {
+  for (const [name, value] of Object.entries({ mode: 0o600, uid: 0, gid: 0, unlinkOnClose: true })) {
+    const credentials = grpcfd.serverCredentials(undefined, { [name]: value });
+    const error = await bindError(newServer(), `unix-abstract:grpcfd-options-${process.pid}`, credentials);
+    assert.match(error.message, new RegExp(`${name} cannot be set for an abstract name, which has no file`));
+  }
+});
+
 test('An abstract name can be dialled again after its server has restarted', async () => {
   const address = `unix-abstract:grpcfd-restart-${process.pid}`;
   for (let round = 0; round < 3; round++) {
