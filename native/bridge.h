@@ -2,11 +2,11 @@
 #define GRPCFD_BRIDGE_H_
 
 #include <node_api.h>
-#include <uv.h>
 
 #include <cstdint>
 #include <vector>
 
+#include "libuv.h"
 #include "loop-handle.h"
 #include "own-fd.h"
 

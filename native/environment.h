@@ -2,13 +2,13 @@
 #define GRPCFD_ENVIRONMENT_H_
 
 #include <node_api.h>
-#include <uv.h>
 
 #include <memory>
 #include <unordered_set>
 #include <vector>
 
 #include "fd-set.h"
+#include "libuv.h"
 #include "loop-handle.h"
 #include "own-fd.h"
 

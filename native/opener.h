@@ -2,11 +2,11 @@
 #define GRPCFD_OPENER_H_
 
 #include <node_api.h>
-#include <uv.h>
 
 #include <memory>
 #include <string>
 
+#include "libuv.h"
 #include "loop-handle.h"
 #include "own-fd.h"
 

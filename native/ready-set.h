@@ -2,9 +2,9 @@
 #define GRPCFD_READY_SET_H_
 
 #include <node_api.h>
-#include <uv.h>
 
 #include "fd-set.h"
+#include "libuv.h"
 #include "loop-handle.h"
 #include "own-fd.h"
 

@@ -2,8 +2,8 @@
 #define GRPCFD_SOCKET_HANDLE_H_
 
 #include <node_api.h>
-#include <uv.h>
 
+#include "libuv.h"
 #include "loop-handle.h"
 #include "own-fd.h"
 

@@ -1,9 +1,9 @@
 #include "system-error.h"
 
-#include <uv.h>
-
 #include <cerrno>
 #include <string>
+
+#include "libuv.h"
 
 namespace grpcfd {
 namespace {
