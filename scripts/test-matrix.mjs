@@ -51,7 +51,7 @@ function workspace(grpcVersion) {
     'build/test',
     'build/examples',
   ];
-  for (const path of [...copied, 'native/build/Release/grpcfd.node']) {
+  for (const path of [...copied, 'native']) {
     cpSync(join(root, path), join(directory, path), { recursive: true });
   }
   const own = install(`grpc-${grpcVersion}`, {

@@ -1,3 +1,3 @@
-// npm run test:restarts: restarts of a server under load. Needs a build (`npm run build`); the options are described in
+// npm run test:restarts: restarts of a server under load. Needs a build (`npm run compile`); the options are described in
 // test/restarts/options.ts.
 import '../build/test/restarts/main.js';

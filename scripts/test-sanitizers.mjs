@@ -1,6 +1,6 @@
 // npm run test:sanitizers [-- PART-OF-A-PATH …]: runs tests with an addon that AddressSanitizer and UndefinedBehaviorSanitizer watch,
 // those of the addon and of what lies right above it unless told otherwise. It is built in a copy, in build/sanitizers. Needs GCC with
-// its sanitizers, and a build (npm run build).
+// its sanitizers, and a build (npm run compile).
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -36,7 +36,7 @@ for (const file of readdirSync(join(root, 'native')).filter((name) => name !== '
   cpSync(join(root, 'native', file), join(workspace, 'native', file));
 }
 symlinkSync(join(root, 'node_modules'), join(workspace, 'node_modules'));
-run(process.execPath, ['scripts/build-native.mjs'], {
+run(process.execPath, ['native/build.mjs'], {
   CXXFLAGS: `${SANITIZERS} -g -O1 -fno-omit-frame-pointer`,
   LDFLAGS: SANITIZERS,
 });

@@ -48,5 +48,6 @@ export type {
   SendFilenameOptions,
 } from './grpc/transceiver.js';
 export type { ReceiveOptions } from './inbox/pending-receive.js';
+export { supported } from './native/load.js';
 export type { FileKind, PeerCredentials } from './native/types.js';
 export { type ListenFd, listenFds } from './socket/listen-fds.js';

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -67,5 +68,15 @@ test('public entries only re-export, and say each name', () => {
     const code = sources.get(file)?.replace(/^\/\*\*.*?\*\//s, '');
     const rest = code?.replaceAll(/export (type )?\{[^}]*\} from '[^']*';/g, '');
     assert.equal(rest?.trim(), '', file);
+  }
+});
+
+test('what can be imported can be required, and the other way round', async () => {
+  const require = createRequire(import.meta.url);
+  for (const entry of ['grpcfd', 'grpcfd/socket']) {
+    const required = require(entry) as Record<string, unknown>;
+    const imported = (await import(entry)) as Record<string, unknown>;
+    assert.deepEqual(Object.keys(imported).sort(), Object.keys(required).sort(), entry);
+    for (const name of Object.keys(required)) assert.equal(imported[name], required[name], name);
   }
 });

@@ -90,7 +90,7 @@ function fdToInode(fd: number): Inode {
   try {
     return native.inode(fd);
   } catch (cause) {
-    throw notOpen(fd, { cause });
+    throw notOpen(fd, cause);
   }
 }
 
@@ -113,10 +113,11 @@ function invalidUrl(url: string, fault: string): GrpcFdError {
   return new GrpcFdError('ERR_GRPCFD_INVALID_URL', `${quotePeerText(url)} does not name a file: ${fault}`);
 }
 
-function notOpen(fd: number, options?: ErrorOptions): GrpcFdError {
+function notOpen(fd: number, cause?: unknown): GrpcFdError {
+  if (cause instanceof GrpcFdError) return cause;
   return new GrpcFdError(
     'ERR_GRPCFD_INVALID_ARGUMENT',
     `${quotePeerText(fd)} is not an open file descriptor`,
-    options,
+    { cause },
   );
 }

@@ -49,6 +49,7 @@ export function checkPath(path: unknown): asserts path is string {
 }
 
 export function openFailed(path: string, flags: number, cause: unknown): GrpcFdError {
+  if (cause instanceof GrpcFdError) return cause;
   const text = cause instanceof Error ? cause.message : String(cause);
   const more = explain((cause as NodeJS.ErrnoException | undefined)?.code, flags);
   return new GrpcFdError(

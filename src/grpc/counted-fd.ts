@@ -78,6 +78,7 @@ function duplicate(fd: number): number {
 }
 
 function sendFailed(what: string, cause: unknown): GrpcFdError {
+  if (cause instanceof GrpcFdError) return cause;
   const text = `${what} cannot be sent: ${(cause as Error).message}`;
   return new GrpcFdError('ERR_GRPCFD_SEND_FAILED', text, { cause });
 }

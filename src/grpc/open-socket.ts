@@ -173,5 +173,6 @@ const WAY_OF_CONNECTIONS =
   'Share one channel, or one client with the same credentials and options. For connections that can be made again, use the target fd:connect and channelCredentials(inner, { connect })';
 
 function wrong(text: string, cause?: unknown): GrpcFdError {
+  if (cause instanceof GrpcFdError) return cause;
   return new GrpcFdError('ERR_GRPCFD_INVALID_ARGUMENT', text, { cause });
 }

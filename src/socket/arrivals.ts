@@ -3,7 +3,7 @@ import { ARRIVED } from '../native/types.js';
 
 /** The descriptors that came with the bytes of a read. All sockets of the thread share one object, because each reads and takes in one turn. */
 class Arrivals {
-  readonly memory = new Int32Array(ARRIVED.LENGTH);
+  readonly memory: Int32Array = new Int32Array(ARRIVED.LENGTH);
 
   /** No descriptor came, and none was dropped. */
   get isEmpty(): boolean {

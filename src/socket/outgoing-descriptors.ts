@@ -21,7 +21,7 @@ export interface OutgoingDescriptor extends DescriptorOwner {
 const NOTHING = -1;
 
 /** The descriptors of the next message. All sockets of the thread share it, because each fills it and sends it in one turn. */
-export const batch = new Int32Array(MAX_DESCRIPTORS_PER_MESSAGE);
+export const batch: Int32Array = new Int32Array(MAX_DESCRIPTORS_PER_MESSAGE);
 
 /** Descriptors that wait for bytes to travel with, in order. */
 export class OutgoingDescriptors {

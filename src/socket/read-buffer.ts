@@ -9,7 +9,7 @@ const SMALLEST_READ_BYTES = 8 * 1024;
  * reads and delivers in one turn.
  */
 class ReadBuffer {
-  memory = Buffer.allocUnsafeSlow(BUFFER_BYTES);
+  memory: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
   /** The next read begins here. There is always room behind it. */
   offset = 0;
 

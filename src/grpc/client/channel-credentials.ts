@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../../errors.js';
 import { resolveLimits } from '../../inbox/limits.js';
-import { native } from '../../native/binding.js';
+import { native, supported } from '../../native/binding.js';
 import { setImmediate } from '../../timers.js';
 import { Connection } from '../connection.js';
 import { isEmptyCallCredentials } from '../internals/call-metadata.js';
@@ -140,7 +140,8 @@ class FdConnector implements SecureConnector, ConnectionSource {
   }
 
   async connect(socket: Socket): Promise<SecureConnectResult> {
-    if (this.#opener === undefined && !isUnixSocket(socket)) return this.#connectWithoutDescriptors(socket);
+    if (this.#opener === undefined && !(supported && isUnixSocket(socket)))
+      return this.#connectWithoutDescriptors(socket);
     if (fdCredentialsIn(this.#innerCallCredentials).length > 0) throw ofAChannel();
     const fd = this.#opener === undefined ? takeConnection(socket) : await this.#open(this.#opener, socket);
     const dialled = this.#opener === undefined;
@@ -191,7 +192,7 @@ class FdConnector implements SecureConnector, ConnectionSource {
   }
 
   async #connectWithoutDescriptors(socket: Socket): Promise<SecureConnectResult> {
-    if (!this.#secure && !isEmptyCallCredentials(this.#innerCallCredentials)) {
+    if (!this.#secure && !isUnixSocket(socket) && !isEmptyCallCredentials(this.#innerCallCredentials)) {
       throw new GrpcFdError(
         'ERR_GRPCFD_INVALID_ARGUMENT',
         'call credentials are not sent over an insecure connection to a target that is not a unix socket',

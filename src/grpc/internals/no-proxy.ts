@@ -4,10 +4,8 @@
  * grpc-js sends each target to the proxy that the environment names (`http_proxy` and others), except those whose scheme is `unix`
  * (`mapProxyName` in `http_proxy.js`). A unix socket under another scheme would be asked of the proxy, by its name and over TCP. grpc-js has
  * no option for a scheme, and does not export that function. It calls it through the exports of its own module, so these are changed.
- * That has no effect in a bundle, where modules have no exports object. There, `proxiedTarget()` shows what has happened.
+ * Where that has no effect, as in some bundles, `proxiedTarget()` shows what has happened.
  */
-
-import { createRequire } from 'node:module';
 
 interface Target {
   readonly scheme?: string | undefined;
@@ -35,7 +33,7 @@ export function neverProxy(scheme: string): void {
 /** Undefined where the installed grpc-js has no such file, or packs it up. */
 function httpProxyModule(): { mapProxyName?: MapProxyName } | undefined {
   try {
-    return createRequire(import.meta.url)('@grpc/grpc-js/build/src/http_proxy.js');
+    return require('@grpc/grpc-js/build/src/http_proxy.js') as ReturnType<typeof httpProxyModule>;
   } catch {
     return undefined;
   }

@@ -5,8 +5,9 @@ import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { anInteger, anObject, check, checkGrpcOptions, grpcComplaint, type RulesFor } from '../../checks.js';
 import { GrpcFdError } from '../../errors.js';
-import { native } from '../../native/binding.js';
+import { native, supported } from '../../native/binding.js';
 import type { PeerCredentials } from '../../native/types.js';
+import { withoutDescriptors } from '../../native/without-addon.js';
 import { isAbstract } from '../../socket/address.js';
 import { SocketFile } from '../../socket/socket-file.js';
 import { UnixListener, type UnixListenerEvents, type UnixListenOptions } from '../../socket/unix-listener.js';
@@ -76,6 +77,7 @@ export class Server extends grpc.Server {
       throw grpcComplaint('serveConnection() takes grpcfd.serverCredentials()', 'type');
     }
     this.#checkOpen();
+    if (!supported) throw withoutDescriptors();
     const fd = await takeSocket(socket, 'the socket for serveConnection()');
     return this.#serveWith(credentials, fd)(fd, peer && { pid: peer.pid, uid: peer.uid, gid: peer.gid });
   }
@@ -136,6 +138,11 @@ export function honourServerCredentials(prototype: grpc.Server): void {
     const fdCredentials = fdServerCredentialsIn(credentials);
     if (fdCredentials === undefined) return create();
     const server = fdCredentials.honouredBy(create);
+    if (!supported) {
+      // Node.js makes the socket file. It must not be open to more users than was asked for.
+      refuseOptionsOfFile(fdCredentials.options, `on ${process.platform}`);
+      return server;
+    }
     latestServe.set(credentials, carryDescriptors(server, fdCredentials.options));
     return server;
   });

@@ -1,0 +1,130 @@
+/**
+ * Finds and loads the addon. No other file knows where it is. Each prebuilt file stands in a `require` of its own, as a literal, so that
+ * bundlers see it. The file of a local build does not, since they would look for it in vain. The paths hold for this file, and for the one
+ * file of the package, which lies as deep.
+ */
+import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import { GrpcFdError } from '../errors.js';
+
+/** Loads only the file that this environment variable names, if it is set. */
+const VARIABLE = 'GRPCFD_ADDON';
+
+/**
+ * Whether descriptors can travel on this platform: true on Linux on x64 and arm64. Elsewhere the package loads, and calls work as with grpc-js
+ * alone. What sends or receives a descriptor fails with `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`.
+ */
+export const supported = process.platform === 'linux' && (process.arch === 'x64' || process.arch === 'arm64');
+
+interface Candidate {
+  readonly file: string;
+  readonly madeFor: string;
+  load(): unknown;
+}
+
+/**
+ * The exports of the addon.
+ *
+ * @throws GrpcFdError `ERR_GRPCFD_ADDON_NOT_LOADED`
+ */
+export function loadAddon(): unknown {
+  assertNode();
+  const chosen = process.env[VARIABLE];
+  if (chosen !== undefined && chosen !== '') return loadChosen(chosen);
+  const causes: unknown[] = [];
+  const failures: string[] = [];
+  for (const { file, madeFor, load } of candidates(cLibrary())) {
+    try {
+      return load();
+    } catch (error) {
+      causes.push(error);
+      failures.push(`  ${file}, made for ${madeFor}: ${firstLine(error)}`);
+    }
+  }
+  throw notLoaded([...failures, ...REMEDIES], causes);
+}
+
+/** The last lines of the error where no file could be loaded. */
+const REMEDIES = [
+  'If the package is in a bundle, mark grpcfd and @grpc/grpc-js as external in the bundler, or name the file in the environment variable',
+  `${VARIABLE}. Otherwise build the addon for this machine, which needs a C++17 compiler: node node_modules/grpcfd/native/build.mjs`,
+];
+
+function candidates(library: 'glibc' | 'musl'): Candidate[] {
+  const target = `${process.arch}-${library}`;
+  const made = library === 'glibc' ? 'glibc 2.28 and later' : 'musl';
+  return [
+    {
+      file: 'native/build/Release/grpcfd.node',
+      madeFor: 'the machine that it was built on',
+      load: () => open(join(__dirname, '../../native/build/Release/grpcfd.node')),
+    },
+    {
+      file: `prebuilds/linux-${target}/grpcfd.node`,
+      madeFor: `Linux on ${process.arch} with ${made}`,
+      load: () => loadPrebuilt(target),
+    },
+  ];
+}
+
+function loadPrebuilt(target: string): unknown {
+  switch (target) {
+    case 'x64-glibc':
+      return require('../../prebuilds/linux-x64-glibc/grpcfd.node');
+    case 'arm64-glibc':
+      return require('../../prebuilds/linux-arm64-glibc/grpcfd.node');
+    case 'x64-musl':
+      return require('../../prebuilds/linux-x64-musl/grpcfd.node');
+    default:
+      return require('../../prebuilds/linux-arm64-musl/grpcfd.node');
+  }
+}
+
+/** A single executable has no `require` of files. */
+function open(path: string): unknown {
+  const addon = { exports: {} };
+  process.dlopen(addon, path, constants.dlopen.RTLD_LAZY);
+  return addon.exports;
+}
+
+function loadChosen(path: string): unknown {
+  try {
+    return open(path);
+  } catch (error) {
+    throw notLoaded(
+      [`  ${path}, named by the environment variable ${VARIABLE}: ${firstLine(error)}`],
+      [error],
+    );
+  }
+}
+
+/** Bun and Deno run programs of Node.js, but lack parts of libuv. The addon crashes there, or loses descriptors. */
+function assertNode(): void {
+  const other = ['bun', 'deno'].find((name) => process.versions[name] !== undefined);
+  if (other === undefined) return;
+  throw new GrpcFdError(
+    'ERR_GRPCFD_ADDON_NOT_LOADED',
+    `grpcfd needs Node.js. It does not run in ${other === 'bun' ? 'Bun' : 'Deno'}, which lacks parts of libuv that the native addon uses`,
+  );
+}
+
+/**
+ * The C library that is mapped into this process. Only the files of glibc have these names: `libc.so.6`, or `libc-2.31.so` before 2.34. The
+ * loader of musl can have any name, because some systems replace it by a link to `libc.so`.
+ */
+function cLibrary(): 'glibc' | 'musl' {
+  return /\/libc(-2\.\d+\.so|\.so\.6)$/m.test(readFileSync('/proc/self/maps', 'latin1')) ? 'glibc' : 'musl';
+}
+
+function notLoaded(details: readonly string[], causes: unknown[]): GrpcFdError {
+  const where = `the native addon could not be loaded on ${process.platform}-${process.arch}, Node.js ${process.version}. Tried:`;
+  return new GrpcFdError('ERR_GRPCFD_ADDON_NOT_LOADED', [where, ...details].join('\n'), {
+    cause: new AggregateError(causes, 'no file could be loaded'),
+  });
+}
+
+/** The error of a failed require() has the require stack after its first line. */
+function firstLine(error: unknown): string {
+  return String(error instanceof Error ? error.message : error).split('\n', 1)[0] ?? '';
+}

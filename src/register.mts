@@ -1,0 +1,2 @@
+/** The door for `import`: see ./index.mts. */
+import './register.js';
