@@ -3,6 +3,7 @@ import { aFunction, checkGrpcOptions, type RulesFor } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
 import { LIMIT_RULES } from '../inbox/limits.js';
 import { SOCKET_FILE_RULES } from '../socket/unix-listener.js';
+import { fromOtherCopy } from './internals/two-copies.js';
 import type { ConnectedSocket } from './open-socket.js';
 import type { FdConnection } from './transceiver.js';
 
@@ -82,13 +83,15 @@ const SERVER_RULES: RulesFor<FdServerOptions> = { ...CONNECTION_RULES, ...SOCKET
  * Checks the arguments of `channelCredentials` and `serverCredentials`. They may also have been given options in the place of the
  * credentials.
  *
- * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`, `ERR_GRPCFD_TWO_COPIES`
  */
 export function checkArguments(
   role: 'channel' | 'server',
   inner: object,
   options: FdServerOptions | FdChannelOptions,
 ): void {
+  const error = fromOtherCopy(inner, role === 'channel' ? 'ChannelCredentials' : 'ServerCredentials');
+  if (error !== undefined) throw error;
   const credentials = role === 'channel' ? grpc.ChannelCredentials : grpc.ServerCredentials;
   if (!(inner instanceof credentials)) {
     throw new GrpcFdError(

@@ -38,6 +38,18 @@ interface SubchannelCredentials {
   readonly channelCredentials: grpc.CallCredentials;
 }
 
+const BOUND = Symbol('bound to a call of this copy of grpc-js');
+
+/** Marks the options of a call that has been bound to its FdCallCredentials. */
+function bound(options: CallMetadataOptions): CallMetadataOptions {
+  return Object.assign(options, { [BOUND]: true });
+}
+
+/** Whether the call that asks with these options is known here. One of another copy of grpc-js is not. */
+export function isBound(options: CallMetadataOptions): boolean {
+  return BOUND in options;
+}
+
 const subchannelCredentials = new WeakMap<grpc.CallCredentials, SubchannelCredentials>();
 
 /** The call credentials of a subchannel whose connection `source` knows. Where the channel has none, they are empty ones, which cost a call nothing. */
@@ -148,7 +160,7 @@ export class CallBoundCredentials extends grpc.CallCredentials {
   }
 
   override generateMetadata(options: CallMetadataOptions): Promise<grpc.Metadata> {
-    return this.#credentials.generateMetadata(options);
+    return this.#credentials.generateMetadata(bound(options));
   }
 
   override compose(other: grpc.CallCredentials): grpc.CallCredentials {
@@ -188,7 +200,7 @@ class AttemptCredentials extends grpc.CallCredentials {
 
   async #generate(options: CallMetadataOptions): Promise<grpc.Metadata> {
     const metadata = new grpc.Metadata();
-    metadata.merge(await this.#credentials.generateMetadata(options));
+    metadata.merge(await this.#credentials.generateMetadata(bound(options)));
     // The load is that of the whole call. A rejection becomes the status of the attempt.
     const refusal = this.#calls[0]?.load.refusalWith(this.#source.maxFdsPerCall);
     if (refusal !== undefined) {

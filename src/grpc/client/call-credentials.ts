@@ -4,6 +4,7 @@ import type { ReceivedFile } from '../../descriptor/received-file.js';
 import { takeAnswer } from '../fds-metadata.js';
 import { type CallObserver, installCallHook } from '../internals/call-hook.js';
 import { componentsOf, isEmptyCallCredentials } from '../internals/call-metadata.js';
+import { calledByOtherCopy, fromOtherCopy } from '../internals/two-copies.js';
 import type { ReceiveFileOptions, ReceiveFilesOptions } from '../receive-options.js';
 import type { DescriptorSource } from '../reference.js';
 import type { SentFd } from '../send-outcome.js';
@@ -15,7 +16,7 @@ import type {
   SendableFiles,
   SendFilenameOptions,
 } from '../transceiver.js';
-import { CallBoundCredentials, CombinedCallCredentials } from './attempt-binding.js';
+import { CallBoundCredentials, CombinedCallCredentials, isBound } from './attempt-binding.js';
 import { CallLoad, ClientCall } from './client-call.js';
 import { CredentialsTransceiver, credentialsClosed } from './credentials-transceiver.js';
 import type { Holdings } from './holdings.js';
@@ -54,9 +55,12 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
    * Call options that carry these credentials.
    *
    * @param base further options, such as a deadline. Credentials among them are kept, and composed with these. Default: none
+   * @throws GrpcFdError `ERR_GRPCFD_TWO_COPIES` if these credentials are of another copy of grpc-js
    */
   options(base: grpc.CallOptions = {}): FdCallOptions {
     const others = base.credentials;
+    const error = fromOtherCopy(others, 'CallCredentials');
+    if (error !== undefined) throw error;
     if (others === undefined) return { ...base, credentials: this };
     if (componentsOf(others).includes(this)) return { ...base, credentials: others };
     return { ...base, credentials: others.compose(this) };
@@ -119,6 +123,13 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
   override generateMetadata(
     options: Parameters<grpc.CallCredentials['generateMetadata']>[0],
   ): Promise<grpc.Metadata> {
+    if (!isBound(options)) {
+      const error = calledByOtherCopy();
+      if (error !== undefined) {
+        this.#transceiver.callUnsupported(error);
+        return Promise.reject(error);
+      }
+    }
     return this.#inner.generateMetadata(options);
   }
 
@@ -141,11 +152,13 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
  * and receive with them.
  *
  * @param inner credentials whose metadata is sent, too. Default: none. FdCallCredentials are returned as they are
- * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`, `ERR_GRPCFD_TWO_COPIES`
  */
 export function callCredentials(
   inner: grpc.CallCredentials = grpc.credentials.createEmpty(),
 ): FdCallCredentials {
+  const error = fromOtherCopy(inner, 'CallCredentials');
+  if (error !== undefined) throw error;
   check(grpcComplaint, 'inner', inner, callCredentialsRule);
   return inner instanceof FdCallCredentials ? inner : new FdCallCredentials(inner);
 }

@@ -11,6 +11,7 @@ import { isUnixSocket, takeConnection } from '../internals/connected-socket.js';
 import { leaveConnection, sessionOf } from '../internals/http2-session.js';
 import { claimTarget } from '../internals/own-handle.js';
 import { registerSchemes } from '../internals/schemes.js';
+import { explainToOtherCopies } from '../internals/two-copies.js';
 import { checkArguments, type FdChannelOptions, sameOptions } from '../options.js';
 import {
   attentiveCredentials,
@@ -34,7 +35,7 @@ type SecureConnectResult = Awaited<ReturnType<SecureConnector['connect']>>;
  *
  * @param inner credentials that secure the connections: `grpc.credentials.createSsl(…)` for TLS and mutual TLS. Default: insecure
  * @param options of the connections. Default: none
- * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`, `ERR_GRPCFD_TWO_COPIES`
  */
 export function channelCredentials(
   inner: grpc.ChannelCredentials = grpc.credentials.createInsecure(),
@@ -95,6 +96,8 @@ class FdChannelCredentials extends grpc.ChannelCredentials {
     return new FdConnector(inner, this.#inner._isSecure(), this.#options, opener, refusal);
   }
 }
+
+explainToOtherCopies(FdChannelCredentials.prototype);
 
 /** Makes the connections of one subchannel, one at a time. */
 class FdConnector implements SecureConnector, ConnectionSource {

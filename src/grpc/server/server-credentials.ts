@@ -2,6 +2,7 @@ import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../../errors.js';
 import { childCredentialsOf } from '../internals/http2-server.js';
 import { registerSchemes } from '../internals/schemes.js';
+import { explainToOtherCopies } from '../internals/two-copies.js';
 import { checkArguments, type FdServerOptions, sameOptions } from '../options.js';
 
 /**
@@ -11,7 +12,7 @@ import { checkArguments, type FdServerOptions, sameOptions } from '../options.js
  *
  * @param inner credentials whose TLS and interceptors are used. Default: insecure
  * @param options of the connections and of the socket file. Default: none
- * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`, `ERR_GRPCFD_TWO_COPIES`
  */
 export function serverCredentials(
   inner: grpc.ServerCredentials = grpc.ServerCredentials.createInsecure(),
@@ -85,6 +86,8 @@ class FdServerCredentials extends grpc.ServerCredentials {
     );
   }
 }
+
+explainToOtherCopies(FdServerCredentials.prototype);
 
 /** The FdServerCredentials that `credentials` are or contain. */
 export function fdServerCredentialsIn(credentials: grpc.ServerCredentials): FdServerCredentials | undefined {
