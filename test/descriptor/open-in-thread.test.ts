@@ -130,7 +130,8 @@ describe('openFile()', () => {
       { beneath: 'a\0' },
       { expect: { kind: 'files' } },
       { signal: 'now' },
-      { mode: 1 },
+      { mode: -1 },
+      { modes: 1 },
     ]) {
       await assert.rejects(openFile('/dev/null', options as never), refused, JSON.stringify(options));
     }
