@@ -49,7 +49,7 @@ export async function dial(file: SocketFile, options: DialOptions, ending: Endin
       try {
         return unreadSocket(await dialOnce(file.fd, end));
       } catch (error) {
-        end.throwIfAborted();
+        if (end.aborted || error instanceof GrpcFdError) throw error;
         if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw connectFailed(url, error);
       }
       await delay(backoff.next(), undefined, { signal: end }).catch(() => end.throwIfAborted());
