@@ -245,8 +245,8 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
    * its sender. The kernel checks the permissions of this process again. A socket cannot be opened: {@link connect} dials a socket file.
    *
    * A FIFO is opened without waiting for another end, and a terminal does not become that of this process. The new open file is blocking,
-   * unless `flags` have O_NONBLOCK. The file system is asked on the thread of the event loop. One that hangs stops this process, so open
-   * the file of a peer that you do not trust with `openFile('/proc/self/fd/' + file.fd, { flags })` instead.
+   * unless `flags` have O_NONBLOCK. The file system is asked on the thread of the event loop. One that hangs stops this process, so for a
+   * peer that you do not trust, `await openFile('/proc/self/fd/' + file.fd, { flags })` instead, and keep this file open until then.
    *
    * @param flags as for `open`, from `fs.constants`: O_RDONLY, O_RDWR and so on
    * @returns a file that belongs to the caller, who closes it. This one stays open.

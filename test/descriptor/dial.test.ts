@@ -6,7 +6,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, test } from 'node:test';
-import { type GrpcFdError, ReceivedFile } from 'grpcfd';
+import { type GrpcFdError, openFile, ReceivedFile } from 'grpcfd';
 import { native, O_PATH } from '#src/native/binding.js';
 import { assertBothWays, bothWays } from '../support/both-ways.js';
 import { runFixture } from '../support/child.js';
@@ -127,6 +127,10 @@ describe('connect()', () => {
       'ERR_GRPCFD_TIMEOUT',
       'DEADLINE_EXCEEDED',
     );
+    // Nothing that was given up takes the turn of others.
+    const many = Array.from({ length: 20 }, () => failure(file.connect({ timeoutMs: 20 })));
+    await Promise.all(many);
+    await (await openFile('/proc/version')).close();
     await file.close();
     assert.equal(((await closed) as GrpcFdError).reason, 'ERR_GRPCFD_FILE_CLOSED');
     await assertFails(file.connect(), 'ERR_GRPCFD_FILE_CLOSED', 'FAILED_PRECONDITION');
