@@ -9,7 +9,7 @@ export type { DirectoryEntry, OpenInOptions, ReaddirOptions } from './descriptor
 export type { FilePosition } from './descriptor/file-content.js';
 export type { Expectation, FileAccess } from './descriptor/file-kind.js';
 export type { FileRead, FileReadOptions, FileWritten, ReadFileOptions } from './descriptor/file-options.js';
-export type { ReadStreamOptions, WriteStreamOptions } from './descriptor/file-streams.js';
+export type { FileStreamOptions, ReadStreamOptions, WriteStreamOptions } from './descriptor/file-streams.js';
 export { type DevIno, fdToUrl, filenameToUrl, fileToUrl, urlToDevIno } from './descriptor/inode-url.js';
 export type { MapOptions, MappedMemory } from './descriptor/mapped-memory.js';
 export type { Namespace, NamespaceType } from './descriptor/namespace.js';

@@ -381,5 +381,7 @@ export interface NativeBinding extends ThreadFunctions, NamespaceFunctions {
     pidFd(): number;
     /** Master and slave. */
     terminal(): [number, number];
+    /** FIONREAD. */
+    unreadBytes(fd: number): number;
   };
 }
