@@ -10,6 +10,7 @@ export type NamespaceType = 'net' | 'mnt' | 'pid' | 'user' | 'uts' | 'ipc' | 'cg
 
 /** A namespace: the result of {@link ReceivedFile.namespace}. */
 export interface Namespace {
+  /** What it separates. */
   readonly type: NamespaceType;
   /**
    * The number of the namespace, which /proc/PID/ns shows: `net:[4026531833]`. Two descriptors of one number are of one namespace, as long
