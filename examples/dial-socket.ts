@@ -2,7 +2,7 @@
 // namespace, or when the file has been removed.
 import { once } from 'node:events';
 import { unlinkSync } from 'node:fs';
-import { createConnection, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import * as grpcfd from 'grpcfd';
@@ -23,7 +23,7 @@ const server = new grpcfd.Server();
 server.addService(handoverService, {
   Give: grpcfd.handler<Gift, Thanks>(async (call, fds) => {
     await using file = await fds.recvFile(call.request.file);
-    const socket = createConnection(`/proc/self/fd/${file.fd}`);
+    const socket = await file.connect();
     return { text: `received a ${file.kind}, dialled it, and heard: ${await text(socket)}` };
   }),
 });

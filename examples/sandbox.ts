@@ -1,11 +1,8 @@
 // A child process without rights gets files over a socketpair. There is no socket file. See sandbox/README.md.
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import type { Socket } from 'node:net';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import * as grpcfd from 'grpcfd';
 import {
   type Gift,
@@ -14,6 +11,7 @@ import {
   type Thanks,
   temporaryDirectory,
 } from './handover/handover.js';
+import { startUnprivileged } from './handover/unprivileged.js';
 
 const path = join(temporaryDirectory(), 'secret.txt');
 writeFileSync(path, 'the secret', { mode: 0o600 });
@@ -28,19 +26,8 @@ server.addService(handoverService, {
   }),
 });
 
-const child = spawn(process.execPath, [fileURLToPath(new URL('./sandbox/child.js', import.meta.url)), path], {
-  stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
-  env: {},
-});
-const isRoot = process.getuid?.() === 0;
-const peer = {
-  pid: child.pid ?? 0,
-  uid: isRoot ? 65534 : (process.getuid?.() ?? 0),
-  gid: isRoot ? 65534 : (process.getgid?.() ?? 0),
-};
-const connection = await server.serveConnection(child.stdio[3] as Socket, grpcfd.serverCredentials(), {
-  peer,
-});
+const { child, socket, peer } = startUnprivileged(new URL('./sandbox/child.js', import.meta.url), path);
+const connection = await server.serveConnection(socket, grpcfd.serverCredentials(), { peer });
 
 await once(child, 'exit');
 await connection.closed;

@@ -28,7 +28,7 @@ struct FdList {
 // the wrong type. Whether a value is allowed is checked by the caller and the kernel.
 class Arguments {
  public:
-  static constexpr size_t kMaxArguments = 5;
+  static constexpr size_t kMaxArguments = 6;
 
   Arguments(napi_env env, napi_callback_info info);
 

@@ -15,8 +15,8 @@
 namespace grpcfd {
 
 class Bridge;
-class Opener;
 class ReadySet;
+class Threads;
 
 // The far ends of the pairs that Node writes to, in an epoll set of their own. Node writes on the loop's thread, so they are looked
 // at before the event loop waits: no write of Node's waits for a wake-up, and a turn costs one syscall for all of them. The event
@@ -81,11 +81,11 @@ class Environment {
   // The set is being closed.
   void Forget(ReadySet* set);
 
-  // What opens files, or nullptr while none is being opened.
-  Opener* opener() const { return opener_; }
-  void SetOpener(Opener* opener) { opener_ = opener; }
-  void ForgetOpener(Opener* opener) {
-    if (opener_ == opener) opener_ = nullptr;
+  // What runs jobs in threads of their own, or nullptr while there is no job.
+  Threads* threads() const { return threads_; }
+  void SetThreads(Threads* threads) { threads_ = threads; }
+  void ForgetThreads(Threads* threads) {
+    if (threads_ == threads) threads_ = nullptr;
   }
 
   // A guarded descriptor is owned by JavaScript, which cannot close it any more once a worker has been terminated. That can
@@ -129,7 +129,7 @@ class Environment {
   std::unordered_set<LoopHandle*> handles_;
   BeforeWait* before_wait_ = nullptr;
   ReadySet* ready_set_ = nullptr;
-  Opener* opener_ = nullptr;
+  Threads* threads_ = nullptr;
   std::vector<Bridge*> due_;
   // Those whose turn it is now. One that closes in there leaves a nullptr.
   std::vector<Bridge*> running_;

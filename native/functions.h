@@ -31,8 +31,14 @@ bool DefineMappingFunctions(napi_env env, napi_value exports);
 // Functions that wait for nobody, and tell who is ready: readNow, writeNow, watchReady, setNonBlocking, shutdownWriting.
 bool DefineWithoutWaitingFunctions(napi_env env, napi_value exports);
 
-// Functions that open files in threads of their own: openInThread, keepAliveToOpen.
-bool DefineOpenerFunctions(napi_env env, napi_value exports);
+// Functions that work in threads of their own: openInThread, listInThread, dialInThread, and keepAliveForThreads for all of them.
+bool DefineOpenerFunction(napi_env env, napi_value exports);
+bool DefineDirectoryFunction(napi_env env, napi_value exports);
+bool DefineSocketDialFunction(napi_env env, napi_value exports);
+bool DefineThreadsFunction(napi_env env, napi_value exports);
+
+// Tells the type of a namespace: namespaceType.
+bool DefineNamespaceFunction(napi_env env, napi_value exports);
 
 // Functions that only the tests of this package need, under `exports.testing`.
 bool DefineTestingFunctions(napi_env env, napi_value exports);

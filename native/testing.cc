@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -163,6 +164,16 @@ napi_value Terminal(napi_env env, napi_callback_info) {
   return GiveTwo(env, {master.Release(), slave.Release()});
 }
 
+// unreadBytes(fd): how many there are to be read now.
+napi_value UnreadBytes(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  int count = 0;
+  if (!arguments.Int(0, &fd)) return nullptr;
+  if (ioctl(fd, FIONREAD, &count) != 0) return ThrowSystemError(env, errno, "ioctl");
+  return MakeInt(env, count);
+}
+
 // datagramSocket(name): bound to that name.
 napi_value DatagramSocket(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
@@ -221,7 +232,8 @@ bool DefineTestingFunctions(napi_env env, napi_value exports) {
                  {"signalFd", SignalFd},
                  {"inotify", Inotify},
                  {"pidFd", PidFd},
-                 {"terminal", Terminal}}) &&
+                 {"terminal", Terminal},
+                 {"unreadBytes", UnreadBytes}}) &&
          napi_set_named_property(env, exports, "testing", testing) == napi_ok;
 }
 

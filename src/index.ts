@@ -4,13 +4,17 @@
  * @module grpcfd
  */
 
+export type { DialOptions } from './descriptor/dial.js';
+export type { DirectoryEntry, OpenInOptions, ReaddirOptions } from './descriptor/directory.js';
 export type { FilePosition } from './descriptor/file-content.js';
 export type { Expectation, FileAccess } from './descriptor/file-kind.js';
 export type { FileRead, FileReadOptions, FileWritten, ReadFileOptions } from './descriptor/file-options.js';
-export type { ReadStreamOptions, WriteStreamOptions } from './descriptor/file-streams.js';
+export type { FileStreamOptions, ReadStreamOptions, WriteStreamOptions } from './descriptor/file-streams.js';
 export { type DevIno, fdToUrl, filenameToUrl, fileToUrl, urlToDevIno } from './descriptor/inode-url.js';
 export type { MapOptions, MappedMemory } from './descriptor/mapped-memory.js';
-export { type Directory, type OpenFileOptions, openFile } from './descriptor/open-in-thread.js';
+export type { Namespace, NamespaceType } from './descriptor/namespace.js';
+export { type OpenFileOptions, openFile } from './descriptor/open-chosen-file.js';
+export type { Directory } from './descriptor/open-in-thread.js';
 export { ReceivedFile } from './descriptor/received-file.js';
 export {
   createSharedMemory,

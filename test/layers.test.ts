@@ -10,7 +10,7 @@ const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((fi
 const sources = new Map(files.map((file) => [file, readFileSync(join(src, file), 'utf8')]));
 
 /** Each layer may import itself and what stands before it; `client/` and `server/` are in one row, and may not import each other. */
-const LAYERS = ['.', 'native', 'socket', 'inbox', 'descriptor', 'grpc/internals', 'grpc'];
+const LAYERS = ['.', 'native', 'socket', 'inbox', 'grpc/internals', 'descriptor', 'grpc'];
 const TOP_LAYERS = ['grpc/client', 'grpc/server'];
 const LEAVES = ['errors.ts', 'error-text.ts', 'checks.ts', 'timers.ts'];
 const ENTRIES = ['index.ts', 'register.ts', 'socket/index.ts'];

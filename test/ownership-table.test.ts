@@ -34,6 +34,19 @@ const TESTS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
       'ends at a signal, stops no other work',
     ],
   },
+  '`openIn()`, `reopen()` of a `ReceivedFile` resolved': {
+    'descriptor/open-in': [
+      'opens what is in a directory',
+      'ends at a signal and at close(), and then closes what it opened',
+    ],
+    'descriptor/received-file': ['Reopening gives a blocking open file unless O_NONBLOCK is asked for'],
+  },
+  '`connect()` of a `ReceivedFile` resolved': {
+    'descriptor/dial': [
+      'dials a socket file, also when its name is gone',
+      'gives up a full backlog at a signal',
+    ],
+  },
   'a descriptor is attached': {
     'grpc/reconnects': [
       'The first response headers of a stream release its attachments',

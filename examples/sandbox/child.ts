@@ -2,17 +2,12 @@
 import { readFileSync } from 'node:fs';
 import * as grpcfd from 'grpcfd';
 import { HandoverClient } from '../handover/handover.js';
+import { dropRights } from '../handover/unprivileged.js';
 
-const NOBODY = 65534;
 const [, , path = ''] = process.argv;
 
 // Everything has been loaded.
-if (process.getuid?.() === 0) {
-  process.setgroups?.([]);
-  process.setgid?.(NOBODY);
-  process.setuid?.(NOBODY);
-}
-process.chdir('/');
+dropRights();
 
 try {
   readFileSync(path);

@@ -1,7 +1,5 @@
 /** Checks that a received file is the one that its message names; the counterpart of `Examine` of the Go peers. */
 import { constants } from 'node:fs';
-import { readdir, readlink } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import type { ReceivedFile } from 'grpcfd';
 import type { File, Kind } from './protocol.js';
@@ -16,7 +14,6 @@ export async function examine(file: ReceivedFile, promised: File): Promise<void>
 }
 
 async function evidenceOf(file: ReceivedFile, kind: Kind): Promise<string> {
-  const link = `/proc/self/fd/${file.fd}`;
   switch (kind) {
     case 'UNLINKED':
     case 'MEMFD':
@@ -27,15 +24,17 @@ async function evidenceOf(file: ReceivedFile, kind: Kind): Promise<string> {
       return await reopened.readFile('utf8');
     }
     case 'SOCKET': {
-      const socket = connect({ path: link });
+      const socket = await file.connect({ timeoutMs: DIAL_TIMEOUT_MS });
       socket.setTimeout(DIAL_TIMEOUT_MS, () => socket.destroy(new Error('the socket sent no greeting')));
       return text(socket);
     }
     case 'DIRECTORY': {
-      const entries = await readdir(link);
+      const entries = await file.readdir();
       return entries.join();
     }
-    case 'NETNS':
-      return readlink(link);
+    case 'NETNS': {
+      const { type, id } = file.namespace();
+      return `${type}:[${id}]`;
+    }
   }
 }

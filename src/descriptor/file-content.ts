@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
 import type { Channel, Withdraw } from './channel.js';
+import { aborted } from './ending.js';
 import { type ChannelFile, needsChannel, openChannel } from './open-channel.js';
 
 const readAsync = promisify(read);
@@ -28,6 +29,16 @@ export interface EndingCall {
 export interface TransferOptions {
   readonly signal?: AbortSignal | undefined;
   readonly exclusive?: boolean | undefined;
+}
+
+type Settle<Result> = (error: Error | undefined, result?: Result) => void;
+
+/** One transfer, in both ways in which it can be done. The result is a number of bytes. */
+interface Transfer {
+  /** Waits in epoll. */
+  wait(channel: Channel, settle: Settle<number>): Withdraw;
+  /** In the thread pool, at a position; null is the shared offset. */
+  runAt(position: number | null): Promise<number>;
 }
 
 /** Reads and writes one file. Its descriptor is only borrowed. Positioned reads run in the thread pool, all others wait in epoll. */
@@ -58,36 +69,18 @@ export class FileContent {
     this.#call?.offEnd(this.#onCallEnd);
   }
 
-  async read(
-    fd: number,
-    into: Uint8Array,
-    position: FilePosition,
-    options: TransferOptions,
-  ): Promise<number> {
-    const { signal } = options;
-    throwIfAborted(signal, this.#file.url);
-    const channel = this.channel(fd, options);
-    if (channel !== undefined) {
-      assertNoPosition(position, 'read');
-      return this.#wait(signal, (settle) => channel.read(into, settle));
-    }
-    return this.#at(position, async (at) => (await readAsync(fd, into, 0, into.length, at)).bytesRead);
+  read(fd: number, into: Uint8Array, position: FilePosition, options: TransferOptions): Promise<number> {
+    return this.#transfer('read', fd, position, options, {
+      wait: (channel, settle) => channel.read(into, settle),
+      runAt: async (at) => (await readAsync(fd, into, 0, into.length, at)).bytesRead,
+    });
   }
 
-  async write(
-    fd: number,
-    bytes: Uint8Array,
-    position: FilePosition,
-    options: TransferOptions,
-  ): Promise<number> {
-    const { signal } = options;
-    throwIfAborted(signal, this.#file.url);
-    const channel = this.channel(fd, options);
-    if (channel !== undefined) {
-      assertNoPosition(position, 'write');
-      return this.#wait(signal, (settle) => channel.write(bytes, settle));
-    }
-    return this.#at(position, async (at) => (await writeAsync(fd, bytes, 0, bytes.length, at)).bytesWritten);
+  write(fd: number, bytes: Uint8Array, position: FilePosition, options: TransferOptions): Promise<number> {
+    return this.#transfer('write', fd, position, options, {
+      wait: (channel, settle) => channel.write(bytes, settle),
+      runAt: async (at) => (await writeAsync(fd, bytes, 0, bytes.length, at)).bytesWritten,
+    });
   }
 
   /** From the first byte, where there are positions, to the end. */
@@ -141,6 +134,21 @@ export class FileContent {
     );
   }
 
+  async #transfer(
+    syscall: string,
+    fd: number,
+    position: FilePosition,
+    options: TransferOptions,
+    { wait, runAt }: Transfer,
+  ): Promise<number> {
+    const { signal } = options;
+    throwIfAborted(signal, this.#file.url);
+    const channel = this.channel(fd, options);
+    if (channel === undefined) return this.#at(position, runAt);
+    if (typeof position === 'number') throw native.systemError(constants.errno.ESPIPE, syscall);
+    return this.#wait(signal, (settle) => wait(channel, settle));
+  }
+
   /** Runs a transfer of the thread pool at a position, or at that of the file itself, which moves. */
   #at(position: FilePosition, transfer: (at: number | null) => Promise<number>): Promise<number> {
     if (position === 'shared' || !this.isPositioned)
@@ -163,13 +171,13 @@ export class FileContent {
 
   #wait<Result>(
     signal: AbortSignal | undefined,
-    start: (settle: (error: Error | undefined, result?: Result) => void) => Withdraw,
+    start: (settle: Settle<Result>) => Withdraw,
   ): Promise<Result> {
     return new Promise((resolve, reject) => {
       let withdraw: Withdraw | undefined;
       const onAbort = () => {
         withdraw?.();
-        reject(aborted(signal, this.#file.url));
+        reject(aborted(`reading or writing ${this.#file.url}`, signal));
       };
       signal?.addEventListener('abort', onAbort, { once: true });
       withdraw = start((error, result) => {
@@ -185,16 +193,6 @@ export class FileContent {
   }
 }
 
-function assertNoPosition(position: FilePosition, syscall: string): void {
-  if (typeof position === 'number') throw native.systemError(constants.errno.ESPIPE, syscall);
-}
-
 function throwIfAborted(signal: AbortSignal | undefined, name: string): void {
-  if (signal?.aborted === true) throw aborted(signal, name);
-}
-
-function aborted(signal: AbortSignal | undefined, name: string): GrpcFdError {
-  return new GrpcFdError('ERR_GRPCFD_ABORTED', `reading or writing ${name} was aborted`, {
-    cause: signal?.reason,
-  });
+  if (signal?.aborted === true) throw aborted(`reading or writing ${name}`, signal);
 }

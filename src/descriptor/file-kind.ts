@@ -73,6 +73,22 @@ export function assertExpected(
   );
 }
 
+/**
+ * Says nothing if a method can do its work on a file.
+ *
+ * @param method "openIn()", for the text
+ * @throws GrpcFdError `ERR_GRPCFD_UNEXPECTED_KIND`
+ */
+export function assertKind(
+  { url, kind }: { readonly url: string; readonly kind: FileKind },
+  needed: FileKind,
+  method: string,
+): void {
+  if (kind === needed) return;
+  const text = `${url} is of the kind ${kind}, but ${method} needs one of the kind ${needed}`;
+  throw new GrpcFdError('ERR_GRPCFD_UNEXPECTED_KIND', text);
+}
+
 function describe(kind: string | undefined, access: FileAccess | undefined): string {
   const first = kind === undefined ? 'any kind' : `the kind ${kind}`;
   return access === undefined ? first : `${first} with the access ${access}`;

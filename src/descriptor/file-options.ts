@@ -66,22 +66,28 @@ export interface FileWritten<Source> {
   readonly buffer: Source;
 }
 
+/** The options that all transfers have, in streams, too. */
+export const TRANSFER_RULES: RulesFor<TransferOptions> = { signal: anAbortSignal, exclusive: aBoolean };
+
+/** To `node:fs`, a negative position means the shared offset. */
+export const anOffset = anInteger(0);
+
+/** Up to there, or without a limit. */
+export const anEnd = rule(
+  `${anOffset.wanted} or Infinity`,
+  aLimit.hasType,
+  (value) => value === Number.POSITIVE_INFINITY || anOffset.isInRange(value),
+);
+
 const READ_FILE_RULES: RulesFor<ReadFileOptions> = {
+  ...TRANSFER_RULES,
   encoding: rule(
     'an encoding of Buffer',
     (value) => typeof value === 'string',
     (value) => Buffer.isEncoding(String(value)),
   ),
-  maxBytes: rule(
-    'an integer of at least 0 or Infinity',
-    aLimit.hasType,
-    (value) => value === 0 || aLimit.isInRange(value),
-  ),
-  signal: anAbortSignal,
-  exclusive: aBoolean,
+  maxBytes: anEnd,
 };
-
-const anOffset = anInteger(0);
 
 /** To `node:fs`, other values mean the shared offset, some of them in silence. */
 const aPosition = rule(
@@ -90,12 +96,11 @@ const aPosition = rule(
   (value) => typeof value !== 'number' || anOffset.isInRange(value),
 );
 
-const TRANSFER_RULES: RulesFor<FileReadOptions> = {
+const FILE_READ_RULES: RulesFor<FileReadOptions> = {
+  ...TRANSFER_RULES,
   offset: anOffset,
   length: anOffset,
   position: aPosition,
-  signal: anAbortSignal,
-  exclusive: aBoolean,
 };
 
 const aBuffer = rule('a Buffer, TypedArray or DataView', ArrayBuffer.isView);
@@ -123,7 +128,7 @@ export function checkTransfer(
 ): TransferOptions & { readonly bytes: Uint8Array; readonly position: FilePosition } {
   check(grpcComplaint, 'buffer', buffer, aBuffer);
   const options = typeof given === 'object' ? given : { offset: given, length, position };
-  checkGrpcOptions(options, TRANSFER_RULES);
+  checkGrpcOptions(options, FILE_READ_RULES);
   const { offset = 0 } = options;
   check(grpcComplaint, 'offset', offset, anInteger(0, buffer.byteLength));
   const room = buffer.byteLength - offset;

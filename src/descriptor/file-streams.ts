@@ -1,7 +1,8 @@
 import { Readable, Writable } from 'node:stream';
-import { aBoolean, anAbortSignal, anInteger, checkGrpcOptions, type RulesFor, rule } from '../checks.js';
+import { anInteger, checkGrpcOptions, type RulesFor } from '../checks.js';
 import type { Channel, Withdraw } from './channel.js';
 import type { FilePosition } from './file-content.js';
+import { anEnd, anOffset, TRANSFER_RULES } from './file-options.js';
 
 /** The part of a file that a stream uses. */
 export interface StreamableFile {
@@ -19,50 +20,37 @@ export interface StreamableFile {
   ): Promise<{ bytesWritten: number }>;
 }
 
-/** Options of {@link ReceivedFile.createReadStream}. */
-export interface ReadStreamOptions {
-  /** Position of the first byte to read. Default 0. It has no effect on a file without positions (pipe, socket, terminal). */
+/** Options of the streams of a file. */
+export interface FileStreamOptions {
+  /** Position of the first byte. Default 0. It has no effect on a file without positions (pipe, socket, terminal). */
   readonly start?: number | undefined;
+  /** When it aborts, the stream is destroyed with an `AbortError`, as in `node:stream`. Default: none. */
+  readonly signal?: AbortSignal | undefined;
+  /** For a file that others do not use: see {@link FileReadOptions.exclusive}. Default: false. */
+  readonly exclusive?: boolean | undefined;
+}
+
+/** Options of {@link ReceivedFile.createReadStream}. */
+export interface ReadStreamOptions extends FileStreamOptions {
   /** Position of the last byte to read, which is included, as in `node:fs`. Default `Infinity`: up to the end of the file. */
   readonly end?: number | undefined;
   /** Bytes to read at a time. Default 65536. */
   readonly highWaterMark?: number | undefined;
-  /** When it aborts, the stream is destroyed with an `AbortError`, as in `node:stream`. Default: none. */
-  readonly signal?: AbortSignal | undefined;
-  /** For a file that others do not use: see {@link FileReadOptions.exclusive}. Default: false. */
-  readonly exclusive?: boolean | undefined;
 }
 
 /** Options of {@link ReceivedFile.createWriteStream}. */
-export interface WriteStreamOptions {
-  /** Position of the first byte to write. Default 0. It has no effect on a file without positions (pipe, socket, terminal). */
-  readonly start?: number | undefined;
+export interface WriteStreamOptions extends FileStreamOptions {
   /** Bytes to buffer before `write` returns false. Default: that of `node:stream`. */
   readonly highWaterMark?: number | undefined;
-  /** When it aborts, the stream is destroyed with an `AbortError`, as in `node:stream`. Default: none. */
-  readonly signal?: AbortSignal | undefined;
-  /** For a file that others do not use: see {@link FileReadOptions.exclusive}. Default: false. */
-  readonly exclusive?: boolean | undefined;
 }
 
-/** To `node:fs`, a negative position means the shared offset. */
-const anOffset = anInteger(0);
-
 const WRITE_RULES: RulesFor<WriteStreamOptions> = {
+  ...TRANSFER_RULES,
   start: anOffset,
   highWaterMark: anInteger(0),
-  signal: anAbortSignal,
-  exclusive: aBoolean,
 };
 
-const READ_RULES: RulesFor<ReadStreamOptions> = {
-  ...WRITE_RULES,
-  end: rule(
-    `${anOffset.wanted} or Infinity`,
-    (value) => anOffset.hasType(value),
-    (value) => value === Number.POSITIVE_INFINITY || anOffset.isInRange(value),
-  ),
-};
+const READ_RULES: RulesFor<ReadStreamOptions> = { ...WRITE_RULES, end: anEnd };
 
 const READ_SIZE = 64 * 1024;
 

@@ -4,7 +4,7 @@ import { GrpcFdError } from '../errors.js';
 import { native, O_PATH } from '../native/binding.js';
 
 /** The usual mode of new files. The umask takes bits away from it. */
-const NEW_FILE_MODE = 0o666;
+export const NEW_FILE_MODE = 0o666;
 
 /**
  * Opens a file, CLOEXEC. The caller owns the descriptor that is returned. `node:fs` is not used, because it counts the files that a
@@ -51,7 +51,7 @@ export function checkPath(path: unknown): asserts path is string {
 export function openFailed(path: string, flags: number, cause: unknown): GrpcFdError {
   if (cause instanceof GrpcFdError) return cause;
   const text = cause instanceof Error ? cause.message : String(cause);
-  const more = explain((cause as NodeJS.ErrnoException | undefined)?.code, flags);
+  const more = explain(cause as NodeJS.ErrnoException | undefined, flags);
   return new GrpcFdError(
     'ERR_GRPCFD_OPEN_FAILED',
     `${quotePeerText(path)} could not be opened: ${text}${more}`,
@@ -62,11 +62,15 @@ export function openFailed(path: string, flags: number, cause: unknown): GrpcFdE
 }
 
 /** What an error of the kernel does not say by itself. */
-function explain(code: string | undefined, flags: number): string {
+function explain(cause: NodeJS.ErrnoException | undefined, flags: number): string {
+  const code = cause?.code;
   const isWriter = (flags & (constants.O_WRONLY | constants.O_RDWR)) === constants.O_WRONLY;
   if (code === 'ENXIO' && isWriter) return ' (a FIFO that no process has open to read, or a socket)';
   if (code === 'ENXIO') return ' (a socket, or a device that is not there)';
+  if (cause?.syscall !== 'openat2') return '';
   if (code === 'EXDEV') return ' (it leads out of the directory)';
-  if (code === 'ENOSYS') return ' (the kernel, or a sandbox, does not have it)';
+  if (code === 'ELOOP') return ' (a link of /proc, too many links, or a link that must not be followed)';
+  if (code === 'EAGAIN') return ' (directories were renamed all the time, or another process has a lease)';
+  if (code === 'ENOSYS') return ' (the kernel is older than Linux 5.6, or a sandbox forbids it)';
   return '';
 }

@@ -1,4 +1,5 @@
-import { type BigIntStats, constants, fstat } from 'node:fs';
+import { type BigIntStats, fstat } from 'node:fs';
+import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import { anInteger, check, grpcComplaint } from '../checks.js';
@@ -6,6 +7,16 @@ import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
 import type { FileKind } from '../native/types.js';
 import { closedByOwner, closeWhenCollected } from './close-when-collected.js';
+import { type DialOptions, dial } from './dial.js';
+import {
+  checkOpenIn,
+  type DirectoryEntry,
+  type OpenInOptions,
+  openIn,
+  type ReaddirOptions,
+  readDirectory,
+} from './directory.js';
+import { Ending } from './ending.js';
 import { type EndingCall, FileContent, type FilePosition } from './file-content.js';
 import { assertExpected, type Expectation, type FileAccess } from './file-kind.js';
 import { type FileLook, lookAt } from './file-look.js';
@@ -28,7 +39,8 @@ import {
   writeStream,
 } from './file-streams.js';
 import { type MapOptions, type MappedMemory, mapSealed } from './mapped-memory.js';
-import { openFile } from './open-file.js';
+import { type Namespace, namespaceOf } from './namespace.js';
+import { openWithoutWaiting } from './open-file.js';
 
 const fstatAsync = promisify(fstat);
 
@@ -58,6 +70,8 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   #fd: number | undefined;
   #inFlight = 0;
   #onIdle: (() => void) | undefined;
+  /** What runs in threads of its own. */
+  #ending: Ending | undefined;
   #closing: Promise<void> | undefined;
 
   /**
@@ -228,8 +242,11 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
 
   /**
    * Opens the same file again, with an offset and flags of its own. It makes a file readable that was sent as O_PATH, and independent of
-   * its sender. The kernel checks the permissions of this process again. A socket cannot be opened. O_NONBLOCK is added, because a pipe, a
-   * device or a file with a lease could make the process wait for as long as its owner likes.
+   * its sender. The kernel checks the permissions of this process again. A socket cannot be opened: {@link connect} dials a socket file.
+   *
+   * A FIFO is opened without waiting for another end, and a terminal does not become that of this process. The new open file is blocking,
+   * unless `flags` have O_NONBLOCK. The file system is asked on the thread of the event loop. One that hangs stops this process, so for a
+   * peer that you do not trust, `await openFile('/proc/self/fd/' + file.fd, { flags })` instead, and keep this file open until then.
    *
    * @param flags as for `open`, from `fs.constants`: O_RDONLY, O_RDWR and so on
    * @returns a file that belongs to the caller, who closes it. This one stays open.
@@ -237,7 +254,7 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
    */
   reopen(flags: number): ReceivedFile {
     check(grpcComplaint, 'flags', flags, flagsOfOpen);
-    const fd = openFile(`/proc/self/fd/${this.fd}`, flags | constants.O_NONBLOCK);
+    const fd = openWithoutWaiting(`/proc/self/fd/${this.fd}`, flags);
     try {
       return new ReceivedFile(fd);
     } catch (error) {
@@ -245,6 +262,73 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
       const text = `${this.url} was opened again, but the kernel does not tell what it is: ${cause.message}`;
       throw new GrpcFdError('ERR_GRPCFD_OPEN_FAILED', text, { cause });
     }
+  }
+
+  /**
+   * Opens a file in this directory, which may be open with O_PATH. Nothing outside of the directory is reached, neither by `..` nor by a
+   * link nor by an absolute path nor by a rename meanwhile (RESOLVE_BENEATH and RESOLVE_NO_MAGICLINKS of openat2, Linux 5.6). The path is
+   * looked up with the rights of this process, in a thread of its own: see {@link openFile}. It is given up when this file is closed.
+   *
+   * @param path from the directory on. `'.'` opens the directory anew.
+   * @param flags of open(2): a number made of `fs.constants`, or one of Node's 'r', 'r+', 'w', 'w+', 'a', 'a+'. Default 'r'
+   * @param mode permissions of a file that this makes, or options. Default 0o666
+   * @returns a file that belongs to the caller, who closes it. This one stays open.
+   * @throws GrpcFdError, in the promise: `ERR_GRPCFD_OPEN_FAILED` with the failed syscall as its cause (EXDEV: the path leads out of the
+   * directory; ENOSYS: there is no openat2), `ERR_GRPCFD_UNEXPECTED_KIND` also where this is no directory, `ERR_GRPCFD_ABORTED`,
+   * `ERR_GRPCFD_FILE_CLOSED`, `ERR_GRPCFD_INVALID_ARGUMENT`
+   */
+  async openIn(
+    path: string,
+    flags: number | string = 'r',
+    mode: number | OpenInOptions = {},
+  ): Promise<ReceivedFile> {
+    const options = checkOpenIn(path, flags, mode);
+    const fd = await openIn(this, path, flags, options, this.#whileOpen());
+    return new ReceivedFile(fd, options.expect);
+  }
+
+  /**
+   * The entries of this directory, without '.' and '..', in the order of the file system. The directory may be open with O_PATH. It is opened
+   * anew, so the offset that is shared with the sender is neither used nor moved, and this process needs the right to open it. That is done in
+   * a thread of its own: see {@link openFile}. It is given up when this file is closed.
+   *
+   * @throws GrpcFdError, in the promise: `ERR_GRPCFD_UNEXPECTED_KIND` where this is no directory, `ERR_GRPCFD_OPEN_FAILED` (EACCES: this
+   * process may not read it), `ERR_GRPCFD_FILE_TOO_LARGE`, `ERR_GRPCFD_ABORTED`, `ERR_GRPCFD_FILE_CLOSED`, `ERR_GRPCFD_INVALID_ARGUMENT`;
+   * the error of a failed `getdents64`
+   */
+  readdir(options: ReaddirOptions & { readonly withFileTypes: true }): Promise<DirectoryEntry[]>;
+  /** The same, without kinds: the names alone. */
+  readdir(options?: ReaddirOptions & { readonly withFileTypes?: false | undefined }): Promise<string[]>;
+  async readdir(options: ReaddirOptions = {}): Promise<string[] | DirectoryEntry[]> {
+    const entries = await readDirectory(this, options, this.#whileOpen());
+    return options.withFileTypes === true ? entries : entries.map(({ name }) => name);
+  }
+
+  /**
+   * Dials this socket file, which must be open with O_PATH, as `sendFilename()` and the Go package send it. It also works where the path
+   * is not valid, or when the file has been removed. It does not block: while the backlog of the listener is full, it tries again. It is
+   * given up when this file is closed.
+   *
+   * @returns a connected socket that belongs to the caller, who destroys it. Nothing has been read from it, and nothing is read before the
+   * caller reads. So `channelCredentials(inner, { connect: () => file.connect() })` can take it, also later. A socket that nobody reads does
+   * not notice the end of its peer, and does not keep the process alive.
+   * @throws GrpcFdError, in the promise: `ERR_GRPCFD_CONNECT_FAILED` with the failed syscall as its cause (ECONNREFUSED: nobody listens;
+   * EPROTOTYPE: it is no stream socket; EACCES: this process may not write to the socket file), `ERR_GRPCFD_UNEXPECTED_KIND` where this
+   * is no socket file, `ERR_GRPCFD_TIMEOUT`, `ERR_GRPCFD_ABORTED`, `ERR_GRPCFD_FILE_CLOSED`, `ERR_GRPCFD_INVALID_ARGUMENT`
+   */
+  async connect(options: DialOptions = {}): Promise<Socket> {
+    return dial(this, options, this.#whileOpen());
+  }
+
+  /**
+   * The type and the number of this namespace, which may be open with O_PATH, as `sendFilename('/proc/self/ns/net')` and the Go package
+   * send it. The kernel tells both, and no peer can forge them.
+   *
+   * @throws GrpcFdError `ERR_GRPCFD_UNEXPECTED_KIND` where this is no namespace, `ERR_GRPCFD_FILE_CLOSED`; `ERR_GRPCFD_OPEN_FAILED` where
+   * the kernel does not tell it: without /proc, or when the table of descriptors is full (EMFILE)
+   */
+  namespace(): Namespace {
+    return namespaceOf(this);
   }
 
   /**
@@ -315,8 +399,15 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
     const fd = this.#fd;
     this.#fd = undefined;
     closedByOwner(this);
-    this.#content.end(this.#closedError());
+    const reason = this.#closedError();
+    this.#content.end(reason);
+    this.#ending?.end(reason);
     return fd;
+  }
+
+  #whileOpen(): Ending {
+    this.#ending ??= new Ending();
+    return this.#ending;
   }
 
   async #operate<Result>(operation: (fd: number) => Promise<Result>): Promise<Result> {

@@ -1,8 +1,8 @@
-import { aBoolean, anAbortSignal, checkGrpcOptions, type RulesFor, rule } from '../checks.js';
+import { aBoolean, anAbortSignal, checkGrpcOptions, type RulesFor } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
 import { clearTimeout, setTimeout } from '../timers.js';
 import type { CallScope } from './call-scope.js';
-import { MAX_TIMER_MS } from './clock.js';
+import { aTimeout } from './clock.js';
 import type { Inbox } from './inbox.js';
 import { type DescriptorName, describeName } from './names.js';
 import type { Waiter } from './waits.js';
@@ -22,11 +22,7 @@ export interface ReceiveOptions {
 
 const RULES: RulesFor<ReceiveOptions> = {
   signal: anAbortSignal,
-  timeoutMs: rule(
-    `above 0 and at most ${MAX_TIMER_MS}`,
-    (value) => typeof value === 'number',
-    (value) => Number(value) > 0 && Number(value) <= MAX_TIMER_MS,
-  ),
+  timeoutMs: aTimeout,
   keep: aBoolean,
 };
 

@@ -1,5 +1,8 @@
 /** The exports of the addon: syscalls that Node.js lacks, without policy. They throw errors in the form of Node's own. */
 
+import type { NamespaceFunctions } from './namespace-types.js';
+import type { ThreadFunctions } from './thread-types.js';
+
 /** The process at the other end of a unix socket, at the time at which the two were connected (SO_PEERCRED). */
 export interface PeerCredentials {
   /** Process id. It may belong to another process by now. */
@@ -235,7 +238,7 @@ export interface Bridge {
   close(): void;
 }
 
-export interface NativeBinding {
+export interface NativeBinding extends ThreadFunctions, NamespaceFunctions {
   /**
    * `fds` are the connection, the far end of the pair, and the near end, which Node already has. Takes over and unguards the first two,
    * unless this throws. Descriptors are put into `arrived`, as {@link SocketHandle.receive} does.
@@ -270,20 +273,6 @@ export interface NativeBinding {
   unguardAll(fds: readonly number[]): void;
   /** `open(2)` with O_CLOEXEC. `fs.openSync` is not used, because Node closes what a worker opened with it when the worker ends. */
   open(path: string, flags: number, mode: number): number;
-  /**
-   * `open(2)` with O_CLOEXEC in a thread of its own, for a path that could take any time, and without waiting for a FIFO. With a
-   * `directory` (a descriptor, which this takes over, also when it throws) or the path of one, nothing outside of it is reached; -1 and '' are
-   * for none. Calls `onOpened` with an errno, or with 0 and a guarded descriptor that belongs to the callee.
-   */
-  openInThread(
-    directory: number,
-    directoryPath: string,
-    path: string,
-    flags: number,
-    onOpened: (errno: number, fd: number) => void,
-  ): void;
-  /** Whether what is being opened keeps the process alive. At first it does. */
-  keepAliveToOpen(wanted: boolean): void;
   /** `[dev, ino, dev, ino…]` of descriptors of any kind, O_PATH included. */
   identify(fds: readonly number[]): BigUint64Array;
   /** `<st_dev>/<st_ino>`, both decimal, of a descriptor of any kind, O_PATH included. */
@@ -408,5 +397,7 @@ export interface NativeBinding {
     pidFd(): number;
     /** Master and slave. */
     terminal(): [number, number];
+    /** FIONREAD. */
+    unreadBytes(fd: number): number;
   };
 }

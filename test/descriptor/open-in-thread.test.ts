@@ -24,6 +24,8 @@ describe('openFile()', () => {
     assert.equal(await file.readFile('utf8'), 'content');
     await using made = await openFile(`${path}2`, { flags: 'w+' });
     assert.equal(made.access, 'readwrite');
+    await using secret = await openFile(`${path}3`, { flags: 'w', mode: 0o600 });
+    assert.equal((await secret.stat()).mode & 0o7777n, 0o600n);
     await using pathOnly = await openFile(path, { flags: O_PATH });
     assert.equal(pathOnly.access, 'path');
   });
@@ -130,7 +132,8 @@ describe('openFile()', () => {
       { beneath: 'a\0' },
       { expect: { kind: 'files' } },
       { signal: 'now' },
-      { mode: 1 },
+      { mode: -1 },
+      { modes: 1 },
     ]) {
       await assert.rejects(openFile('/dev/null', options as never), refused, JSON.stringify(options));
     }
@@ -169,6 +172,7 @@ describe('openFile()', () => {
       for (const [how, output] of [
         ['exit', 'exits\n'],
         ['abort', 'ERR_GRPCFD_ABORTED\n'],
+        ['queue', 'ERR_GRPCFD_ABORTED\nERR_GRPCFD_ABORTED\n'],
       ] as const) {
         const { code, stdout, stderr } = await runFixture(
           './fixtures/hanging-opens.js',

@@ -24,10 +24,11 @@ import { openFile } from '#src/descriptor/open-file.js';
 import { ReceivedFile } from '#src/descriptor/received-file.js';
 import { close, native, O_PATH } from '#src/native/binding.js';
 import { assertFailure } from '../support/failure.js';
-import { trackDescriptors } from '../support/fd-table.js';
+import { defer, trackDescriptors } from '../support/fd-table.js';
+import { isNonBlocking, sharedState } from '../support/idle.js';
 import { openFileOf } from '../support/open-file.js';
 
-const { O_RDONLY, O_RDWR, O_NOFOLLOW } = constants;
+const { O_RDONLY, O_RDWR, O_NOFOLLOW, O_NONBLOCK } = constants;
 
 /** The target of a descriptor in /proc, or undefined if it is not open. */
 function target(fd: number): string | undefined {
@@ -268,6 +269,25 @@ describe('ReceivedFile', () => {
     await using file = new ReceivedFile(readEnd);
     await using reopened = file.reopen(O_RDONLY);
     assert.equal(reopened.kind, 'pipe');
+  });
+
+  test('Reopening gives a blocking open file unless O_NONBLOCK is asked for, and leaves the flags of this one', async () => {
+    const [readEnd, writeEnd] = native.testing.pipe();
+    defer(() => close(writeEnd));
+    for (const isOwn of [true, false]) {
+      native.setNonBlocking(readEnd, isOwn);
+      await using file = new ReceivedFile(native.duplicate(readEnd));
+      const before = sharedState(readEnd);
+      for (const [flags, expected] of [
+        [O_RDONLY, false],
+        [O_RDONLY | O_NONBLOCK, true],
+      ] as const) {
+        await using reopened = file.reopen(flags);
+        assert.equal(isNonBlocking(reopened.fd), expected);
+      }
+      assert.equal(sharedState(readEnd), before);
+    }
+    close(readEnd);
   });
 
   describe('close', () => {

@@ -14,8 +14,17 @@ import { native } from '#src/native/binding.js';
 import { failure } from '../support/failure.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { IDLE, newFifo, sharedState } from '../support/idle.js';
+import { within } from '../support/until.js';
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+/** Writes to one end of a pseudoterminal, and waits until a reader has taken it at the other end, since a close would drop it. */
+async function writeToTerminal(into: number, out: number, part: string): Promise<void> {
+  writeSync(into, part);
+  // The kernel passes it on in a thread of its own. Nobody reads before the next turn.
+  while (native.testing.unreadBytes(out) < part.length);
+  await within(10_000, 'a reader', () => native.testing.unreadBytes(out) === 0);
+}
 
 /** A file whose open file is shared with a "sender", and the other end. At the end, the sender's state must be as it was. */
 function received(kind: string): { file: ReceivedFile; into: number; sender: number } {
@@ -72,15 +81,14 @@ describe('Waiting', () => {
     });
 
     test(`readFile() reads a ${kind} to its end`, async () => {
-      const { file, into } = received(kind);
+      const { file, into, sender } = received(kind);
       const close = closable(into);
       const reading = file.readFile('utf8');
       for (const part of ['to ', 'the ', 'end']) {
         await turn();
-        writeSync(into, part);
+        if (kind === 'slave of a pty') await writeToTerminal(into, sender, part);
+        else writeSync(into, part);
       }
-      // The end of a terminal drops what was not read.
-      if (kind === 'slave of a pty') await new Promise((resolve) => setTimeout(resolve, 50));
       close();
       assert.equal(await reading, 'to the end');
     });
@@ -288,8 +296,7 @@ describe('Waiting', () => {
       await turn();
       const memory = Buffer.alloc(10);
       assert.equal(readSync(slave, memory), 5);
-      writeSync(slave, 'shown');
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await writeToTerminal(slave, master, 'shown');
       closeSync(slave);
       assert.equal(await reading, 'shown');
     });

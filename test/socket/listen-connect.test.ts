@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { connect, FdListener, type FdSocket, type ListenOptions, listen } from 'grpcfd/socket';
 import { close, closeAll, native } from '#src/native/binding.js';
 import { defer, descriptorTable, trackDescriptors } from '../support/fd-table.js';
+import { fullListener } from '../support/full-listener.js';
 import { contentOf, fileWith, temporaryDirectory } from '../support/temporary.js';
 
 trackDescriptors();
@@ -109,25 +110,6 @@ test('a failed connect says what and where', async () => {
     await assert.rejects(connect(address), { code: 'ERR_INVALID_ARG_VALUE' });
   }
 });
-
-/** A listening socket with a full backlog; `accept` makes room. */
-function fullListener(path: string): { accept: () => void } {
-  const handle = new native.SocketHandle(native.bindUnix(Buffer.from(path)), () => {});
-  handle.listen(0);
-  const waiting: number[] = [];
-  defer(() => {
-    handle.close();
-    closeAll(waiting);
-  });
-  for (;;) {
-    try {
-      waiting.push(native.connectUnix(Buffer.from(path)));
-    } catch (error) {
-      assert.equal((error as NodeJS.ErrnoException).code, 'EAGAIN');
-      return { accept: () => waiting.push(handle.accept()) };
-    }
-  }
-}
 
 test('connect() waits while the backlog of the listener is full', async () => {
   const path = join(temporaryDirectory(), 's');

@@ -1,29 +1,38 @@
 // For LD_PRELOAD: a system call that fails for as long as the environment says so, as GRPCFD_FAULT=fstat:5 (a name below, an errno), or so
 // many times, as GRPCFD_FAULT=sendmsg:5:1. With the errno -1 the process is killed instead, before the call. With bind:-2 the call
-// succeeds, and then a link to "victim" takes the place of the socket file.
+// succeeds, and then a link to "victim" takes the place of the socket file. With untyped:0, directories do not tell the types of their
+// entries. With seccomp:1, openat2 fails with that errno from then on, in all threads that are made afterwards: a real filter does it.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { NONE, NO_WAIT, STATX, FSTAT, GET_FLAGS, DUPLICATE, SENDMSG, LINK, BIND, FCHMOD, CHMOD, FCHOWNAT, LISTEN, UNLINK, FLOCK };
+enum { NONE, NO_WAIT, STATX, FSTAT, GET_FLAGS, DUPLICATE, SENDMSG, LINK, BIND, FCHMOD, CHMOD, FCHOWNAT, LISTEN, UNLINK, FLOCK, OPENAT2, UNTYPED };
 
 static const char* const names[] = {"",     "no-wait", "statx", "fstat",    "F_GETFL", "F_DUPFD", "sendmsg", "link",
-                                    "bind", "fchmod",  "chmod", "fchownat", "listen",  "unlink",  "flock"};
+                                    "bind", "fchmod",  "chmod", "fchownat", "listen",  "unlink",  "flock",    "openat2", "untyped"};
 
 enum { KILL = -1, SWAP = -2 };
+
+// Not in the headers of every system.
+enum { OPENAT2_NUMBER = 437 };
 
 static atomic_int fault = NONE;
 static atomic_int fault_errno = 0;
@@ -39,12 +48,24 @@ static int fails(int which) {
   return 1;
 }
 
+static void filter(int error) {
+  struct sock_filter steps[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OPENAT2_NUMBER, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog program = {sizeof(steps) / sizeof(steps[0]), steps};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) abort();
+}
+
 // Not getenv() in each call: other threads make them, too, while the environment changes.
 static void choose(const char* value) {
   char name[20] = "";
   int number = 0;
   int times = INT_MAX;
   sscanf(value, "%19[^:]:%d:%d", name, &number, &times);
+  if (strcmp(name, "seccomp") == 0) filter(number);
   atomic_store(&fault_errno, number);
   atomic_store(&times_left, times);
   int chosen = NONE;
@@ -69,6 +90,16 @@ int setenv(const char* name, const char* value, int overwrite) {
 // By path, as loaders of code do, it goes on.
 static int is_of_descriptor(const char* path) { return path != NULL && path[0] == '\0'; }
 
+// In each entry, its length is at 16, and its type at 18.
+static void forget_types(char* entries, long size) {
+  for (long at = 0; at < size;) {
+    uint16_t length;
+    memcpy(&length, entries + at + 16, sizeof(length));
+    entries[at + 18] = 0;
+    at += length;
+  }
+}
+
 // Of libuv, for which not every C library has a function.
 long syscall(long number, ...) {
   static long (*real)(long, ...);
@@ -80,7 +111,10 @@ long syscall(long number, ...) {
   va_end(list);
   if (number == SYS_statx && is_of_descriptor((const char*)a[1]) && fails(STATX)) return -1;
   if ((number == SYS_preadv2 || number == SYS_pwritev2) && fails(NO_WAIT)) return -1;
-  return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+  if (number == OPENAT2_NUMBER && fails(OPENAT2)) return -1;
+  const long result = real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+  if (number == SYS_getdents64 && result > 0 && fails(UNTYPED)) forget_types((char*)a[1], result);
+  return result;
 }
 
 ssize_t splice(int from, off_t* from_offset, int to, off_t* to_offset, size_t length, unsigned int flags) {

@@ -24,7 +24,7 @@ export function failingSyscalls(): string {
 
 /** In that process: `errno` is what `syscall` fails with while `run` runs, and until what it returns is settled. */
 export async function withFault<Result>(
-  syscall: 'no-wait' | 'statx' | 'fstat' | 'F_GETFL' | 'F_DUPFD',
+  syscall: 'no-wait' | 'statx' | 'fstat' | 'F_GETFL' | 'F_DUPFD' | 'openat2' | 'untyped',
   errno: number,
   run: () => Result | Promise<Result>,
 ): Promise<Result> {
@@ -37,7 +37,7 @@ export async function withFault<Result>(
 }
 
 /** In that process: the next call of `syscall` fails with `errno`. */
-export function failNext(syscall: 'sendmsg', errno: number): void {
+export function failNext(syscall: 'sendmsg' | 'openat2', errno: number): void {
   setFault(`${syscall}:${errno}:1`);
 }
 

@@ -19,6 +19,7 @@ import { GrpcFdError } from '../../errors.js';
  * | `own-handle` | the `handle` that net.connect() takes |
  * | `response-header` | the one call of `respond()` for each response in grpc-js |
  * | `unix-abstract` | the resolver of grpc-js for unix targets |
+ * | `unread-socket` | the option `manualStart` of net.Socket |
  * | `user-agent` | what grpc-js puts into the user agent |
  */
 export function changed(what: string): GrpcFdError {

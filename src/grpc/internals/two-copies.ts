@@ -10,6 +10,12 @@ import { dirname } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../../errors.js';
 
+const CLASSES = {
+  ChannelCredentials: grpc.ChannelCredentials,
+  ServerCredentials: grpc.ServerCredentials,
+  CallCredentials: grpc.CallCredentials,
+} as const;
+
 const FILE_OF_A_COPY = /((?:[a-zA-Z]:)?[\\/][^\s()]*?[\\/]@grpc[\\/]grpc-js)[\\/]build[\\/]src[\\/]/;
 
 /** Has an `instanceof` of another copy throw the error that says so. `prototype` is that of a class that extends one of grpc-js. */
@@ -25,11 +31,8 @@ export function explainToOtherCopies(prototype: object): void {
 }
 
 /** The error for `value` if another copy of grpc-js has made it, and undefined otherwise. `name` is that of its class. */
-export function fromOtherCopy(
-  value: unknown,
-  name: 'ChannelCredentials' | 'ServerCredentials' | 'CallCredentials',
-): GrpcFdError | undefined {
-  if (typeof value !== 'object' || value === null || value instanceof grpc[name]) return undefined;
+export function fromOtherCopy(value: unknown, name: keyof typeof CLASSES): GrpcFdError | undefined {
+  if (typeof value !== 'object' || value === null || value instanceof CLASSES[name]) return undefined;
   for (let next = Object.getPrototypeOf(value); next !== null; next = Object.getPrototypeOf(next)) {
     if (next.constructor?.name === name) return twoCopies(loadedCopies()[0]);
   }

@@ -1,0 +1,87 @@
+import { native } from '../native/binding.js';
+
+/** What a thread of its own does. */
+export interface ThreadJob<Value> {
+  /** The system call that an error is of. */
+  readonly syscall: string;
+  /** A guarded descriptor that `start` takes over, also when it throws. Undefined: none. */
+  readonly fd: number | undefined;
+  start(onDone: (errno: number, value: Value) => void): void;
+  /** Gives back what the thread has made, since nobody waits for it any more. */
+  discard(value: Value): void;
+}
+
+/** Threads at a time. A file system that does not answer keeps one for as long as it likes. */
+const MAX_THREADS = 16;
+
+const queue: (() => void)[] = [];
+let threads = 0;
+/** Those whose promise has not been settled. */
+let wanted = 0;
+
+/**
+ * Runs a job in a thread of its own. At most 16 run at a time, the next ones wait for their turn. The process waits for what is wanted, and
+ * for nothing that was given up.
+ *
+ * @throws in the promise: the reason of the signal; the error of the failed system call
+ */
+export function inThread<Value>(job: ThreadJob<Value>, signal: AbortSignal | undefined): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    wanted++;
+    let isSettled = false;
+    const settle = (): boolean => {
+      if (isSettled) return false;
+      isSettled = true;
+      signal?.removeEventListener('abort', onAbort);
+      wanted--;
+      if (wanted === 0) native.keepAliveForThreads(false);
+      return true;
+    };
+    const start = (): void => {
+      threads++;
+      try {
+        job.start(onDone);
+      } catch (error) {
+        leave();
+        if (settle()) reject(error);
+      }
+    };
+    const onDone = (errno: number, value: Value): void => {
+      leave();
+      if (!settle()) job.discard(value);
+      else if (errno === 0) resolve(value);
+      else reject(native.systemError(errno, job.syscall));
+    };
+    const withdraw = (): void => {
+      if (job.fd !== undefined) native.close(job.fd);
+    };
+    const onAbort = (): void => {
+      const index = queue.indexOf(start);
+      if (index >= 0) {
+        queue.splice(index, 1);
+        withdraw();
+      }
+      if (settle()) reject(signal?.reason);
+    };
+    if (signal?.aborted === true) {
+      withdraw();
+      settle();
+      reject(signal.reason);
+      return;
+    }
+    signal?.addEventListener('abort', onAbort, { once: true });
+    if (threads < MAX_THREADS) start();
+    else queue.push(start);
+    if (wanted > 0) native.keepAliveForThreads(true);
+  });
+}
+
+function leave(): void {
+  threads--;
+  queue.shift()?.();
+}
+
+/** For jobs that make a descriptor. */
+export function discardFd(fd: number): void {
+  if (fd >= 0) native.close(fd);
+}
