@@ -366,6 +366,11 @@ export interface NativeBinding {
   /** Gives the memory back at once, and empties the buffer of `map`. Idempotent. */
   unmap(buffer: ArrayBuffer): void;
   /**
+   * Adds seals to the file of the buffer of a writable `map`, whose stores stay in it then. Where this throws, nothing has changed; only if
+   * the kernel had no memory for that, the buffer is empty.
+   */
+  sealMapped(buffer: ArrayBuffer, fd: number, seals: number): void;
+  /**
    * Enters the pages of `buffer` into the page table, in a thread of the pool, so that no access has to wait for that. Calls for the same
    * buffer share the work.
    */
