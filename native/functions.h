@@ -31,6 +31,9 @@ bool DefineMappingFunctions(napi_env env, napi_value exports);
 // Functions that wait for nobody, and tell who is ready: readNow, writeNow, watchReady, setNonBlocking, shutdownWriting.
 bool DefineWithoutWaitingFunctions(napi_env env, napi_value exports);
 
+// Functions for eventfds: createEventFd, ringEventFd.
+bool DefineEventFdFunctions(napi_env env, napi_value exports);
+
 // Functions that open files in threads of their own: openInThread, keepAliveToOpen.
 bool DefineOpenerFunctions(napi_env env, napi_value exports);
 

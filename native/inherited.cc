@@ -4,6 +4,7 @@
 #include "arguments.h"
 #include "define.h"
 #include "functions.h"
+#include "stay-loaded.h"
 
 namespace grpcfd {
 namespace {
@@ -26,6 +27,7 @@ napi_value ClaimInherited(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   int fd = -1;
   if (!arguments.Int(0, &fd)) return nullptr;
+  StayLoaded();
   Adopted& adopted = AdoptedNumbers();
   const std::lock_guard<std::mutex> lock(adopted.mutex);
   napi_value result = nullptr;

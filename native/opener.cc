@@ -1,6 +1,5 @@
 #include "opener.h"
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -17,6 +16,7 @@
 #include "define.h"
 #include "environment.h"
 #include "functions.h"
+#include "stay-loaded.h"
 #include "system-error.h"
 
 namespace grpcfd {
@@ -77,14 +77,6 @@ OwnFd OpenNow(OpenJob& job) {
   return opened;
 }
 
-// A worker that ends may unload the addon while a thread still runs its code.
-void StayLoaded() {
-  Dl_info self;
-  if (dladdr(reinterpret_cast<void*>(&StayLoaded), &self) != 0) {
-    dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
-  }
-}
-
 }  // namespace
 
 struct Opener::Request {
@@ -123,8 +115,8 @@ Opener::Opener(napi_env env, Environment& environment)
 Opener::~Opener() { ::operator delete(async_); }
 
 int Opener::Open(napi_env env, Environment& environment, OpenJob job, napi_value on_opened) {
-  static std::once_flag once;
-  std::call_once(once, StayLoaded);
+  // A thread may run its code after the worker that started it has ended.
+  StayLoaded();
   Opener* opener = environment.opener();
   if (opener == nullptr) {
     opener = new Opener(env, environment);

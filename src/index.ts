@@ -4,6 +4,7 @@
  * @module grpcfd
  */
 
+export { createEventFd, type EventFd, type EventFdValuesOptions } from './descriptor/event-fd.js';
 export type { FilePosition } from './descriptor/file-content.js';
 export type { Expectation, FileAccess } from './descriptor/file-kind.js';
 export type { FileRead, FileReadOptions, FileWritten, ReadFileOptions } from './descriptor/file-options.js';
