@@ -3,22 +3,14 @@ import cluster from 'node:cluster';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import * as grpcfd from 'grpcfd';
-import {
-  bind,
-  type Gift,
-  HandoverClient,
-  handoverService,
-  shutDown,
-  type Thanks,
-  temporaryDirectory,
-} from './handover/handover.js';
+import { HandoverClient, serve, temporaryDirectory } from './handover/handover.js';
 
 const WORKERS = 4;
 const CONNECTIONS = 20;
 const CALLS_OF_A_CONNECTION = 5;
 
 if (cluster.isPrimary) await startWorkersAndCall();
-else await serve();
+else await work();
 
 /** The primary process. It listens for its workers, and this one makes the calls, too. */
 async function startWorkersAndCall(): Promise<void> {
@@ -57,19 +49,15 @@ async function call(address: string): Promise<string[]> {
 }
 
 /** A worker process. */
-async function serve(): Promise<void> {
+async function work(): Promise<void> {
   const { ADDRESS: address = '' } = process.env;
-  const server = new grpcfd.Server();
-  server.addService(handoverService, {
-    Give: grpcfd.handler<Gift, Thanks>(async (request, fds) => {
-      await using file = await fds.recvFile(request.request.file);
-      const [byte] = await file.readFile();
-      return { text: `worker ${cluster.worker?.id}: ${byte}` };
-    }),
+  const stop = await serve(address, async (ref, fds) => {
+    await using file = await fds.recvFile(ref);
+    const [byte] = await file.readFile();
+    return `worker ${cluster.worker?.id}: ${byte}`;
   });
-  await bind(server, address, grpcfd.serverCredentials());
   process.send?.('serves');
   await once(process, 'message');
-  await shutDown(server);
+  await stop();
   process.disconnect();
 }

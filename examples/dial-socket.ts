@@ -6,28 +6,16 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import * as grpcfd from 'grpcfd';
-import {
-  bind,
-  type Gift,
-  HandoverClient,
-  handoverService,
-  shutDown,
-  type Thanks,
-  temporaryDirectory,
-} from './handover/handover.js';
+import { HandoverClient, serve, temporaryDirectory } from './handover/handover.js';
 
 const directory = temporaryDirectory();
 const address = `unix:${join(directory, 'handover.sock')}`;
 
-const server = new grpcfd.Server();
-server.addService(handoverService, {
-  Give: grpcfd.handler<Gift, Thanks>(async (call, fds) => {
-    await using file = await fds.recvFile(call.request.file);
-    const socket = await file.connect();
-    return { text: `received a ${file.kind}, dialled it, and heard: ${await text(socket)}` };
-  }),
+const stop = await serve(address, async (ref, fds) => {
+  await using file = await fds.recvFile(ref);
+  const socket = await file.connect();
+  return `received a ${file.kind}, dialled it, and heard: ${await text(socket)}`;
 });
-await bind(server, address, grpcfd.serverCredentials());
 
 const path = join(directory, 'greeter.sock');
 const greeter = createServer((socket) => socket.end('hello'));
@@ -42,4 +30,4 @@ console.log(thanks.text);
 
 client.close();
 greeter.close();
-await shutDown(server);
+await stop();

@@ -3,29 +3,17 @@
 import { readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import * as grpcfd from 'grpcfd';
-import {
-  bind,
-  type Gift,
-  HandoverClient,
-  handoverService,
-  shutDown,
-  type Thanks,
-  temporaryDirectory,
-} from './handover/handover.js';
+import { HandoverClient, serve, temporaryDirectory } from './handover/handover.js';
 
 const [pid = 'self'] = process.argv.slice(2);
 const address = `unix:${join(temporaryDirectory(), 'handover.sock')}`;
 
-const server = new grpcfd.Server();
-server.addService(handoverService, {
-  Give: grpcfd.handler<Gift, Thanks>(async (call, fds) => {
-    await using namespace = await fds.recvFile(call.request.file);
-    const { ino } = grpcfd.urlToDevIno(namespace.url);
-    const link = `/proc/${process.pid}/fd/${namespace.fd}`;
-    return { text: `received ${readlinkSync(link)}, inode ${ino}, which nsenter --net=${link} would enter` };
-  }),
+const stop = await serve(address, async (ref, fds) => {
+  await using namespace = await fds.recvFile(ref);
+  const { ino } = grpcfd.urlToDevIno(namespace.url);
+  const link = `/proc/${process.pid}/fd/${namespace.fd}`;
+  return `received ${readlinkSync(link)}, inode ${ino}, which nsenter --net=${link} would enter`;
 });
-await bind(server, address, grpcfd.serverCredentials());
 
 const client = new HandoverClient(address, grpcfd.channelCredentials());
 using fds = grpcfd.callCredentials();
@@ -34,4 +22,4 @@ const thanks = await client.give({ file: ref }, fds.options());
 console.log(thanks.text);
 
 client.close();
-await shutDown(server);
+await stop();

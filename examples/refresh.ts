@@ -4,33 +4,21 @@ import { readdirSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as grpcfd from 'grpcfd';
-import {
-  bind,
-  type Gift,
-  HandoverClient,
-  handoverService,
-  shutDown,
-  type Thanks,
-  temporaryDirectory,
-} from './handover/handover.js';
+import { HandoverClient, serve, temporaryDirectory } from './handover/handover.js';
 
 const address = `unix:${join(temporaryDirectory(), 'handover.sock')}`;
 
 /** Keeps the file of the latest refresh. */
 async function startServer(name: string): Promise<() => Promise<void>> {
   let registered: grpcfd.ReceivedFile | undefined;
-  const server = new grpcfd.Server();
-  server.addService(handoverService, {
-    Give: grpcfd.handler<Gift, Thanks>(async (call, fds) => {
-      const previous = registered;
-      registered = await fds.recvFile(call.request.file);
-      await previous?.close();
-      return { text: `${name} has "${await registered.readFile('utf8')}"${previous ? ' again' : ''}` };
-    }),
+  const stop = await serve(address, async (ref, fds) => {
+    const previous = registered;
+    registered = await fds.recvFile(ref);
+    await previous?.close();
+    return `${name} has "${await registered.readFile('utf8')}"${previous ? ' again' : ''}`;
   });
-  await bind(server, address, grpcfd.serverCredentials());
   return async () => {
-    await Promise.all([shutDown(server), registered?.close()]);
+    await Promise.all([stop(), registered?.close()]);
   };
 }
 

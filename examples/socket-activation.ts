@@ -5,9 +5,8 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync, renameSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import * as grpcfd from 'grpcfd';
-import { HandoverClient, temporaryDirectory } from './handover/handover.js';
+import { HandoverClient, programPath, temporaryDirectory } from './handover/handover.js';
 
 const path = join(temporaryDirectory(), 'files.sock');
 const listener = createServer();
@@ -24,8 +23,8 @@ const KEEP_RUNNING = `
     [ $code = 0 ] || [ $code = 143 ]
   do :; done`;
 
-const service = fileURLToPath(new URL('./socket-activation/service.js', import.meta.url));
-const manager = spawn('sh', ['-c', KEEP_RUNNING, 'manager', process.execPath, service], {
+const command = [process.execPath, programPath('socket-activation/service')];
+const manager = spawn('sh', ['-c', KEEP_RUNNING, 'manager', ...command], {
   stdio: ['ignore', 'inherit', 'inherit', numberOf(path)],
 });
 // Only the manager and the service have the socket from now on. A close in Node.js removes the file, if it finds it.

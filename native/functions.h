@@ -25,7 +25,7 @@ bool DefineSocketFileFunction(napi_env env, napi_value exports);
 // Functions that make memory files or ask about them: memFd, addSeals, getSeals, fileSystemType.
 bool DefineMemoryFunctions(napi_env env, napi_value exports);
 
-// Functions that map files into this process: map, unmap and populate.
+// Functions that map files into this process: map, unmap, sealMapped and populate.
 bool DefineMappingFunctions(napi_env env, napi_value exports);
 
 // Functions that wait for nobody, and tell who is ready: readNow, writeNow, watchReady, setNonBlocking, shutdownWriting.
@@ -39,6 +39,9 @@ bool DefineThreadsFunction(napi_env env, napi_value exports);
 
 // Tells the type of a namespace: namespaceType.
 bool DefineNamespaceFunction(napi_env env, napi_value exports);
+
+// Functions for eventfds: createEventFd, ringEventFd.
+bool DefineEventFdFunctions(napi_env env, napi_value exports);
 
 // Functions that only the tests of this package need, under `exports.testing`.
 bool DefineTestingFunctions(napi_env env, napi_value exports);

@@ -7,6 +7,7 @@
 #include "environment.h"
 #include "functions.h"
 #include "inherited.h"
+#include "stay-loaded.h"
 
 namespace grpcfd {
 namespace {
@@ -55,6 +56,7 @@ napi_value ClaimInherited(napi_env env, napi_callback_info info) {
   int fd = -1;
   bool as_listener = false;
   if (!arguments.Int(0, &fd) || !arguments.Bool(1, &as_listener)) return nullptr;
+  StayLoaded();
   Adopted& adopted = AdoptedNumbers();
   const std::lock_guard<std::mutex> lock(adopted.mutex);
   if (adopted.IsUsedUp(fd, as_listener)) return MakeBool(env, false);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <fcntl.h>
 #include <memory>
 #include <sys/mman.h>
 
@@ -88,6 +89,23 @@ void Mapping::Vacate() {
   mprotect(address_, length_, PROT_READ | PROT_WRITE);
 }
 
+int Mapping::Seal(int fd, int seals) {
+  // The kernel refuses while anybody, this process included, could write through a shared mapping. Both steps replace the mapping in place:
+  // there is no moment at which a thread of the pool finds a hole.
+  constexpr int kProtection = PROT_READ | PROT_WRITE;
+  int error = 0;
+  if (mmap(address_, length_, kProtection, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, 0) == MAP_FAILED) {
+    error = errno;
+  } else if (fcntl(fd, F_ADD_SEALS, seals) == 0) {
+    return 0;
+  } else {
+    error = errno;
+    if (mmap(address_, length_, kProtection, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED) return error;
+  }
+  Vacate();
+  return error;
+}
+
 void Mapping::Release() {
   if (--references_ == 0) delete this;
 }
@@ -124,6 +142,19 @@ napi_value Unmap(napi_env env, napi_callback_info info) {
   napi_detach_arraybuffer(env, arguments[0]);
   mapping->Vacate();
   return nullptr;
+}
+
+// sealMapped(buffer, fd, seals)
+napi_value SealMapped(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  int seals = 0;
+  if (!arguments.Int(1, &fd) || !arguments.Int(2, &seals)) return nullptr;
+  Mapping* mapping = Mapping::Of(env, arguments[0]);
+  if (mapping == nullptr) return nullptr;
+  const int error = mapping->Seal(fd, seals);
+  if (mapping->is_vacated()) napi_detach_arraybuffer(env, arguments[0]);
+  return error == 0 ? nullptr : ThrowSystemError(env, error, "fcntl");
 }
 
 // One run of Mapping::Populate in the thread pool, and the promise that its end settles.
@@ -166,7 +197,7 @@ napi_value Populate(napi_env env, napi_callback_info info) {
 }  // namespace
 
 bool DefineMappingFunctions(napi_env env, napi_value exports) {
-  return Define(env, exports, {{"map", Map}, {"unmap", Unmap}, {"populate", Populate}});
+  return Define(env, exports, {{"map", Map}, {"unmap", Unmap}, {"sealMapped", SealMapped}, {"populate", Populate}});
 }
 
 }  // namespace grpcfd

@@ -26,6 +26,11 @@ class Mapping {
 
   void Vacate();
 
+  // Adds seals to the file of a writable mapping. Returns 0, and the mapping is a private one then: stores stay in it. Otherwise an errno, and
+  // all is as it was, but for the rare case that the kernel has no memory to map it again: the mapping is vacated then.
+  int Seal(int fd, int seals);
+  bool is_vacated() const { return vacated_.load(); }
+
   void Retain() { references_++; }
   void Release();
 

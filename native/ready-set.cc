@@ -78,7 +78,7 @@ ReadySet* ReadySet::Open(napi_env env, Environment& environment, napi_value on_r
   return set;
 }
 
-int ReadySet::Watch(int fd, int events) {
+int ReadySet::Watch(int fd, int events, bool keeps_alive) {
   const bool is_member = members_.Has(fd);
   if (events == 0) {
     if (!is_member) return 0;
@@ -95,10 +95,18 @@ int ReadySet::Watch(int fd, int events) {
       count_++;
     }
   }
-  // While nobody waits, the set does not keep the process alive.
-  if (count_ > 0) uv_ref(poll_handle());
-  else uv_unref(poll_handle());
+  SetKeeper(fd, events != 0 && keeps_alive);
   return 0;
+}
+
+void ReadySet::SetKeeper(int fd, bool wanted) {
+  if (wanted != keepers_.Has(fd)) {
+    if (wanted) keepers_.Add(fd);
+    else keepers_.Remove(fd);
+    keeper_count_ += wanted ? 1 : -1;
+  }
+  if (keeper_count_ > 0) uv_ref(poll_handle());
+  else uv_unref(poll_handle());
 }
 
 void ReadySet::OnPoll() {

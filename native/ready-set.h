@@ -21,9 +21,10 @@ class ReadySet final : public LoopHandle {
   // nullptr with an exception pending when the set cannot be made.
   static ReadySet* Open(napi_env env, Environment& environment, napi_value on_ready);
 
-  // Watches `fd` for these events (UV_READABLE, UV_WRITABLE), once. With 0, it leaves the set. Returns 0 or an errno.
+  // Watches `fd` for these events (UV_READABLE, UV_WRITABLE), once. With 0, it leaves the set. Returns 0 or an errno. Without
+  // `keeps_alive`, the process may end while it is watched.
   // A descriptor must leave the set before it is closed: the set keeps the open file as long as others have it open.
-  int Watch(int fd, int events);
+  int Watch(int fd, int events, bool keeps_alive);
 
   void Close() override;
 
@@ -34,6 +35,7 @@ class ReadySet final : public LoopHandle {
   static void OnClosed(uv_handle_t* handle);
 
   void OnPoll();
+  void SetKeeper(int fd, bool wanted);
   void Dispatch(int fd, int events);
   void ReleaseReferences();
   uv_handle_t* poll_handle() const { return reinterpret_cast<uv_handle_t*>(poll_); }
@@ -48,6 +50,9 @@ class ReadySet final : public LoopHandle {
   // In the set, whether watched at the moment or not.
   FdSet members_;
   size_t count_ = 0;
+  // Those of them that keep the process alive.
+  FdSet keepers_;
+  size_t keeper_count_ = 0;
   napi_ref on_ready_ = nullptr;
   napi_async_context async_context_ = nullptr;
 };

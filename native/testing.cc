@@ -115,8 +115,12 @@ napi_value TryLock(napi_env env, napi_callback_info info) {
   return result;
 }
 
-napi_value EventFd(napi_env env, napi_callback_info) {
-  const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+// eventFd(), or eventFd(true) for a semaphore.
+napi_value EventFd(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  bool is_semaphore = false;
+  napi_get_value_bool(env, arguments[0], &is_semaphore);
+  const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | (is_semaphore ? EFD_SEMAPHORE : 0));
   return fd < 0 ? ThrowSystemError(env, errno, "eventfd") : GiveOne(env, fd);
 }
 

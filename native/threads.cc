@@ -1,6 +1,5 @@
 #include "threads.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -14,20 +13,13 @@
 #include "define.h"
 #include "environment.h"
 #include "functions.h"
+#include "stay-loaded.h"
 #include "system-error.h"
 
 namespace grpcfd {
 namespace {
 
 constexpr size_t kStackSize = 256 * 1024;
-
-// A worker that ends may unload the addon while a thread still runs its code.
-void StayLoaded() {
-  Dl_info self;
-  if (dladdr(reinterpret_cast<void*>(&StayLoaded), &self) != 0) {
-    dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
-  }
-}
 
 }  // namespace
 
@@ -79,8 +71,8 @@ Threads::Threads(napi_env env, Environment& environment)
 Threads::~Threads() { ::operator delete(async_); }
 
 int Threads::Start(napi_env env, Environment& environment, std::unique_ptr<ThreadJob> job, napi_value on_done) {
-  static std::once_flag once;
-  std::call_once(once, StayLoaded);
+  // A thread may run its code after the worker that started it has ended.
+  StayLoaded();
   Threads* threads = environment.threads();
   if (threads == nullptr) {
     threads = new Threads(env, environment);

@@ -142,14 +142,15 @@ napi_value WatchReady(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   int fd = -1;
   int events = 0;
-  if (!arguments.Int(0, &fd) || !arguments.Int(1, &events)) return nullptr;
+  bool keeps_alive = false;
+  if (!arguments.Int(0, &fd) || !arguments.Int(1, &events) || !arguments.Bool(3, &keeps_alive)) return nullptr;
   ReadySet* set = Environment::Of(env).ready_set();
   if (set == nullptr) {
     if (events == 0) return nullptr;
     set = Environment::Of(env).OpenReadySet(env, arguments[2]);
     if (set == nullptr) return nullptr;
   }
-  if (const int error = set->Watch(fd, events); error != 0) return ThrowSystemError(env, error, "epoll_ctl");
+  if (const int error = set->Watch(fd, events, keeps_alive); error != 0) return ThrowSystemError(env, error, "epoll_ctl");
   return nullptr;
 }
 

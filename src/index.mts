@@ -4,6 +4,7 @@ export {
   callCredentials,
   callCredentialsFromOptions,
   channelCredentials,
+  createEventFd,
   createSharedMemory,
   fdToUrl,
   filenameToUrl,

@@ -6,6 +6,7 @@
 
 export type { DialOptions } from './descriptor/dial.js';
 export type { DirectoryEntry, OpenInOptions, ReaddirOptions } from './descriptor/directory.js';
+export { createEventFd, type EventFd, type EventFdValuesOptions } from './descriptor/event-fd.js';
 export type { FilePosition } from './descriptor/file-content.js';
 export type { Expectation, FileAccess } from './descriptor/file-kind.js';
 export type { FileRead, FileReadOptions, FileWritten, ReadFileOptions } from './descriptor/file-options.js';

@@ -2,7 +2,7 @@
 // it with the manager. `node service.js [PATH]`
 import * as grpcfd from 'grpcfd';
 import { type FdListener, listen, sendDatagram } from 'grpcfd/socket';
-import { bind, type Gift, handoverService, shutDown, type Thanks } from '../handover/handover.js';
+import { bind, newServer, shutDown } from '../handover/handover.js';
 
 const [, , path] = process.argv;
 const [given] = grpcfd.listenFds();
@@ -10,13 +10,10 @@ if (given === undefined && path === undefined) {
   throw new Error('no socket was handed over: start this with a service manager, or give a path');
 }
 
-const server = new grpcfd.Server();
-server.addService(handoverService, {
-  Give: grpcfd.handler<Gift, Thanks>(async (call, fds) => {
-    await using file = await fds.recvFile(call.request.file);
-    const socket = given === undefined ? 'a new socket' : `socket ${given.name}`;
-    return { text: `process ${process.pid}, ${socket}: ${await file.readFile('utf8')}` };
-  }),
+const server = newServer(async (ref, fds) => {
+  await using file = await fds.recvFile(ref);
+  const socket = given === undefined ? 'a new socket' : `socket ${given.name}`;
+  return `process ${process.pid}, ${socket}: ${await file.readFile('utf8')}`;
 });
 const credentials = grpcfd.serverCredentials();
 let listener: FdListener | undefined;

@@ -57,6 +57,7 @@ export class Channel {
   readonly #reads: Transfer[] = [];
   readonly #writes: Transfer[] = [];
   #inRow = 0;
+  #keepsAlive = true;
   #ended: Error | undefined;
 
   constructor({ fd, way, isOwner, isTerminal, openAnew, owner }: ChannelParts) {
@@ -74,6 +75,12 @@ export class Channel {
     if (this.#way !== WAY.NO_WAIT || this.#ended !== undefined) return;
     native.setNonBlocking(this.#fd, true);
     this.#way = WAY.OWN;
+  }
+
+  /** Whether the process stays alive while a transfer waits. At first it does. */
+  keepAlive(wanted: boolean): void {
+    this.#keepsAlive = wanted;
+    this.#watch();
   }
 
   /** Reads into `into`: 0 at the end. */
@@ -189,7 +196,7 @@ export class Channel {
       return;
     }
     try {
-      watch(this.#fd, events, this.#onReady);
+      watch(this.#fd, events, this.#onReady, this.#keepsAlive);
     } catch (error) {
       this.end(error as Error);
     }

@@ -63,6 +63,11 @@ export class FileContent {
     if (needsChannel(this.#file.kind)) this.#call = call;
   }
 
+  /** The call whose end ends the transfers. */
+  get call(): EndingCall | undefined {
+    return this.#call;
+  }
+
   /** Fails what waits. */
   end(error: Error): void {
     this.#channel?.end(error);

@@ -57,10 +57,15 @@ export function openChannel(file: ChannelFile, owner: object, exclusive: boolean
 
 /** Opens a file anew, so that its flags are not shared. It is opened without waiting, and does not become the terminal of this process. */
 function openForOneself(file: ChannelFile): number {
-  if (!isSameWhenOpenedAnew(file)) throw wouldBlock(file);
+  const isNonBlockingEventFd =
+    file.kind === 'eventfd' && (native.statusFlags(file.fd) & constants.O_NONBLOCK) !== 0;
+  if (!isNonBlockingEventFd && !isSameWhenOpenedAnew(file)) throw wouldBlock(file);
   const flags = FLAGS[file.access] | constants.O_NONBLOCK | constants.O_NOCTTY;
   try {
-    const fd = native.open(`/proc/self/fd/${file.fd}`, flags, 0);
+    // Before Linux 5.8 there is no other way to wait for an eventfd.
+    const fd = isNonBlockingEventFd
+      ? native.duplicate(file.fd)
+      : native.open(`/proc/self/fd/${file.fd}`, flags, 0);
     native.guard(fd);
     return fd;
   } catch (cause) {

@@ -17,6 +17,7 @@ import {
   readDirectory,
 } from './directory.js';
 import { Ending } from './ending.js';
+import { adoptEventFd, type EventFd } from './event-fd.js';
 import { type EndingCall, FileContent, type FilePosition } from './file-content.js';
 import { assertExpected, type Expectation, type FileAccess } from './file-kind.js';
 import { type FileLook, lookAt } from './file-look.js';
@@ -344,6 +345,19 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   map(options: MapOptions = {}): MappedMemory {
     this.#assertNotPathOnly();
     return mapSealed(this.fd, this.url, options);
+  }
+
+  /**
+   * An {@link EventFd} of an eventfd, which takes the descriptor over: this file counts as released. Its iterations end with the call in
+   * whose handler this file was received; those of `duplicate().toEventFd()` do not. The flags of the open file stay as they are.
+   *
+   * @returns what belongs to the caller, who closes it
+   * @throws GrpcFdError `ERR_GRPCFD_UNEXPECTED_KIND` where it is no eventfd, and stays the caller's; `ERR_GRPCFD_PATH_ONLY`,
+   * `ERR_GRPCFD_FILE_CLOSED`
+   */
+  toEventFd(): EventFd {
+    this.#assertNotPathOnly();
+    return adoptEventFd(this, this.#content.call);
   }
 
   /**

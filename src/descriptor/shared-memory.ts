@@ -120,15 +120,19 @@ export class SharedMemory implements Disposable {
   /**
    * Makes the content final, for this process and every other one. A receiver that checks it can then rely on the result. Idempotent.
    *
-   * @throws EBUSY while another process has mapped the memory to write to it. Nothing changes then, but views of {@link bytes} are
-   * empty.
+   * Wait for operations of this process that fill {@link bytes} in another thread (a `read`) before you call this: what they store while
+   * it runs is lost.
+   *
+   * @throws EBUSY while somebody else has mapped the memory to write to it. Nothing changes then, views of {@link bytes} included, and
+   * the memory can be sealed later.
    */
   seal(): void {
     const { fd } = this;
     if (this.sealed) return;
-    // The kernel refuses while any process, this one included, could write through a mapping.
+    const seals = F_SEAL_WRITE | F_SEAL_SEAL;
+    if (this.#mapped === undefined || this.size === 0) native.addSeals(fd, seals);
+    else this.#sealMapped(this.#mapped, fd, seals);
     this.#unmap();
-    native.addSeals(fd, F_SEAL_WRITE | F_SEAL_SEAL);
   }
 
   /** Closes the descriptor and gives back the mapping. Receivers keep what was sent to them. Idempotent. */
@@ -144,6 +148,15 @@ export class SharedMemory implements Disposable {
   /** {@link close}, for `using`. */
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #sealMapped(mapped: MappedMemory, fd: number, seals: number): void {
+    try {
+      native.sealMapped(mapped.bytes.buffer as ArrayBuffer, fd, seals);
+    } catch (error) {
+      if (mapped.bytes.length === 0) this.#unmap();
+      throw error;
+    }
   }
 
   #unmap(): void {

@@ -53,7 +53,7 @@ export interface FdTransceiver {
    */
   sendFd(fd: number): SentFd;
   /**
-   * {@link sendFd} for an object with an `fd`: a `FileHandle` of fs.promises, a {@link ReceivedFile}, a `SharedMemory`.
+   * {@link sendFd} for an object with an `fd`: a `FileHandle` of fs.promises, a {@link ReceivedFile}, a `SharedMemory`, an `EventFd`.
    *
    * @throws the errors of {@link sendFd}
    */
@@ -121,7 +121,7 @@ export interface FdTransceiver {
 /** Can be sent: the number of a descriptor, or an object with one. It stays the caller's. */
 export type Sendable = number | HasFd;
 
-/** An object with the number of an open descriptor: a `FileHandle`, a {@link ReceivedFile}, a `SharedMemory`. */
+/** An object with the number of an open descriptor: a `FileHandle`, a {@link ReceivedFile}, a `SharedMemory`, an `EventFd`. */
 export interface HasFd {
   /** The number of the descriptor. */
   readonly fd: number;

@@ -12,14 +12,14 @@ function onReady(fd: number, events: number): void {
 
 /**
  * Calls `watcher` once when `fd` is ready for one of the events (READABLE, WRITABLE), perhaps for nothing. It must call this again then,
- * or {@link unwatch}. While `fd` is watched, it keeps the process alive.
+ * or {@link unwatch}. With `keepsAlive`, the process does not end while `fd` is watched.
  */
-export function watch(fd: number, events: number, watcher: OnReady): void {
-  native.watchReady(fd, events, onReady);
+export function watch(fd: number, events: number, watcher: OnReady, keepsAlive = true): void {
+  native.watchReady(fd, events, onReady, keepsAlive);
   watchers.set(fd, watcher);
 }
 
 /** Must come before `fd` is closed. Idempotent. */
 export function unwatch(fd: number): void {
-  if (watchers.delete(fd)) native.watchReady(fd, 0, onReady);
+  if (watchers.delete(fd)) native.watchReady(fd, 0, onReady, false);
 }

@@ -1,4 +1,5 @@
 /** The exports of the addon: syscalls that Node.js lacks, without policy. They throw errors in the form of Node's own. */
+import type { EventFdFunctions } from './event-fd.js';
 
 import type { NamespaceFunctions } from './namespace-types.js';
 import type { ThreadFunctions } from './thread-types.js';
@@ -238,7 +239,7 @@ export interface Bridge {
   close(): void;
 }
 
-export interface NativeBinding extends ThreadFunctions, NamespaceFunctions {
+export interface NativeBinding extends ThreadFunctions, NamespaceFunctions, EventFdFunctions {
   /**
    * `fds` are the connection, the far end of the pair, and the near end, which Node already has. Takes over and unguards the first two,
    * unless this throws. Descriptors are put into `arrived`, as {@link SocketHandle.receive} does.
@@ -288,9 +289,15 @@ export interface NativeBinding extends ThreadFunctions, NamespaceFunctions {
   writeNow(fd: number, way: number, bytes: Uint8Array): number;
   /**
    * Calls `onReady(fd, events)` once when `fd` is ready for one of the events (READABLE, WRITABLE). All calls of a thread give the same
-   * function. With 0 it is not watched any more, which must come before it is closed. A file that is watched keeps the process alive.
+   * function. With 0 it is not watched any more, which must come before it is closed. With `keepsAlive`, the process does not end while it is
+   * watched.
    */
-  watchReady(fd: number, events: number, onReady: (fd: number, events: number) => void): void;
+  watchReady(
+    fd: number,
+    events: number,
+    onReady: (fd: number, events: number) => void,
+    keepsAlive: boolean,
+  ): void;
   /** O_NONBLOCK of the open file, which all who have it share. */
   setNonBlocking(fd: number, wanted: boolean): void;
   /** SHUT_WR of a socket of any kind. */
@@ -369,6 +376,11 @@ export interface NativeBinding extends ThreadFunctions, NamespaceFunctions {
   /** Gives the memory back at once, and empties the buffer of `map`. Idempotent. */
   unmap(buffer: ArrayBuffer): void;
   /**
+   * Adds seals to the file of the buffer of a writable `map`, whose stores stay in it then. Where this throws, nothing has changed; only if
+   * the kernel had no memory for that, the buffer is empty.
+   */
+  sealMapped(buffer: ArrayBuffer, fd: number, seals: number): void;
+  /**
    * Enters the pages of `buffer` into the page table, in a thread of the pool, so that no access has to wait for that. Calls for the same
    * buffer share the work.
    */
@@ -389,7 +401,7 @@ export interface NativeBinding extends ThreadFunctions, NamespaceFunctions {
     receiveDatagram(fd: number, buffer: Uint8Array, arrived: Int32Array): number;
     /** Takes the exclusive `flock` of an open file if it is free. It is released when the file is closed. */
     tryLock(fd: number): boolean;
-    eventFd(): number;
+    eventFd(isSemaphore?: boolean): number;
     epoll(): number;
     timerFd(): number;
     signalFd(): number;

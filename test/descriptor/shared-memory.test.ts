@@ -102,17 +102,38 @@ test('Sealed memory cannot be changed by any process', () => {
   assert.equal(mapped.bytes[0], 1);
 });
 
-test('Sealing fails while a writable mapping exists, and changes nothing', () => {
-  const memory = make(PAGE);
-  memory.bytes[0] = 1;
+test('Sealing fails while somebody else can write, leaves all views as they were, and succeeds later', () => {
+  const memory = make(3 * PAGE + 5);
+  const { bytes } = memory;
+  const part = bytes.subarray(3 * PAGE);
+  bytes[0] = 1;
   const mapped = receive(memory).map({ writable: true });
-  assert.throws(() => memory.seal(), { code: 'EBUSY', syscall: 'fcntl' });
-  mapped.bytes[1] = 2;
-  memory.bytes[2] = 3;
-  assert.deepEqual([...mapped.bytes.subarray(0, 3)], [1, 2, 3]);
+  for (let attempt = 2; attempt < 5; attempt++) {
+    assert.throws(() => memory.seal(), { code: 'EBUSY', syscall: 'fcntl' });
+    assert.equal(memory.sealed, false);
+    assert.equal(memory.bytes, bytes);
+    // Stores go through the same views to everybody, and those of everybody else come.
+    bytes[attempt] = attempt;
+    part[attempt] = attempt;
+    mapped.bytes[10 + attempt] = attempt;
+    assert.deepEqual([mapped.bytes[attempt], mapped.bytes[3 * PAGE + attempt]], [attempt, attempt]);
+    assert.equal(bytes[10 + attempt], attempt);
+  }
+  const before = [...bytes];
   mapped.close();
   memory.seal();
-  assert.deepEqual([...memory.bytes.subarray(0, 3)], [1, 2, 3]);
+  assert.deepEqual([...memory.bytes], before);
+  assert.deepEqual([bytes.length, part.length], [0, 0]);
+});
+
+test('Memory that was never looked at can be sealed, and sealing fails in the same way', () => {
+  const memory = make(PAGE);
+  const mapped = receive(memory).map({ writable: true });
+  assert.throws(() => memory.seal(), { code: 'EBUSY', syscall: 'fcntl' });
+  mapped.bytes[0] = 7;
+  mapped.close();
+  memory.seal();
+  assert.equal(memory.bytes[0], 7);
 });
 
 test('map() refuses files that a peer could truncate, and descriptors that are not memory', () => {

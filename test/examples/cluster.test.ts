@@ -2,16 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { trackDescriptors } from '../support/fd-table.js';
-import { textOf } from '../support/page.js';
+import { exampleReadme } from '../support/page.js';
 import { runInRoot } from '../support/run-command.js';
 
 trackDescriptors();
 
-const README = textOf('examples/cluster/README.md');
-const commands = [...README.matchAll(/```sh\n *(.*)\n *```/g)].map(([, command = '']) => command);
+const { commands, shown } = exampleReadme('cluster');
 
 test('The cluster example prints what its README shows: each worker gets as many calls as the others', async () => {
-  const shown = /```text\n(.*?)```/s.exec(README)?.[1];
   assert.equal(await runInRoot(commands[0]), shown);
 });
 

@@ -4,7 +4,8 @@ import type { CallScope } from '#src/inbox/call-scope.js';
 import type { Clock } from '#src/inbox/clock.js';
 import type { Claims } from '#src/inbox/held.js';
 import type { DescriptorOperations } from '#src/inbox/held-descriptors.js';
-import { resolveLimits } from '#src/inbox/limits.js';
+import { Inbox } from '#src/inbox/inbox.js';
+import { type InboxLimits, resolveLimits } from '#src/inbox/limits.js';
 import type { Arrival, ClaimEntry, InodeName, SequenceName } from '#src/inbox/names.js';
 import type { Waiter } from '#src/inbox/waits.js';
 
@@ -141,3 +142,28 @@ export function claimed(scope: CallScope): SequenceName[] {
   const claims: Claims | undefined = Reflect.get(scope, 'claims');
   return (claims?.inOrder ?? []).map(({ sequence, inode }) => ({ kind: 'sequence', sequence, inode }));
 }
+
+/** An inbox. `arrive` gives it files by their names, and `take` receives one, closes it, and tells its name. */
+export function setUp(limits: Partial<InboxLimits> = {}) {
+  const table = new FakeTable();
+  const clock = new FakeClock();
+  const inbox = new Inbox(table, resolveLimits(limits), clock);
+  const arrive = (...files: [file: string, ino: number][]): void => {
+    inbox.arrive(files.map(([file, ino]) => table.arrival(file, ino)));
+  };
+  const take = (...args: Parameters<Inbox['take']>): string | undefined => {
+    const fd = inbox.take(...args);
+    if (fd === undefined) return undefined;
+    const file = table.files.get(fd);
+    table.close(fd);
+    return file;
+  };
+  return { table, clock, inbox, arrive, take };
+}
+
+/** What assert.throws compares an error with. */
+export const reason = (expected: string, details = /./) => ({
+  name: 'GrpcFdError',
+  reason: expected,
+  details,
+});

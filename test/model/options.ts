@@ -1,6 +1,7 @@
 /** The options of `npm run test:model`. */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import { positive, readOrExit, whole } from '../support/command-line.js';
 import { SECURITIES, type Security } from '../support/service.js';
 import type { Repeat } from './run.js';
 
@@ -23,12 +24,7 @@ const USAGE = `npm run test:model [-- OPTIONS]
   --path, --replay  of a history that was found before, with its seed and its security`;
 
 export function readOptions(args: readonly string[]): Options {
-  try {
-    return parse(args);
-  } catch (error) {
-    console.error(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
-    return process.exit(2);
-  }
+  return readOrExit(USAGE, () => parse(args));
 }
 
 function parse(args: readonly string[]): Options {
@@ -53,17 +49,4 @@ function parse(args: readonly string[]): Options {
     securities: known === undefined ? SECURITIES : [known],
     repeat: path === undefined ? undefined : { path, replay },
   };
-}
-
-function whole(name: string, text: string | undefined): number | undefined {
-  const number = positive(name, text);
-  if (number !== undefined && !Number.isSafeInteger(number)) throw new Error(`${name} takes a whole number`);
-  return number;
-}
-
-function positive(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const number = Number(text);
-  if (!(number > 0)) throw new Error(`${name} takes a number above 0`);
-  return number;
 }

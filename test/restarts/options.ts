@@ -1,5 +1,6 @@
 /** The options of `npm run test:restarts`. */
 import { parseArgs } from 'node:util';
+import { readOrExit, whole } from '../support/command-line.js';
 
 export interface Options {
   readonly restarts: number;
@@ -15,25 +16,17 @@ const USAGE = `npm run test:restarts [-- OPTIONS]
   --minutes M    no restart begins after so long; default ${DEFAULTS.minutes}`;
 
 export function readOptions(args: readonly string[]): Options {
-  try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: { restarts: { type: 'string' }, seed: { type: 'string' }, minutes: { type: 'string' } },
-    });
-    return {
-      restarts: whole('--restarts', values.restarts) ?? DEFAULTS.restarts,
-      seed: whole('--seed', values.seed) ?? Date.now() % 2 ** 31,
-      minutes: whole('--minutes', values.minutes) ?? DEFAULTS.minutes,
-    };
-  } catch (error) {
-    console.error(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
-    return process.exit(2);
-  }
+  return readOrExit(USAGE, () => parse(args));
 }
 
-function whole(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 1) throw new Error(`${name} takes a whole number above 0`);
-  return number;
+function parse(args: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...args],
+    options: { restarts: { type: 'string' }, seed: { type: 'string' }, minutes: { type: 'string' } },
+  });
+  return {
+    restarts: whole('--restarts', values.restarts) ?? DEFAULTS.restarts,
+    seed: whole('--seed', values.seed) ?? Date.now() % 2 ** 31,
+    minutes: whole('--minutes', values.minutes) ?? DEFAULTS.minutes,
+  };
 }

@@ -1,7 +1,8 @@
 // For LD_PRELOAD: a system call that fails for as long as the environment says so, as GRPCFD_FAULT=fstat:5 (a name below, an errno), or so
 // many times, as GRPCFD_FAULT=sendmsg:5:1. With the errno -1 the process is killed instead, before the call. With bind:-2 the call
 // succeeds, and then a link to "victim" takes the place of the socket file. With untyped:0, directories do not tell the types of their
-// entries. With seccomp:1, openat2 fails with that errno from then on, in all threads that are made afterwards: a real filter does it.
+// entries. With seccomp:1, openat2 fails with that errno from then on, in all threads that are made afterwards: a real filter does it. With
+// poll:-2 the call succeeds, and then the counter of the eventfd that it asked about is filled up.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -24,10 +26,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { NONE, NO_WAIT, STATX, FSTAT, GET_FLAGS, DUPLICATE, SENDMSG, LINK, BIND, FCHMOD, CHMOD, FCHOWNAT, LISTEN, UNLINK, FLOCK, OPENAT2, UNTYPED };
+enum { NONE, NO_WAIT, STATX, FSTAT, GET_FLAGS, DUPLICATE, SENDMSG, LINK, BIND, FCHMOD, CHMOD, FCHOWNAT, LISTEN, UNLINK, FLOCK, OPENAT2, UNTYPED, IO_SUBMIT, POLL };
 
 static const char* const names[] = {"",     "no-wait", "statx", "fstat",    "F_GETFL", "F_DUPFD", "sendmsg", "link",
-                                    "bind", "fchmod",  "chmod", "fchownat", "listen",  "unlink",  "flock",    "openat2", "untyped"};
+                                    "bind", "fchmod",  "chmod", "fchownat", "listen",  "unlink",  "flock",   "openat2", "untyped",
+                                    "io_submit", "poll"};
 
 enum { KILL = -1, SWAP = -2 };
 
@@ -111,6 +114,7 @@ long syscall(long number, ...) {
   va_end(list);
   if (number == SYS_statx && is_of_descriptor((const char*)a[1]) && fails(STATX)) return -1;
   if ((number == SYS_preadv2 || number == SYS_pwritev2) && fails(NO_WAIT)) return -1;
+  if ((number == SYS_io_setup || number == SYS_io_submit) && fails(IO_SUBMIT)) return -1;
   if (number == OPENAT2_NUMBER && fails(OPENAT2)) return -1;
   const long result = real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
   if (number == SYS_getdents64 && result > 0 && fails(UNTYPED)) forget_types((char*)a[1], result);
@@ -153,6 +157,15 @@ int bind(int fd, const struct sockaddr* address, socklen_t size) {
     unlink(path);
     if (symlink("victim", path) != 0) abort();
   }
+  return result;
+}
+
+int poll(struct pollfd* fds, nfds_t count, int timeout) {
+  static int (*real)(struct pollfd*, nfds_t, int);
+  if (real == NULL) real = dlsym(RTLD_NEXT, "poll");
+  const int result = real(fds, count, timeout);
+  const uint64_t most = UINT64_MAX - 1;
+  if (count == 1 && fds[0].events == POLLOUT && fails(POLL) && write(fds[0].fd, &most, sizeof(most)) != sizeof(most)) abort();
   return result;
 }
 

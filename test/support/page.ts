@@ -17,6 +17,18 @@ export function textOf(path: string): string {
   return readFileSync(new URL(path, ROOT), 'utf8');
 }
 
+/** The commands of the README of an example, and what it says that the first of them prints. */
+export function exampleReadme(name: string): {
+  readonly commands: readonly string[];
+  readonly shown: string;
+} {
+  const readme = textOf(`examples/${name}/README.md`);
+  return {
+    commands: [...readme.matchAll(/```sh\n *(.*)\n *```/g)].map(([, command = '']) => command),
+    shown: /```text\n(.*?)```/s.exec(readme)?.[1] ?? '',
+  };
+}
+
 /** A block of code behind a line that ends with a colon. */
 interface Block {
   /** The file's name, where the line is nothing but that. */

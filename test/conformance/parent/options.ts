@@ -1,6 +1,7 @@
 /** The options of `npm run test:conformance`. */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import { positive, readOrExit, whole } from '../../support/command-line.js';
 import { TRANSPORTS } from '../library.js';
 import { FAMILIES } from '../script.js';
 
@@ -31,12 +32,7 @@ const USAGE = `npm run test:conformance [-- OPTIONS]
   --storm NAME   ${STORMS.join(' or ')}, instead of scripts, for so many minutes (default 1)`;
 
 export function readOptions(args: readonly string[]): Options {
-  try {
-    return parse(args);
-  } catch (error) {
-    console.error(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
-    return process.exit(2);
-  }
+  return readOrExit(USAGE, () => parse(args));
 }
 
 function parse(args: readonly string[]): Options {
@@ -66,17 +62,4 @@ function parse(args: readonly string[]): Options {
     workers: whole('--workers', values.workers) ?? Math.min(availableParallelism(), 4),
     failures: whole('--failures', values.failures) ?? DEFAULT_FAILURES,
   };
-}
-
-function whole(name: string, text: string | undefined): number | undefined {
-  const number = positive(name, text);
-  if (number !== undefined && !Number.isSafeInteger(number)) throw new Error(`${name} takes a whole number`);
-  return number;
-}
-
-function positive(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const number = Number(text);
-  if (!(number > 0)) throw new Error(`${name} takes a number above 0`);
-  return number;
 }
