@@ -155,6 +155,15 @@ const TESTS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
   '`forward(from, name)`': {
     'references/forward': ['loses no descriptor that it cannot send on, and holds none that it has sent on'],
   },
+  '`createEventFd`, `toEventFd`': {
+    'descriptor/event-fd': [
+      'is taken over: its file counts as released, and what waited for it ends',
+      'is not made of something else, which stays with its owner',
+      'that is garbage collected unclosed is closed with a warning',
+      'is closed before a worker ends by itself',
+    ],
+    'descriptor/crashes': ['What is closed twice, after its number has become that of another file'],
+  },
   '`createSharedMemory`': {
     'descriptor/shared-memory': ['Shared memory that is garbage collected unclosed is closed with a warning'],
     'grpc/shared-memory': ['A receiver maps memory that the sending process cannot truncate'],

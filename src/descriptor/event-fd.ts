@@ -2,11 +2,11 @@ import { constants } from 'node:os';
 import { anAbortSignal, checkGrpcOptions, type RulesFor } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
+import type { FileKind } from '../native/types.js';
 import type { Channel } from './channel.js';
 import { closedByOwner, closeWhenCollected } from './close-when-collected.js';
 import { type EndingCall, FileContent } from './file-content.js';
-import { assertExpected } from './file-kind.js';
-import type { ReceivedFile } from './received-file.js';
+import { assertExpected, type FileAccess } from './file-kind.js';
 
 /** Options of {@link EventFd.values}. */
 export interface EventFdValuesOptions {
@@ -180,12 +180,20 @@ export class EventFd implements Disposable, AsyncIterable<bigint> {
   }
 }
 
+/** The part of a {@link ReceivedFile} that is needed to take its descriptor over. */
+export interface AdoptedFile {
+  readonly url: string;
+  readonly kind: FileKind;
+  readonly access: FileAccess;
+  release(): number;
+}
+
 /**
  * Takes the descriptor of `file` over, where that is an eventfd.
  *
  * @throws the errors of {@link ReceivedFile.toEventFd}
  */
-export function adoptEventFd(file: ReceivedFile, call: EndingCall | undefined): EventFd {
+export function adoptEventFd(file: AdoptedFile, call: EndingCall | undefined): EventFd {
   assertExpected(file.url, file, { kind: 'eventfd' });
   return new EventFd(file.release(), call);
 }
