@@ -10,7 +10,8 @@ NAPI_MODULE_INIT() {
   if (!Environment::Install(env) || !DefineDescriptorFunctions(env, exports) || !DefineUnixSocketFunctions(env, exports) ||
       !DefineInheritedFunction(env, exports) || !DefineSocketFileFunction(env, exports) || !DefineFileKindFunction(env, exports) ||
       !DefineMemoryFunctions(env, exports) || !DefineMappingFunctions(env, exports) ||
-      !DefineWithoutWaitingFunctions(env, exports) || !DefineOpenerFunctions(env, exports) || !DefineTestingFunctions(env, exports)) {
+      !DefineWithoutWaitingFunctions(env, exports) || !DefineOpenerFunctions(env, exports) ||
+      !DefineSocketInfoFunctions(env, exports) || !DefinePipeNameFunction(env, exports) || !DefineTestingFunctions(env, exports)) {
     napi_throw_error(env, nullptr, "the addon could not be set up");
     return nullptr;
   }

@@ -5,7 +5,6 @@ import { aFileDescriptor, check, grpcComplaint } from '../checks.js';
 import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
-import type { PeerCredentials } from '../native/types.js';
 import { FdSocket } from '../socket/fd-socket.js';
 import { isUnixSocket, takeConnection, waitForConnect } from './internals/connected-socket.js';
 import { ipcChannel } from './internals/fd-target.js';
@@ -48,15 +47,6 @@ export function adoptConnection(fd: number): number {
 /** The same for a listening socket. */
 export function adoptListener(fd: number): number {
   return adopt(fd, checkListening);
-}
-
-/**
- * The process at the other end of a connected unix socket. The credentials of a socketpair are those of the process that made it, at both
- * ends, whoever has them now. Only the ends of a socketpair both have no name: a socket that listens has one.
- */
-export function peerOf(fd: number): PeerCredentials | undefined {
-  const isPair = native.socketName(fd, false).length === 0 && native.socketName(fd, true).length === 0;
-  return isPair ? undefined : native.peerCredentials(fd);
 }
 
 type CheckState = (fd: number, name: string) => void;

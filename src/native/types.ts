@@ -1,5 +1,7 @@
 /** The exports of the addon: syscalls that Node.js lacks, without policy. They throw errors in the form of Node's own. */
 
+import type { SocketFunctions } from './socket-types.js';
+
 /** The process at the other end of a unix socket, at the time at which the two were connected (SO_PEERCRED). */
 export interface PeerCredentials {
   /** Process id. It may belong to another process by now. */
@@ -235,7 +237,7 @@ export interface Bridge {
   close(): void;
 }
 
-export interface NativeBinding {
+export interface NativeBinding extends SocketFunctions {
   /**
    * `fds` are the connection, the far end of the pair, and the near end, which Node already has. Takes over and unguards the first two,
    * unless this throws. Descriptors are put into `arrived`, as {@link SocketHandle.receive} does.

@@ -7,9 +7,9 @@ import { componentsOf, isEmptyCallCredentials } from '../internals/call-metadata
 import type { ReceiveFileOptions, ReceiveFilesOptions } from '../receive-options.js';
 import type { DescriptorSource } from '../reference.js';
 import type { SentFd } from '../send-outcome.js';
+import type { SendableObject } from '../sendable.js';
 import type {
   FdTransceiver,
-  HasFd,
   NamesOf,
   ReceivedFiles,
   SendableFiles,
@@ -66,7 +66,7 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
     return this.#transceiver.sendFd(fd);
   }
 
-  sendFile(file: HasFd): SentFd {
+  sendFile(file: SendableObject): SentFd {
     return this.#transceiver.sendFile(file);
   }
 

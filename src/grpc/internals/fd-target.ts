@@ -10,7 +10,7 @@
 
 import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../../errors.js';
-import { changed, hidden } from './hidden.js';
+import { changed, hidden } from '../../internals/hidden.js';
 import { type ConnectRequest, isClaimed, OwnHandle } from './own-handle.js';
 
 type ResolverArguments = Parameters<typeof grpc.experimental.createResolver>;
