@@ -60,6 +60,28 @@ napi_value SetSendBuffer(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// socketOf(family, type)
+napi_value SocketOf(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int family = 0;
+  int type = 0;
+  if (!arguments.Int(0, &family) || !arguments.Int(1, &type)) return nullptr;
+  const int fd = socket(family, type | SOCK_CLOEXEC, 0);
+  return fd < 0 ? ThrowSystemError(env, errno, "socket") : MakeInt(env, fd);
+}
+
+// socketPairOf(family, type): one end. The other one is closed.
+napi_value SocketPairOf(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int family = 0;
+  int type = 0;
+  int descriptors[2];
+  if (!arguments.Int(0, &family) || !arguments.Int(1, &type)) return nullptr;
+  if (socketpair(family, type | SOCK_CLOEXEC, 0, descriptors) != 0) return ThrowSystemError(env, errno, "socketpair");
+  close(descriptors[1]);
+  return MakeInt(env, descriptors[0]);
+}
+
 // setSocketOption(fd, option, value), at the level of the socket.
 napi_value SetSocketOption(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
@@ -197,6 +219,8 @@ bool DefineTestingFunctions(napi_env env, napi_value exports) {
          Define(env, testing,
                 {{"pipe", Pipe},
                  {"setSendBuffer", SetSendBuffer},
+                 {"socketOf", SocketOf},
+                 {"socketPairOf", SocketPairOf},
                  {"setSocketOption", SetSocketOption},
                  {"setDescriptorLimit", SetDescriptorLimit},
                  {"ioUring", IoUring},

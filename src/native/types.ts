@@ -377,6 +377,10 @@ export interface NativeBinding extends SocketFunctions {
   readonly testing: {
     pipe(): [number, number];
     setSendBuffer(fd: number, bytes: number): void;
+    /** A blocking socket of that family and type, both as numbers. */
+    socketOf(family: number, type: number): number;
+    /** One end of a socketpair. The other one is closed. */
+    socketPairOf(family: number, type: number): number;
     setSocketOption(fd: number, option: number, value: number): void;
     setDescriptorLimit(count: number): void;
     ioUring(): number;

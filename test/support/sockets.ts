@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import * as net from 'node:net';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { ReceivedFile } from 'grpcfd';
 import { descriptorOfDatagramSocket } from '#src/internals/dgram-state.js';
 import { descriptorOf } from '#src/internals/net-handle.js';
@@ -97,9 +98,10 @@ export function sharedState(fd: number): string {
   return ['pos', 'flags'].map((name) => new RegExp(`^${name}:.*$`, 'm').exec(info)?.[0]).join(' ');
 }
 
-/** All that comes until the end. */
-export async function textOf(socket: NodeJS.ReadableStream): Promise<string> {
-  let all = '';
-  for await (const chunk of socket) all += String(chunk);
-  return all;
+/** All that comes until the end. (`for await` would destroy the stream then, with its writable side.) */
+export async function textOf(stream: Readable): Promise<string> {
+  const chunks: Buffer[] = [];
+  stream.on('data', (chunk) => chunks.push(chunk));
+  await once(stream, 'end');
+  return Buffer.concat(chunks).toString();
 }
