@@ -115,10 +115,13 @@ describe('A received listening socket', () => {
 
   for (const policy of ['rr', 'none']) {
     test(`A worker of node:cluster adopts its own, and not that of its primary process (policy ${policy})`, async () => {
-      const { stdout, stderr, code } = await runFixture('./fixtures/cluster-taken.js', import.meta.url, [
-        policy,
-        temporaryDirectory(),
-      ]);
+      const { stdout, stderr, code } = await runFixture(
+        './fixtures/cluster-taken.js',
+        import.meta.url,
+        [policy, temporaryDirectory()],
+        {},
+        30_000,
+      );
       assert.deepEqual([code, stderr], [0, '']);
       assert.equal(stdout, 'the worker, over unix\nthe worker, over TCP\n');
     });
