@@ -16,7 +16,7 @@ bool DefineFileKindFunction(napi_env env, napi_value exports);
 // isListening, sendDatagram, placeholder and isPlaceholder.
 bool DefineUnixSocketFunctions(napi_env env, napi_value exports);
 
-// Functions that tell what a socket of any family is: describeSocket, isSocketFileServed, reusesAddress, setReusesAddress.
+// Functions for sockets of any family: describeSocket, isSocketFileServed, reusesAddress, setReusesAddress, dontLinger.
 bool DefineSocketInfoFunctions(napi_env env, napi_value exports);
 
 // Keeps the file of a listening socket of Node: keepSocketFile.

@@ -1,4 +1,4 @@
-// Tells what a socket is, of any family. Nothing here waits, and nothing is changed.
+// Tells what a socket is, of any family, and changes its options. Nothing here waits.
 #include <arpa/inet.h>
 #include <linux/vm_sockets.h>
 #include <netinet/in.h>
@@ -177,11 +177,26 @@ napi_value SetReusesAddress(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// dontLinger(fd): clears a time of SO_LINGER. A reset at the close (a time of 0) does not wait, and stays.
+napi_value DontLinger(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  if (!arguments.Int(0, &fd)) return nullptr;
+  linger time = {};
+  socklen_t size = sizeof(time);
+  if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &time, &size) != 0) return ThrowSystemError(env, errno, "getsockopt");
+  if (time.l_onoff == 0 || time.l_linger == 0) return nullptr;
+  time = {};
+  if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &time, sizeof(time)) != 0) return ThrowSystemError(env, errno, "setsockopt");
+  return nullptr;
+}
+
 }  // namespace
 
 bool DefineSocketInfoFunctions(napi_env env, napi_value exports) {
   return Define(env, exports,
                 {{"describeSocket", DescribeSocket},
+                 {"dontLinger", DontLinger},
                  {"isSocketFileServed", IsSocketFileServed},
                  {"reusesAddress", ReusesAddress},
                  {"setReusesAddress", SetReusesAddress}});

@@ -82,6 +82,16 @@ napi_value SocketPairOf(napi_env env, napi_callback_info info) {
   return MakeInt(env, descriptors[0]);
 }
 
+// setLinger(fd, seconds): SO_LINGER.
+napi_value SetLinger(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  linger time = {1, 0};
+  if (!arguments.Int(0, &fd) || !arguments.Int(1, &time.l_linger)) return nullptr;
+  if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &time, sizeof(time)) != 0) return ThrowSystemError(env, errno, "setsockopt");
+  return nullptr;
+}
+
 // setSocketOption(fd, option, value), at the level of the socket.
 napi_value SetSocketOption(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
@@ -221,6 +231,7 @@ bool DefineTestingFunctions(napi_env env, napi_value exports) {
                  {"setSendBuffer", SetSendBuffer},
                  {"socketOf", SocketOf},
                  {"socketPairOf", SocketPairOf},
+                 {"setLinger", SetLinger},
                  {"setSocketOption", SetSocketOption},
                  {"setDescriptorLimit", SetDescriptorLimit},
                  {"ioUring", IoUring},

@@ -42,7 +42,7 @@ export interface ToServerOptions<Server extends net.Server = net.Server> {
   readonly backlog?: number | undefined;
   /**
    * Whether `close` of the server removes the socket file of a unix socket, if no other process has the socket by then. Default false: the
-   * file stays.
+   * file stays. The path is that of the sender, so do not use it for a peer that you do not trust.
    */
   readonly unlinkOnClose?: boolean | undefined;
 }
@@ -60,7 +60,6 @@ const TO_SERVER_RULES: RulesFor<ToServerOptions> = {
   unlinkOnClose: aBoolean,
 };
 
-/** The number for "as the kernel has it" in net.Server. */
 const DEFAULT_BACKLOG = 511;
 
 const OF_NODE = ['unix', 'ipv4', 'ipv6'] as const;
@@ -70,7 +69,11 @@ export function toSocket(file: LookedAt, options: ToSocketOptions): net.Socket {
   checkGrpcOptions(options, TO_SOCKET_RULES);
   assertConnected(file, describeSocket(file), OF_NODE);
   const { allowHalfOpen = false } = options;
-  return withDuplicate(file, (fd) => new net.Socket({ fd, allowHalfOpen, readable: true, writable: true }));
+  return withDuplicate(file, (fd) => {
+    // The sender chose the time, and the close would block the event loop for it.
+    native.dontLinger(fd);
+    return new net.Socket({ fd, allowHalfOpen, readable: true, writable: true });
+  });
 }
 
 /** @throws the errors of {@link toSocket} */
@@ -97,7 +100,11 @@ export function toServer<Server extends net.Server>(
   const name = socket.family === 'unix' ? socket.localAddress?.address : undefined;
   const found =
     unlinkOnClose && name !== undefined && !name.startsWith('\0') ? SocketFile.at(name) : undefined;
-  withDuplicate(file, (fd) => listenOn(server, fd, backlog, name));
+  withDuplicate(file, (fd) => {
+    // Its connections inherit it.
+    native.dontLinger(fd);
+    listenOn(server, fd, backlog, name);
+  });
   if (found !== undefined) removeFileOnClose(server, found);
   return server;
 }

@@ -14,6 +14,7 @@
  */
 
 import type * as net from 'node:net';
+import { types } from 'node:util';
 import { changed, hidden } from './hidden.js';
 
 interface Handle {
@@ -24,8 +25,9 @@ interface Handle {
 }
 
 function handleOf(owner: net.Socket | net.Server): Handle | undefined {
-  if (!('_handle' in owner)) throw changed("net's _handle");
-  return hidden<Handle | null>(owner, '_handle') ?? undefined;
+  const handle = hidden<Handle | null>(owner, '_handle');
+  if (handle === undefined) throw changed("net's _handle");
+  return handle ?? undefined;
 }
 
 /** Whether it is open: a socket that is not connected, or a server that does not listen, is not. */
@@ -41,9 +43,11 @@ export function descriptorOf(owner: net.Socket | net.Server): number | undefined
 
 /**
  * Whether an HTTP parser or an HTTP/2 session of this process reads the socket, perhaps behind the back of its stream. A parser is in
- * `parser` (`lib/_http_server.js`, `lib/_http_client.js`). A session is in a property whose key is a symbol (`lib/internal/http2/core.js`).
+ * `parser` (`lib/_http_server.js`, `lib/_http_client.js`). A session is in a property whose key is a symbol (`lib/internal/http2/core.js`). The
+ * `socket` of a session is a Proxy, which gives access to some properties only.
  */
 export function isParsed(socket: net.Socket): boolean {
+  if (types.isProxy(socket)) return true;
   const parser = hidden<unknown>(socket, 'parser');
   if (typeof parser === 'object' && parser !== null) return true;
   return Reflect.ownKeys(socket).some((key) => {

@@ -38,6 +38,8 @@ export interface SocketFunctions {
   /** SO_REUSEADDR of a socket, which all who have it share. */
   reusesAddress(fd: number): boolean;
   setReusesAddress(fd: number, wanted: boolean): void;
+  /** Clears SO_LINGER where it has a time, for which the last close of the socket would wait, O_NONBLOCK or not. */
+  dontLinger(fd: number): void;
   /**
    * Makes the stream of Node whose descriptor is `fd` keep its socket file when it is closed. Returns the path of the file as it was bound;
    * undefined if Node would not have removed one.

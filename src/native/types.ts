@@ -381,6 +381,8 @@ export interface NativeBinding extends SocketFunctions {
     socketOf(family: number, type: number): number;
     /** One end of a socketpair. The other one is closed. */
     socketPairOf(family: number, type: number): number;
+    /** SO_LINGER. */
+    setLinger(fd: number, seconds: number): void;
     setSocketOption(fd: number, option: number, value: number): void;
     setDescriptorLimit(count: number): void;
     ioUring(): number;

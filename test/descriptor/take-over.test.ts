@@ -254,6 +254,7 @@ describe('What cannot be taken over', () => {
       'ipv4 and the type stream (not connected, not bound)': native.testing.socketOf(2, 1),
       'ipv6 and the type stream (not connected, not bound)': native.testing.socketOf(10, 1),
       'netlink and the type raw (connected)': native.testing.socketOf(16, 3),
+      ...vsock(),
       'unix and the type stream (connected)': native.duplicate(numberOf(client)),
       'ipv4 and the type stream (connected)': native.duplicate(numberOf(tcp)),
       'unix and the type stream (listening)': native.duplicate(numberOf(server)),
@@ -298,6 +299,15 @@ describe('What cannot be taken over', () => {
     assertRefused(received(accepted), 'toSocket', 'ERR_GRPCFD_UNEXPECTED_KIND', /\(not connected, bound\)/);
   });
 });
+
+/** Not every machine has it. */
+function vsock(): Record<string, number> {
+  try {
+    return { 'vsock and the type stream (not connected, bound)': native.testing.socketOf(40, 1) };
+  } catch {
+    return {};
+  }
+}
 
 describe('socketInfo()', () => {
   trackDescriptors();
@@ -369,6 +379,17 @@ describe('socketInfo()', () => {
     assert.equal(received(unbound).socketInfo().localAddress, undefined);
     native.close(unbound);
   });
+});
+
+test('The close of a taken connection does not wait, though its sender has set a linger time', async () => {
+  const { code, signal, stdout, stderr } = await runFixture(
+    './fixtures/lingering.js',
+    import.meta.url,
+    [],
+    {},
+    30_000,
+  );
+  assert.deepEqual([code, signal, stdout], [0, null, 'closed\nclosed\n'], stderr);
 });
 
 test('A worker thread that took sockets over can be terminated', async () => {

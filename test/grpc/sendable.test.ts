@@ -1,5 +1,6 @@
 /** What sendFile() takes, and what it refuses. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import * as dgram from 'node:dgram';
 import { once } from 'node:events';
 import { createReadStream, existsSync, renameSync } from 'node:fs';
@@ -11,6 +12,7 @@ import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import * as tls from 'node:tls';
 import * as tty from 'node:tty';
+import { fileURLToPath } from 'node:url';
 import * as grpcfd from 'grpcfd';
 import { listen } from 'grpcfd/socket';
 import { native } from '#src/native/binding.js';
@@ -133,6 +135,17 @@ describe('What has no descriptor, or would lose bytes, is refused', () => {
     }
   });
 
+  test('The socket of an HTTP/2 session, and the session itself', async () => {
+    const server = await listenWith(http2.createServer(), 'ipv4');
+    const session = http2.connect(`http://127.0.0.1:${(server.address() as net.AddressInfo).port}`);
+    const [[accepted]] = await Promise.all([once(server, 'session'), once(session, 'connect')]);
+    for (const each of [session, accepted]) {
+      assert.match(refusal(each.socket), /an HTTP parser of this process reads it/);
+      assert.match(refusal(each), /it has no descriptor of its own/);
+    }
+    session.destroy();
+  });
+
   test('An FdSocket with bytes that nobody has read, and one that is closed', async () => {
     const [one, other] = socketPair();
     other.write('bytes');
@@ -192,6 +205,21 @@ describe('What has no descriptor, or would lose bytes, is refused', () => {
 
 describe('What has a descriptor is sent', () => {
   trackDescriptors();
+
+  test('The standard streams of a process, over pipes, sockets and files', async () => {
+    const script = fileURLToPath(new URL('./fixtures/standard-streams.js', import.meta.url));
+    const said = (command: string) => {
+      const { status, stderr, stdout } = spawnSync('sh', ['-c', command, process.execPath, script], {
+        encoding: 'utf8',
+        input: '',
+      });
+      assert.equal(status, 0, stderr);
+      return stdout;
+    };
+    assert.equal(said('"$0" "$1"'), 'sent 3\n');
+    assert.equal(said('echo | "$0" "$1" | cat'), 'sent 3\n');
+    assert.equal(said('"$0" "$1" < /dev/null 2> /dev/null'), 'sent 3\n');
+  });
 
   /** Sends it in a call, and returns the file that the handler of this process got. */
   async function pass(thing: grpcfd.Sendable, name: 'refs' | 'urls' = 'refs'): Promise<grpcfd.ReceivedFile> {
