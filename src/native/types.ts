@@ -377,8 +377,10 @@ export interface NativeBinding extends SocketFunctions {
   readonly testing: {
     pipe(): [number, number];
     setSendBuffer(fd: number, bytes: number): void;
-    /** A blocking socket of that family and type, both as numbers. */
-    socketOf(family: number, type: number): number;
+    /** A blocking socket of that family, type and protocol, all as numbers. 0 is the usual protocol. */
+    socketOf(family: number, type: number, protocol: number): number;
+    /** Binds a socket of AF_INET to a free port of 127.0.0.1. */
+    bindToLoopback(fd: number): void;
     /** One end of a socketpair. The other one is closed. */
     socketPairOf(family: number, type: number): number;
     /** SO_LINGER. */

@@ -361,8 +361,10 @@ describe('What has a descriptor is sent', () => {
     const [client, accepted] = await connected();
     const fds = grpcfd.callCredentials();
     fds.close();
+    accepted.resume();
+    const heard = once(accepted, 'data');
     assert.throws(() => fds.sendFile(accepted), { reason: 'ERR_GRPCFD_CLOSED' });
     client.write('first');
-    assert.equal(String((await once(accepted.resume(), 'data'))[0]), 'first');
+    assert.equal(String((await heard)[0]), 'first');
   });
 });
