@@ -12,7 +12,8 @@ NAPI_MODULE_INIT() {
       !DefineMemoryFunctions(env, exports) || !DefineMappingFunctions(env, exports) ||
       !DefineWithoutWaitingFunctions(env, exports) || !DefineOpenerFunction(env, exports) ||
       !DefineDirectoryFunction(env, exports) || !DefineSocketDialFunction(env, exports) || !DefineThreadsFunction(env, exports) ||
-      !DefineNamespaceFunction(env, exports) || !DefineEventFdFunctions(env, exports) || !DefineTestingFunctions(env, exports)) {
+      !DefineNamespaceFunction(env, exports) || !DefineEventFdFunctions(env, exports) || !DefineSocketInfoFunctions(env, exports) ||
+      !DefinePipeNameFunction(env, exports) || !DefineTestingFunctions(env, exports)) {
     napi_throw_error(env, nullptr, "the addon could not be set up");
     return nullptr;
   }

@@ -11,6 +11,7 @@
 #include "arguments.h"
 #include "environment.h"
 #include "message.h"
+#include "node-stream.h"
 #include "socket-calls.h"
 #include "system-error.h"
 
@@ -28,25 +29,6 @@ constexpr int kForwardsPerTurn = 16;
 // for good.
 constexpr uint64_t kStalledMs = 250;
 
-struct Search {
-  int fd;
-  uv_stream_t* found;
-};
-
-// The stream of libuv whose descriptor is `fd`.
-uv_stream_t* FindStream(uv_loop_t* loop, int fd) {
-  Search search = {fd, nullptr};
-  const auto visit = [](uv_handle_t* handle, void* data) {
-    auto* wanted = static_cast<Search*>(data);
-    uv_os_fd_t number = -1;
-    if (uv_handle_get_type(handle) == UV_NAMED_PIPE && uv_fileno(handle, &number) == 0 && number == wanted->fd) {
-      wanted->found = reinterpret_cast<uv_stream_t*>(handle);
-    }
-  };
-  uv_walk(loop, visit, &search);
-  return search.found;
-}
-
 // The size is asked of the libuv in this process: it is not the same in every Node.js version that loads this binary.
 uv_poll_t* NewPoll() { return static_cast<uv_poll_t*>(::operator new(uv_handle_size(UV_POLL))); }
 
@@ -57,7 +39,7 @@ uv_handle_t* AsHandle(uv_poll_t* poll) { return reinterpret_cast<uv_handle_t*>(p
 Bridge::~Bridge() { ::operator delete(socket_poll_); }
 
 int Bridge::Start(int socket, int far, int near) {
-  uv_stream_t* stream = FindStream(environment_.loop(), near);
+  auto* stream = reinterpret_cast<uv_stream_t*>(FindPipe(environment_.loop(), near));
   if (stream == nullptr) return ENOENT;
   if (const int error = environment_.AddFarEnd(far, this); error != 0) return error;
   socket_poll_ = NewPoll();

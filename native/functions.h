@@ -16,6 +16,12 @@ bool DefineFileKindFunction(napi_env env, napi_value exports);
 // isListening, sendDatagram, placeholder and isPlaceholder.
 bool DefineUnixSocketFunctions(napi_env env, napi_value exports);
 
+// Functions for sockets of any family: describeSocket, isSocketFileServed, reusesAddress, setReusesAddress, dontLinger.
+bool DefineSocketInfoFunctions(napi_env env, napi_value exports);
+
+// Keeps the file of a listening socket of Node: keepSocketFile.
+bool DefinePipeNameFunction(napi_env env, napi_value exports);
+
 // Remembers the numbers that this process was started with and that were adopted: isUsedUp, claimInherited, isInUse.
 bool DefineInheritedFunction(napi_env env, napi_value exports);
 

@@ -15,6 +15,7 @@ extern "C" {
 struct uv_loop_s;
 struct uv_handle_s;
 struct uv_stream_s;
+struct uv_pipe_s;
 struct uv_async_s;
 struct uv_poll_s;
 struct uv_prepare_s;
@@ -23,6 +24,7 @@ struct uv_timer_s;
 using uv_loop_t = uv_loop_s;
 using uv_handle_t = uv_handle_s;
 using uv_stream_t = uv_stream_s;
+using uv_pipe_t = uv_pipe_s;
 using uv_async_t = uv_async_s;
 using uv_poll_t = uv_poll_s;
 using uv_prepare_t = uv_prepare_s;
@@ -47,7 +49,7 @@ using uv_prepare_cb = void (*)(uv_prepare_t*);
 using uv_timer_cb = void (*)(uv_timer_t*);
 using uv_walk_cb = void (*)(uv_handle_t*, void*);
 
-// The beginning of a stream. libuv adds fields only behind these, within one major version.
+// The beginning of a stream. libuv changes no field within one major version.
 struct uv_stream_s {
   void* data;
   uv_loop_t* loop;
@@ -60,6 +62,23 @@ struct uv_stream_s {
   size_t write_queue_size;
   uv_alloc_cb alloc_cb;
   uv_read_cb read_cb;
+};
+
+struct uv_pipe_s : uv_stream_s {
+  void* requests[2];
+  struct {
+    void* callback;
+    void* queues[4];
+    unsigned int events[2];
+    int fd;
+  } io_watcher;
+  void* write_queues[4];
+  void* connection_cb;
+  int delayed_error;
+  int accepted_fd;
+  void* queued_fds;
+  int ipc;
+  const char* pipe_fname;
 };
 
 size_t uv_handle_size(uv_handle_type type);

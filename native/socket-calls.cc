@@ -98,6 +98,12 @@ bool AskDiag(ino_t inode, uint32_t show, int type, void* value, size_t length) {
 
 }  // namespace
 
+int ProbeSocketFile(const UnixAddress& address) {
+  const OwnFd probe(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!probe.IsOpen()) return errno;
+  return connect(probe.Get(), address.Get(), address.length) == 0 ? 0 : errno;
+}
+
 bool FindPeer(int fd, uint64_t* device, uint64_t* inode) {
   struct stat status;
   uint32_t number = 0;

@@ -8,6 +8,7 @@
 
 #include "arguments.h"
 #include "message.h"
+#include "unix-address.h"
 
 namespace grpcfd {
 
@@ -28,6 +29,11 @@ bool FindPeer(int fd, uint64_t* device, uint64_t* inode);
 
 // Device and the low 32 bits of the inode of the file that a unix socket is bound to. False where the kernel does not tell.
 bool FindFile(int fd, uint64_t* device, uint64_t* inode);
+
+// Connects a datagram socket to a socket file. Returns 0 or the errno. The kernel looks for the socket that is bound to the file before it
+// compares the types of the two. So EPROTOTYPE means that a stream socket is bound to it, which does not notice it, and ECONNREFUSED that
+// none is.
+int ProbeSocketFile(const UnixAddress& address);
 
 // Leaves the descriptors of a message in memory of JavaScript, guarded: their number, whether some were truncated, and
 // then the descriptors themselves.

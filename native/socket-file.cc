@@ -73,11 +73,10 @@ bool IsSameFile(const struct stat& a, const struct stat& b) {
          a.st_ctim.tv_nsec == b.st_ctim.tv_nsec;
 }
 
-// Whether a socket is bound to the file, be it that it does not listen yet. The kernel looks for the socket before it compares the types
-// of the two, so a stream socket answers EPROTOTYPE, and does not notice it. Kernels that are not Linux may know nothing of this.
+// Whether a socket is bound to the file, be it that it does not listen yet. Kernels that are not Linux may know nothing of this.
 bool IsBound(const UnixAddress& address) {
-  const OwnFd probe(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  return probe.IsOpen() && (connect(probe.Get(), address.Get(), address.length) == 0 || errno == EPROTOTYPE);
+  const int error = ProbeSocketFile(address);
+  return error == 0 || error == EPROTOTYPE;
 }
 
 // Removes what is at the path if it is a socket file on which nobody listens. EADDRINUSE if it is anything else.

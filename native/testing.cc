@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
@@ -58,6 +59,53 @@ napi_value SetSendBuffer(napi_env env, napi_callback_info info) {
   int size = 0;
   if (!arguments.Int(0, &fd) || !arguments.Int(1, &size)) return nullptr;
   if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) != 0) return ThrowSystemError(env, errno, "setsockopt");
+  return nullptr;
+}
+
+// socketOf(family, type, protocol)
+napi_value SocketOf(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int family = 0;
+  int type = 0;
+  int protocol = 0;
+  if (!arguments.Int(0, &family) || !arguments.Int(1, &type) || !arguments.Int(2, &protocol)) return nullptr;
+  const int fd = socket(family, type | SOCK_CLOEXEC, protocol);
+  return fd < 0 ? ThrowSystemError(env, errno, "socket") : MakeInt(env, fd);
+}
+
+// bindToLoopback(fd): a socket of AF_INET, to a free port.
+napi_value BindToLoopback(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  if (!arguments.Int(0, &fd)) return nullptr;
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    return ThrowSystemError(env, errno, "bind");
+  }
+  return nullptr;
+}
+
+// socketPairOf(family, type): one end. The other one is closed.
+napi_value SocketPairOf(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int family = 0;
+  int type = 0;
+  int descriptors[2];
+  if (!arguments.Int(0, &family) || !arguments.Int(1, &type)) return nullptr;
+  if (socketpair(family, type | SOCK_CLOEXEC, 0, descriptors) != 0) return ThrowSystemError(env, errno, "socketpair");
+  close(descriptors[1]);
+  return MakeInt(env, descriptors[0]);
+}
+
+// setLinger(fd, seconds): SO_LINGER.
+napi_value SetLinger(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  linger time = {1, 0};
+  if (!arguments.Int(0, &fd) || !arguments.Int(1, &time.l_linger)) return nullptr;
+  if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &time, sizeof(time)) != 0) return ThrowSystemError(env, errno, "setsockopt");
   return nullptr;
 }
 
@@ -223,6 +271,10 @@ bool DefineTestingFunctions(napi_env env, napi_value exports) {
          Define(env, testing,
                 {{"pipe", Pipe},
                  {"setSendBuffer", SetSendBuffer},
+                 {"socketOf", SocketOf},
+                 {"bindToLoopback", BindToLoopback},
+                 {"socketPairOf", SocketPairOf},
+                 {"setLinger", SetLinger},
                  {"setSocketOption", SetSocketOption},
                  {"setDescriptorLimit", SetDescriptorLimit},
                  {"ioUring", IoUring},

@@ -22,6 +22,13 @@ export {
   type SharedMemory,
   type SharedMemoryOptions,
 } from './descriptor/shared-memory.js';
+export type {
+  SocketEndpoint,
+  SocketFamily,
+  SocketInfo,
+  SocketType,
+} from './descriptor/socket-info.js';
+export type { ToFdSocketOptions, ToServerOptions, ToSocketOptions } from './descriptor/take-over.js';
 export { GrpcFdError, type GrpcFdErrorReason } from './errors.js';
 export {
   callCredentials,
@@ -36,6 +43,7 @@ export type { FdChannelOptions, FdConnectionOptions, FdServerOptions } from './g
 export type { ReceiveFileOptions, ReceiveFilesOptions } from './grpc/receive-options.js';
 export type { DescriptorSource } from './grpc/reference.js';
 export type { SentFd } from './grpc/send-outcome.js';
+export type { HasFd, Sendable, SendableObject } from './grpc/sendable.js';
 export { handler } from './grpc/server/handler.js';
 export { type ServeConnectionOptions, Server } from './grpc/server/server.js';
 export { fromCall, tryFromCall } from './grpc/server/server-call.js';
@@ -45,10 +53,8 @@ export type {
   FdConnectionStats,
   FdServerCall,
   FdTransceiver,
-  HasFd,
   NamesOf,
   ReceivedFiles,
-  Sendable,
   SendableFiles,
   SendFilenameOptions,
 } from './grpc/transceiver.js';

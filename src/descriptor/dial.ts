@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
 import { anAbortSignal, checkGrpcOptions, type RulesFor } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
-import { unreadSocket } from '../grpc/internals/unread-socket.js';
 import { aTimeout } from '../inbox/clock.js';
+import { unreadSocket } from '../internals/unread-socket.js';
 import { native } from '../native/binding.js';
 import type { FileKind } from '../native/types.js';
 import { Backoff } from '../socket/backoff.js';

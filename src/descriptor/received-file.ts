@@ -1,11 +1,13 @@
+import type { Socket as DatagramSocket } from 'node:dgram';
 import { type BigIntStats, fstat } from 'node:fs';
-import type { Socket } from 'node:net';
+import type { Server as NetServer, Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import { anInteger, check, grpcComplaint } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
 import type { FileKind } from '../native/types.js';
+import type { FdSocket } from '../socket/fd-socket.js';
 import { closedByOwner, closeWhenCollected } from './close-when-collected.js';
 import { type DialOptions, dial } from './dial.js';
 import {
@@ -42,6 +44,16 @@ import {
 import { type MapOptions, type MappedMemory, mapSealed } from './mapped-memory.js';
 import { type Namespace, namespaceOf } from './namespace.js';
 import { openWithoutWaiting } from './open-file.js';
+import { type SocketInfo, socketInfoOf } from './socket-info.js';
+import {
+  type ToFdSocketOptions,
+  type ToServerOptions,
+  type ToSocketOptions,
+  toDatagramSocket,
+  toFdSocket,
+  toServer,
+  toSocket,
+} from './take-over.js';
 
 const fstatAsync = promisify(fstat);
 
@@ -333,6 +345,61 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   }
 
   /**
+   * What the socket is: its family and type, where it is bound, whom it is connected with. Nothing is changed.
+   *
+   * @throws GrpcFdError `ERR_GRPCFD_UNEXPECTED_KIND` where it is not a socket, `ERR_GRPCFD_PATH_ONLY`, `ERR_GRPCFD_FILE_CLOSED`
+   */
+  socketInfo(): SocketInfo {
+    return socketInfoOf(this);
+  }
+
+  /**
+   * A `net.Socket` of a connected stream socket of unix or TCP. It takes the open file over: this file counts as closed then, as with
+   * {@link release}, and streams and transfers of it end with `ERR_GRPCFD_FILE_CLOSED`. What they have read stays with them. The open file is
+   * made non-blocking, for its sender, too. The `net.Socket` belongs to the caller, and does not end with the call. Its `destroy()` closes it in
+   * this process. Its `end()` ends it for all who have it.
+   *
+   * @throws GrpcFdError `ERR_GRPCFD_UNEXPECTED_KIND` where it is not such a socket (of another type, listening, not connected);
+   * `ERR_GRPCFD_PATH_ONLY`, `ERR_GRPCFD_FILE_CLOSED`, `ERR_GRPCFD_INVALID_ARGUMENT`; `ERR_GRPCFD_RECEIVE_FAILED` when the descriptor table is
+   * full. Nothing has changed then, and this file is still open.
+   */
+  toSocket(options: ToSocketOptions = {}): Socket {
+    return this.#takeOver(() => toSocket(this, options));
+  }
+
+  /**
+   * An `FdSocket` of a connected unix stream socket, which carries descriptors with its bytes. It takes the open file over, as
+   * {@link toSocket} does.
+   *
+   * @throws the errors of {@link toSocket}
+   */
+  toFdSocket(options: ToFdSocketOptions = {}): FdSocket {
+    return this.#takeOver(() => toFdSocket(this, options));
+  }
+
+  /**
+   * A server that accepts the connections of a listening socket of unix or TCP. It listens when this returns; its event 'listening' follows.
+   * The socket is adopted in this process, also in a worker of node:cluster, where `listen({ fd })` would take a descriptor of the primary
+   * process. It takes the open file over, as {@link toSocket} does. Other processes that have the socket accept connections, too. The server
+   * belongs to the caller, who closes it. In a worker of node:cluster, `disconnect()` does not close it.
+   *
+   * @throws the errors of {@link toSocket}
+   */
+  toServer<Server extends NetServer = NetServer>(options: ToServerOptions<Server> = {}): Server {
+    return this.#takeOver(() => toServer(this, options));
+  }
+
+  /**
+   * A `dgram.Socket` of a bound UDP socket, which may be connected, too. It is bound when this returns, and there is no event 'listening'. It takes
+   * the open file over, as {@link toSocket} does. Where other processes have the socket, each datagram goes to one of them.
+   *
+   * @throws the errors of {@link toSocket}
+   */
+  toDatagramSocket(): DatagramSocket {
+    return this.#takeOver(() => toDatagramSocket(this));
+  }
+
+  /**
    * Maps all of a memfd into memory, without a copy. The sender must have sealed it with F_SEAL_SHRINK, as {@link createSharedMemory}
    * does: an access to memory behind the end of a shortened file would kill the process.
    *
@@ -422,6 +489,13 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   #whileOpen(): Ending {
     this.#ending ??= new Ending();
     return this.#ending;
+  }
+
+  /** What `make` makes has a descriptor of its own. When it throws, nothing has changed. */
+  #takeOver<Made>(make: () => Made): Made {
+    const made = make();
+    this[Symbol.dispose]();
+    return made;
   }
 
   async #operate<Result>(operation: (fd: number) => Promise<Result>): Promise<Result> {

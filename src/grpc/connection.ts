@@ -10,6 +10,7 @@ import { SequenceCounter } from '../inbox/sequence-counter.js';
 import { native } from '../native/binding.js';
 import type { PeerCredentials } from '../native/types.js';
 import type { BridgedStream } from '../socket/bridged-stream.js';
+import { peerOf } from '../socket/peer.js';
 import { descriptorLimit } from '../socket/unread-descriptors.js';
 import { setImmediate } from '../timers.js';
 import { arrivalOf, inodeOf, learnSocketDevice } from './arrival.js';
@@ -22,7 +23,6 @@ import {
 } from './internals/bridged-socket.js';
 import { isStuck, type sessionOf } from './internals/http2-session.js';
 import { writesLastFlight } from './internals/last-flight.js';
-import { peerOf } from './open-socket.js';
 import type { FdConnectionOptions } from './options.js';
 import { Outgoing } from './outgoing.js';
 import { formatReference, type Reference } from './reference.js';

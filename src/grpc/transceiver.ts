@@ -27,6 +27,7 @@ import {
 } from './receive-options.js';
 import { type DescriptorSource, formatReference, parseSource, type Reference } from './reference.js';
 import { Outcome, Sent, type SentFd } from './send-outcome.js';
+import { lend, type Sendable, type SendableObject } from './sendable.js';
 
 /** Options of {@link FdTransceiver.sendFilename}. */
 export interface SendFilenameOptions {
@@ -53,11 +54,21 @@ export interface FdTransceiver {
    */
   sendFd(fd: number): SentFd;
   /**
-   * {@link sendFd} for an object with an `fd`: a `FileHandle` of fs.promises, a {@link ReceivedFile}, a `SharedMemory`, an `EventFd`.
+   * {@link sendFd} for an object that has a descriptor: see {@link SendableObject}. The object stays the caller's, who may close it when this
+   * returns.
    *
-   * @throws the errors of {@link sendFd}
+   * - A connection (`net.Socket`, `FdSocket`, `child.stdout`) is read by its receiver from then on. It is paused here, and reading has stopped
+   *   below it. It is refused if bytes of it were read already, or wait to be written. Close it with `destroy()`: `end()` would end it for
+   *   the receiver, too. If the receiver did not get it, `resume()` goes on here.
+   * - A server accepts connections in both processes until it is closed in one of them. `close()` of it leaves the file of a unix socket if
+   *   another process has the socket then. So does `close()` of an `FdListener`.
+   * - A `dgram.Socket` gives each datagram to one of the two processes, until it is closed in one of them.
+   *
+   * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT` for what has no descriptor (a `TLSSocket`, what is destroyed or not connected yet, the
+   * server of a worker of node:cluster that its primary process listens for) or would lose bytes. The text says why. The errors of
+   * {@link sendFd}
    */
-  sendFile(file: HasFd): SentFd;
+  sendFile(file: SendableObject): SentFd;
   /**
    * Opens the file at `path` and sends it. Links are followed, those of /proc too. The file is opened before this returns, in the thread
    * of the caller, to which /proc/thread-self refers then. Nothing stays open that the caller would have to close. It does not wait for a
@@ -116,15 +127,6 @@ export interface FdTransceiver {
    * of {@link recvFd} and {@link sendFd}.
    */
   forward(from: FdTransceiver, source: DescriptorSource, options?: ReceiveFileOptions): Promise<SentFd>;
-}
-
-/** Can be sent: the number of a descriptor, or an object with one. It stays the caller's. */
-export type Sendable = number | HasFd;
-
-/** An object with the number of an open descriptor: a `FileHandle`, a {@link ReceivedFile}, a `SharedMemory`, an `EventFd`. */
-export interface HasFd {
-  /** The number of the descriptor. */
-  readonly fd: number;
 }
 
 /** An object of which each field can be sent. */
@@ -235,8 +237,11 @@ export abstract class Transceiver implements FdTransceiver {
     return this.send(duplicateToSend(fd));
   }
 
-  sendFile(file: HasFd): SentFd {
-    return this.sendFd(file?.fd);
+  sendFile(file: SendableObject): SentFd {
+    const { fd, onSent } = lend(file);
+    const sent = this.sendFd(fd);
+    onSent?.();
+    return sent;
   }
 
   sendFilename(path: string, options: SendFilenameOptions = {}): SentFd {

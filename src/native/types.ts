@@ -2,6 +2,7 @@
 import type { EventFdFunctions } from './event-fd.js';
 
 import type { NamespaceFunctions } from './namespace-types.js';
+import type { SocketFunctions } from './socket-types.js';
 import type { ThreadFunctions } from './thread-types.js';
 
 /** The process at the other end of a unix socket, at the time at which the two were connected (SO_PEERCRED). */
@@ -239,7 +240,11 @@ export interface Bridge {
   close(): void;
 }
 
-export interface NativeBinding extends ThreadFunctions, NamespaceFunctions, EventFdFunctions {
+export interface NativeBinding
+  extends ThreadFunctions,
+    NamespaceFunctions,
+    EventFdFunctions,
+    SocketFunctions {
   /**
    * `fds` are the connection, the far end of the pair, and the near end, which Node already has. Takes over and unguards the first two,
    * unless this throws. Descriptors are put into `arrived`, as {@link SocketHandle.receive} does.
@@ -390,6 +395,14 @@ export interface NativeBinding extends ThreadFunctions, NamespaceFunctions, Even
   readonly testing: {
     pipe(): [number, number];
     setSendBuffer(fd: number, bytes: number): void;
+    /** A blocking socket of that family, type and protocol, all as numbers. 0 is the usual protocol. */
+    socketOf(family: number, type: number, protocol: number): number;
+    /** Binds a socket of AF_INET to a free port of 127.0.0.1. */
+    bindToLoopback(fd: number): void;
+    /** One end of a socketpair. The other one is closed. */
+    socketPairOf(family: number, type: number): number;
+    /** SO_LINGER. */
+    setLinger(fd: number, seconds: number): void;
     setSocketOption(fd: number, option: number, value: number): void;
     setDescriptorLimit(count: number): void;
     ioUring(): number;

@@ -71,8 +71,14 @@ export class FdListener extends EventEmitter<FdListenerEvents> {
     return this.#listener.closed ? -1 : this.#listener.fd;
   }
 
+  /** @internal It was sent to another process. */
+  share(): void {
+    this.#listener.share();
+  }
+
   /**
-   * Stops listening in this process, and removes the socket file unless another process has replaced it, or `unlinkOnClose` is false.
+   * Stops listening in this process, and removes the socket file unless another process has replaced it, or `unlinkOnClose` is false. After
+   * `sendFile(listener)`, the file also stays if another process has the socket.
    * Connections that were accepted stay open. Those that wait to be accepted are reset, unless another process has the listening socket,
    * too. Idempotent.
    */

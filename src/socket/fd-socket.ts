@@ -71,6 +71,8 @@ const DEFAULT_HIGH_WATER_MARK = 64 * 1024;
  */
 export class FdSocket extends Duplex {
   readonly #stream: UnixStream;
+  /** It was sent to another process, and nothing is read here. */
+  #lent = false;
 
   /**
    * Takes ownership of `options.fd`. When this throws, the descriptor is still the caller's.
@@ -236,9 +238,33 @@ export class FdSocket extends Duplex {
     return this.#stream.whyNotReleasable;
   }
 
+  /** @internal The number of the descriptor, which stays this object's. Meaningless where {@link whyNotSendable} tells a reason. */
+  get descriptor(): number {
+    return this.#stream.fd;
+  }
+
+  /** @internal What would be lost if another process went on with the connection; undefined if nothing would be. */
+  get whyNotSendable(): string | undefined {
+    return this.#whyNotReleasable();
+  }
+
+  /** @internal Nothing is read any more, unless the user calls resume(). */
+  stopReading(): void {
+    this.pause();
+    this.#stream.readStop();
+    this.#lent = true;
+  }
+
+  /** @internal */
+  override resume(): this {
+    if (this.#lent && !this.destroyed) this.#stream.readStart();
+    this.#lent = false;
+    return super.resume();
+  }
+
   /** @internal */
   override _read(): void {
-    this.#stream.readStart();
+    if (!this.#lent) this.#stream.readStart();
   }
 
   /** @internal */

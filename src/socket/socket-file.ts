@@ -7,6 +7,9 @@ import { addressBytes, withAddress } from './address.js';
 
 const { EWOULDBLOCK } = constants.errno;
 
+/** Of `sun_path`. A relative path may have been shorter. */
+const MAX_NAME_LENGTH = 108;
+
 /** The kernel takes the highest value for "leave it as it is". */
 const UNCHANGED = 2 ** 32 - 1;
 
@@ -98,6 +101,12 @@ export class SocketFile {
   unlink(): void {
     const found = lstatSync(this.#path, { bigint: true, throwIfNoEntry: false });
     if (found?.dev === this.#dev && found.ino === this.#ino) unlinkSync(this.#path);
+  }
+
+  /** {@link unlink}, unless any process has a socket that is bound to the file, or it cannot be told. Nobody is connected to. */
+  unlinkUnlessServed(): void {
+    const name = Buffer.from(this.#path);
+    if (name.length <= MAX_NAME_LENGTH && !native.isSocketFileServed(name)) this.unlink();
   }
 }
 

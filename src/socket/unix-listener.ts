@@ -114,6 +114,7 @@ export class UnixListener {
   #exhausted = false;
   #hasRef = true;
   #closed = false;
+  #isShared = false;
 
   /**
    * When the promise resolves, the socket listens. A socket file at that path on which no process listens is replaced. The socket refuses
@@ -181,6 +182,11 @@ export class UnixListener {
     return this.#closed;
   }
 
+  /** The socket was sent to another process: its file stays at `close` if another process has the socket then. */
+  share(): void {
+    this.#isShared = true;
+  }
+
   /**
    * Stops listening, and removes the socket file unless another process has replaced it. Connections that were not accepted yet are
    * reset. Accepted ones stay open. Idempotent.
@@ -189,9 +195,11 @@ export class UnixListener {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#retryTimer);
-    // The file goes first: another process may replace a file whose socket does not listen.
+    if (this.#isShared) this.#handle.close();
+    // Otherwise the file goes first: another process may replace a file whose socket does not listen.
     try {
-      this.#file?.unlink();
+      if (this.#isShared) this.#file?.unlinkUnlessServed();
+      else this.#file?.unlink();
     } catch (error) {
       // The process may have lost the permission since it bound. The socket is closed all the same. Nobody listens on the file then.
       this.#events.onError(error as NodeJS.ErrnoException);

@@ -60,6 +60,8 @@ type Callback = (error: Error | null) => void;
 export class UnixStream {
   /** The process at the other end, at the time at which the two were connected. */
   readonly peer: PeerCredentials;
+  /** The number of the descriptor, which belongs to this object. It is meaningless after `close()` and `release()`. */
+  readonly fd: number;
   readonly #listener: UnixStreamListener;
   readonly #handle: Handle;
   readonly #sender: Sender;
@@ -88,6 +90,7 @@ export class UnixStream {
    */
   constructor(fd: number, listener: UnixStreamListener) {
     this.peer = peerCredentials(fd);
+    this.fd = fd;
     this.#listener = listener;
     this.#handle = new SocketHandle(fd, (events) => this.#onReady(events));
     this.#sender = new Sender(this.#handle);

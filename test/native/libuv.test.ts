@@ -17,6 +17,7 @@ const VALUES = [
   ...['data', 'loop', 'type', 'close_cb', 'write_queue_size', 'alloc_cb', 'read_cb'].map(
     (field) => `offsetof(uv_stream_s, ${field})`,
   ),
+  ...['ipc', 'pipe_fname'].map((field) => `offsetof(uv_pipe_s, ${field})`),
   ...['sizeof(uv_buf_t)', 'offsetof(uv_buf_t, base)', 'offsetof(uv_buf_t, len)', 'sizeof(uv_os_fd_t)'],
 ];
 

@@ -9,13 +9,13 @@ const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const LIMIT_MS = 60_000;
 
 /** Runs a command that begins with `node`, with the Node.js of this process. Returns what it printed; fails if it failed. */
-export async function runInRoot(command = ''): Promise<string> {
+export async function runInRoot(command = '', more: NodeJS.ProcessEnv = {}): Promise<string> {
   const [node, ...args] = command.split(' ');
   assert.equal(node, 'node', `the command '${command}'`);
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   const child = spawn(process.execPath, args, {
     cwd: ROOT,
-    env,
+    env: { ...env, ...more },
     stdio: ['ignore', 'pipe', 'inherit'],
     timeout: LIMIT_MS,
   });

@@ -8,9 +8,9 @@ import { calledByOtherCopy, fromOtherCopy } from '../internals/two-copies.js';
 import type { ReceiveFileOptions, ReceiveFilesOptions } from '../receive-options.js';
 import type { DescriptorSource } from '../reference.js';
 import type { SentFd } from '../send-outcome.js';
+import type { SendableObject } from '../sendable.js';
 import type {
   FdTransceiver,
-  HasFd,
   NamesOf,
   ReceivedFiles,
   SendableFiles,
@@ -70,7 +70,7 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
     return this.#transceiver.sendFd(fd);
   }
 
-  sendFile(file: HasFd): SentFd {
+  sendFile(file: SendableObject): SentFd {
     return this.#transceiver.sendFile(file);
   }
 

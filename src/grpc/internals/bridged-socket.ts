@@ -9,9 +9,9 @@
 
 import type { ServerHttp2Session } from 'node:http2';
 import * as net from 'node:net';
+import { changed, hidden } from '../../internals/hidden.js';
 import { native } from '../../native/binding.js';
 import { BridgedStream, type BridgedStreamListener } from '../../socket/bridged-stream.js';
-import { changed, hidden } from './hidden.js';
 
 const kSelf = Symbol('grpcfd.socket');
 

@@ -6,7 +6,7 @@
  */
 
 import * as grpc from '@grpc/grpc-js';
-import { changed } from './hidden.js';
+import { changed } from '../../internals/hidden.js';
 
 /** Is told the course of a client call. Each method is called at most once, in this order. */
 export interface CallObserver {

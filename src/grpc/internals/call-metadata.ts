@@ -7,7 +7,7 @@
  */
 
 import * as grpc from '@grpc/grpc-js';
-import { changed, hidden } from './hidden.js';
+import { changed, hidden } from '../../internals/hidden.js';
 
 /** A metadata value that is made when a stream starts. Each stream has its own, so it also tells streams apart. */
 export interface ValueAtStreamStart {

@@ -6,8 +6,8 @@
  */
 
 import type * as net from 'node:net';
+import { changed, hidden } from '../../internals/hidden.js';
 import { native } from '../../native/binding.js';
-import { changed, hidden } from './hidden.js';
 import { UnixHandle } from './unix-abstract.js';
 
 /** Resolves in the turn of 'connect', before anything is read: Node begins to read behind its listeners. */

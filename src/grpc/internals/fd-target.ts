@@ -12,7 +12,7 @@ import { readFileSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
 import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../../errors.js';
-import { changed, hidden } from './hidden.js';
+import { changed, hidden } from '../../internals/hidden.js';
 import { type ConnectRequest, isClaimed, OwnHandle } from './own-handle.js';
 
 type ResolverArguments = Parameters<typeof grpc.experimental.createResolver>;

@@ -15,10 +15,10 @@ import cluster from 'node:cluster';
 import type { Http2SecureServer, Http2Server, ServerHttp2Stream } from 'node:http2';
 import type * as net from 'node:net';
 import * as grpc from '@grpc/grpc-js';
+import { changed, hidden } from '../../internals/hidden.js';
 import { native } from '../../native/binding.js';
 import { nextTick } from '../../timers.js';
 import { fdOfAddress } from './fd-target.js';
-import { changed, hidden } from './hidden.js';
 
 export type AnyHttp2Server = Http2Server | Http2SecureServer;
 

@@ -17,7 +17,7 @@ import {
   type ServerHttp2Session,
 } from 'node:http2';
 import type * as net from 'node:net';
-import { changed, hidden } from './hidden.js';
+import { changed, hidden } from '../../internals/hidden.js';
 
 type Http2Session = ClientHttp2Session | ServerHttp2Session;
 

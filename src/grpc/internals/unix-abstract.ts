@@ -9,8 +9,8 @@
 import { constants as systemConstants } from 'node:os';
 import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../../errors.js';
+import { changed, hidden } from '../../internals/hidden.js';
 import { native } from '../../native/binding.js';
-import { changed, hidden } from './hidden.js';
 import { type ConnectRequest, isClaimed, OwnHandle } from './own-handle.js';
 
 export const UNIX_ABSTRACT_SCHEME = 'unix-abstract';

@@ -5,7 +5,7 @@
  * option against that, `manualStart`, which it uses for terminals (`lib/tty.js`).
  */
 import { Socket } from 'node:net';
-import { native } from '../../native/binding.js';
+import { native } from '../native/binding.js';
 import { changed, hidden } from './hidden.js';
 
 /**

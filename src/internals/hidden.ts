@@ -1,12 +1,15 @@
-import { GrpcFdError } from '../../errors.js';
+import { GrpcFdError } from '../errors.js';
 
 /**
  * The error for a missing internal of Node or grpc-js on which this package relies.
  *
- * This folder has a file for each such internal, and `test/grpc/internals/` a contract test for each:
+ * This folder has a file for each internal of Node that the layers below gRPC need, and `src/grpc/internals/` one for each of the others.
+ * `test/internals/` and `test/grpc/internals/` have a contract test for each:
  *
  * | file | internal |
  * | --- | --- |
+ * | `dgram-state` | the state of a dgram.Socket: its handle and its `connectState` |
+ * | `net-handle` | the handle of a net.Socket or net.Server: `fd`, `reading`, `readStop`, `close`; `net.Server._listen2()`; who parses a socket |
  * | `bridged-socket` | the handle of a net.Socket: `close` and `getpeername` |
  * | `call-hook` | the class of a channel's call in grpc-js |
  * | `call-metadata` | `Metadata.internalRepr`, `then()` of call metadata, the class of empty call credentials, the parts of composed ones |

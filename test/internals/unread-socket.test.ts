@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeSync } from 'node:fs';
 import { test } from 'node:test';
-import { unreadSocket } from '#src/grpc/internals/unread-socket.js';
+import { unreadSocket } from '#src/internals/unread-socket.js';
 import { native } from '#src/native/binding.js';
-import { trackDescriptors } from '../../support/fd-table.js';
-import { fileWith } from '../../support/temporary.js';
+import { trackDescriptors } from '../support/fd-table.js';
+import { fileWith } from '../support/temporary.js';
 
 trackDescriptors();
 
