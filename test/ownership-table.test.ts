@@ -152,6 +152,15 @@ const TESTS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
   '`release()` of a `ReceivedFile`': {
     'descriptor/received-file': ['release() gives the descriptor to the caller for good'],
   },
+  '`toSocket()`, `toFdSocket()`, `toServer()`, `toDatagramSocket()`': {
+    'descriptor/take-over': [
+      'Nothing but a socket is taken over, and the file is as before',
+      'With a full descriptor table nothing is taken over, and it can be tried again',
+    ],
+  },
+  '`sendFile()` of a socket or server of Node.js': {
+    'grpc/sendable': ['A socket can be destroyed as soon as it was sent: its peer does not notice'],
+  },
   '`forward(from, name)`': {
     'references/forward': ['loses no descriptor that it cannot send on, and holds none that it has sent on'],
   },

@@ -48,7 +48,23 @@ export function lend(thing: unknown): Lent {
   if (thing instanceof FdListener) return { fd: thing.fd, onSent: () => thing.share() };
   const fd = (thing as Partial<HasFd> | null | undefined)?.fd;
   if (typeof fd === 'number') return { fd };
-  throw refused(thing, whyNoDescriptor(thing, fd));
+  if (typeof thing === 'object' && thing !== null && fd === undefined) {
+    throw refused(
+      thing,
+      'it has no descriptor of its own. Send what has one: the net.Socket, server or file below it',
+    );
+  }
+  if (typeof thing === 'number') {
+    throw new GrpcFdError(
+      'ERR_GRPCFD_INVALID_ARGUMENT',
+      `sendFile() takes an object with a descriptor. ${thing} is a number, which sendFd() sends`,
+    );
+  }
+  const more = fd === null ? ": wait for the event 'open' of the stream" : '';
+  throw new GrpcFdError(
+    'ERR_GRPCFD_INVALID_ARGUMENT',
+    `a file descriptor is a non-negative integer, not ${quotePeerText(fd === undefined ? thing : fd)}${more}`,
+  );
 }
 
 function lendSocket(socket: net.Socket): Lent {
@@ -116,19 +132,7 @@ function lendDatagramSocket(socket: dgram.Socket): Lent {
   return { fd };
 }
 
-function whyNoDescriptor(thing: unknown, fd: unknown): string {
-  if (typeof thing !== 'object' || thing === null || fd !== undefined) {
-    const value = fd === undefined ? thing : fd;
-    const more = fd === null ? ": wait for the event 'open' of the stream" : '';
-    return `a file descriptor is a non-negative integer, not ${quotePeerText(value)}${more}`;
-  }
-  return 'it has no descriptor of its own. Send what has one: the net.Socket, server or file below it';
-}
-
-function refused(thing: unknown, reason: string): GrpcFdError {
-  const name =
-    typeof thing === 'object' && thing !== null
-      ? `this ${thing.constructor?.name ?? 'object'}`
-      : quotePeerText(thing);
-  return new GrpcFdError('ERR_GRPCFD_INVALID_ARGUMENT', `${name} cannot be sent: ${reason}`);
+function refused(thing: object, reason: string): GrpcFdError {
+  const name = thing.constructor?.name ?? 'object';
+  return new GrpcFdError('ERR_GRPCFD_INVALID_ARGUMENT', `this ${name} cannot be sent: ${reason}`);
 }

@@ -11,6 +11,7 @@ import * as grpc from '@grpc/grpc-js';
 import { native } from '#src/native/binding.js';
 import { certificates } from '../support/certificates.js';
 import { runFixture } from '../support/child.js';
+import { leaveFree, liftLimit } from '../support/descriptor-limit.js';
 import { assertFails, assertFailure } from '../support/failure.js';
 import { defer, descriptorTable, trackDescriptors } from '../support/fd-table.js';
 import { testService, withResolvers } from '../support/service.js';
@@ -290,6 +291,32 @@ describe('What cannot be taken over', () => {
     assert.throws(() => received(server).toServer({ server: {} as never }), invalid);
     assert.throws(() => received(server).toServer({ backlog: 0 }), invalid);
     assert.throws(() => received(server).toServer({ server }), /must be a net.Server that does not listen/);
+  });
+
+  test('With a full descriptor table nothing is taken over, and it can be tried again', async () => {
+    const [client] = await connected();
+    const things = {
+      toSocket: client,
+      toFdSocket: client,
+      toServer: await listening(),
+      toDatagramSocket: await boundTo('udp4'),
+    };
+    for (const method of TAKING) {
+      const file = received(things[method]);
+      let failed: unknown;
+      leaveFree(0);
+      try {
+        file[method]();
+      } catch (error) {
+        failed = error;
+      } finally {
+        liftLimit();
+      }
+      assertFailure(failed, 'ERR_GRPCFD_RECEIVE_FAILED', 'RESOURCE_EXHAUSTED');
+      const made = file[method]();
+      if ('destroy' in made) made.destroy();
+      else made.close();
+    }
   });
 
   test('A connection that was reset is not connected', async () => {

@@ -129,8 +129,13 @@ test('sends refuse wrong options, and wrong arguments', () => {
   throwsFor([flags, ['mode', [1], /^"mode" is not an option/]], (options) =>
     fds.sendFilename('/dev/null', options),
   );
-  for (const file of [undefined, null, {}, 1]) {
-    assert.throws(() => fds.sendFile(file as never), refused(/^a file descriptor is a non-negative integer/));
+  for (const [file, text] of [
+    [undefined, /^a file descriptor is a non-negative integer, not undefined$/],
+    [null, /^a file descriptor is a non-negative integer, not null$/],
+    [{}, /^this Object cannot be sent: it has no descriptor of its own/],
+    [1, /^sendFile\(\) takes an object with a descriptor\. 1 is a number, which sendFd\(\) sends$/],
+  ] as const) {
+    assert.throws(() => fds.sendFile(file as never), refused(text));
     assert.throws(() => grpcfd.fileToUrl(file as never), refused(/is not an open file descriptor$/));
   }
   for (const files of [undefined, null, 1]) {
