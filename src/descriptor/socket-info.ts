@@ -41,8 +41,9 @@ export interface SocketInfo {
   /** What it is connected with. Undefined where it is not connected, or the other end has no name, as most clients of unix sockets. */
   readonly remoteAddress: SocketEndpoint | undefined;
   /**
-   * The process at the other end of a unix socket, at the time at which the two were connected (SO_PEERCRED). Undefined for other families,
-   * where it is not connected, and at the end of a socketpair, whose credentials are those of the process that made it.
+   * The process at the other end of a unix socket that was accepted, at the time at which the two were connected (SO_PEERCRED). Undefined for
+   * other families, and where it is not certain: a socket without a name of its own could be the end of a socketpair, whose credentials are
+   * those of the process that made it.
    */
   readonly peer: PeerCredentials | undefined;
 }
