@@ -1,30 +1,17 @@
 /** Eventfds between a client and a server in another process. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import * as grpcfd from 'grpcfd';
 import { native } from '#src/native/binding.js';
-import { sharedCertificates } from '../support/certificates.js';
-import { startFixture } from '../support/child.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { sharedState } from '../support/idle.js';
 import { converse, KINDS, type Kind } from '../support/kinds.js';
-import { dial, freshAddress, type Message, type Security, type TestClient } from '../support/service.js';
+import { startServerProcess } from '../support/server-process.js';
+import { dial, type Message, type Security, type TestClient } from '../support/service.js';
 
 async function connect(security: Security = 'plaintext'): Promise<TestClient> {
-  const address = freshAddress();
-  const environment = await sharedCertificates();
-  const child = startFixture('./fixtures/bell-server.js', import.meta.url, [address, security], environment);
-  defer(async () => {
-    const exit = once(child, 'exit');
-    child.kill();
-    await exit;
-  });
-  child.stderr?.pipe(process.stderr, { end: false });
-  assert.ok(child.stdout);
-  await once(child.stdout, 'data');
-  return dial(address, { security });
+  return dial(await startServerProcess('./fixtures/bell-server.js', import.meta.url, security), { security });
 }
 
 /** A blocking eventfd, as C programs make them, whose state must not change; or one of createEventFd(). */

@@ -1,30 +1,16 @@
 /** What a file is, told by its receiver in another process. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { closeSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import * as grpcfd from 'grpcfd';
-import { sharedCertificates } from '../support/certificates.js';
-import { startFixture } from '../support/child.js';
-import { defer, trackDescriptors } from '../support/fd-table.js';
+import { trackDescriptors } from '../support/fd-table.js';
 import { converse, KINDS } from '../support/kinds.js';
-import { dial, freshAddress, type Security } from '../support/service.js';
+import { startServerProcess } from '../support/server-process.js';
+import { dial, type Security } from '../support/service.js';
 import { SPECIMENS } from '../support/specimens.js';
 
-async function startServer(security: Security): Promise<string> {
-  const address = freshAddress();
-  const environment = await sharedCertificates();
-  const child = startFixture('./fixtures/kinds-server.js', import.meta.url, [address, security], environment);
-  defer(async () => {
-    const exit = once(child, 'exit');
-    child.kill();
-    await exit;
-  });
-  child.stderr?.pipe(process.stderr, { end: false });
-  assert.ok(child.stdout);
-  await once(child.stdout, 'data');
-  return address;
-}
+const startServer = (security: Security): Promise<string> =>
+  startServerProcess('./fixtures/kinds-server.js', import.meta.url, security);
 
 describe('Kinds of descriptors in another process', () => {
   trackDescriptors();

@@ -1,37 +1,18 @@
 /** Directories, socket files, O_PATH descriptors and namespaces, used by a receiver in another process. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { closeSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import * as grpcfd from 'grpcfd';
-import { sharedCertificates } from '../support/certificates.js';
-import { startFixture } from '../support/child.js';
-import { defer, trackDescriptors } from '../support/fd-table.js';
+import { trackDescriptors } from '../support/fd-table.js';
 import { sharedState } from '../support/idle.js';
 import { converse, KINDS } from '../support/kinds.js';
 import { explore, makePlaces, openPlace, PLACES } from '../support/places.js';
-import { dial, freshAddress, type Security } from '../support/service.js';
+import { startServerProcess } from '../support/server-process.js';
+import { dial, type Security } from '../support/service.js';
 
-async function startServer(security: Security, root: string): Promise<string> {
-  const address = freshAddress();
-  const environment = await sharedCertificates();
-  const child = startFixture(
-    './fixtures/places-server.js',
-    import.meta.url,
-    [address, security, root],
-    environment,
-  );
-  defer(async () => {
-    const exit = once(child, 'exit');
-    child.kill();
-    await exit;
-  });
-  child.stderr?.pipe(process.stderr, { end: false });
-  assert.ok(child.stdout);
-  await once(child.stdout, 'data');
-  return address;
-}
+const startServer = (security: Security, root: string): Promise<string> =>
+  startServerProcess('./fixtures/places-server.js', import.meta.url, security, root);
 
 /** What every receiver must find. */
 function expectations(root: string): Record<string, unknown>[] {

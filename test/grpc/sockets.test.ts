@@ -1,38 +1,22 @@
 /** Sockets that one process has and another one serves: each kind, in both directions. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { writeSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import * as grpcfd from 'grpcfd';
 import { native } from '#src/native/binding.js';
-import { sharedCertificates } from '../support/certificates.js';
-import { startFixture } from '../support/child.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { converse, KINDS } from '../support/kinds.js';
-import { dial, freshAddress, type Message, type Security, type TestClient } from '../support/service.js';
+import { startServerProcess } from '../support/server-process.js';
+import { dial, type Message, type Security, type TestClient } from '../support/service.js';
 import { SOCKET_SPECIMENS } from '../support/socket-specimens.js';
 import { sharedState } from '../support/sockets.js';
 
 const O_NONBLOCK = 0o4000;
 
 async function startServer(security: Security): Promise<TestClient> {
-  const address = freshAddress();
-  const environment = await sharedCertificates();
-  const child = startFixture(
-    './fixtures/sockets-server.js',
-    import.meta.url,
-    [address, security],
-    environment,
-  );
-  defer(async () => {
-    const exit = once(child, 'exit');
-    child.kill();
-    await exit;
+  return dial(await startServerProcess('./fixtures/sockets-server.js', import.meta.url, security), {
+    security,
   });
-  child.stderr?.pipe(process.stderr, { end: false });
-  assert.ok(child.stdout);
-  await once(child.stdout, 'data');
-  return dial(address, { security });
 }
 
 async function ask(client: TestClient, request: Message, fds = grpcfd.callCredentials()): Promise<Message> {
