@@ -24,8 +24,9 @@ namespace {
 // WAY in src/native/types.ts.
 enum Way {
   kOwn,     // The open file is non-blocking, and nobody else can change that.
-  kNoWait,  // RWF_NOWAIT, or splice where a pipe does not have it.
+  kNoWait,  // RWF_NOWAIT
   kSocket,  // MSG_DONTWAIT
+  kPipe,    // RWF_NOWAIT, or splice where a pipe does not have it. Of other files, splice may wait.
 };
 
 constexpr int kNoWaitFlag = 0x8;  // RWF_NOWAIT
@@ -87,14 +88,24 @@ ssize_t NoWait(long number, int fd, const Bytes& bytes, Fallback fallback) {
   return done;
 }
 
+// The open file is non-blocking. But whoever else has it, against what the user said, may have cleared the flag since.
+bool IsReady(int fd, short events) {
+  pollfd state = {fd, events, 0};
+  const int count = poll(&state, 1, 0);
+  if (count == 0) errno = EAGAIN;
+  return count > 0;
+}
+
 ssize_t ReadOnce(int fd, int way, const Bytes& bytes) {
   switch (way) {
     case kSocket:
       return recv(fd, bytes.data, bytes.size, MSG_DONTWAIT);
     case kNoWait:
+      return NoWait(SYS_preadv2, fd, bytes, [] { return ssize_t{-1}; });
+    case kPipe:
       return NoWait(SYS_preadv2, fd, bytes, [&] { return Detour().Read(fd, bytes); });
     default:
-      return read(fd, bytes.data, bytes.size);
+      return IsReady(fd, POLLIN) ? read(fd, bytes.data, bytes.size) : -1;
   }
 }
 
@@ -103,9 +114,11 @@ ssize_t WriteOnce(int fd, int way, const Bytes& bytes) {
     case kSocket:
       return send(fd, bytes.data, bytes.size, MSG_DONTWAIT | MSG_NOSIGNAL);
     case kNoWait:
+      return NoWait(SYS_pwritev2, fd, bytes, [] { return ssize_t{-1}; });
+    case kPipe:
       return NoWait(SYS_pwritev2, fd, bytes, [&] { return Detour().Write(fd, bytes); });
     default:
-      return write(fd, bytes.data, bytes.size);
+      return IsReady(fd, POLLOUT) ? write(fd, bytes.data, bytes.size) : -1;
   }
 }
 
@@ -174,6 +187,17 @@ napi_value ShutdownWriting(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// receivingEnded(fd): whether a socket was shut down for reading, by either end.
+napi_value ReceivingEnded(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  if (!arguments.Int(0, &fd)) return nullptr;
+  pollfd state = {fd, POLLRDHUP, 0};
+  napi_value result = nullptr;
+  napi_get_boolean(env, poll(&state, 1, 0) != 0, &result);
+  return result;
+}
+
 }  // namespace
 
 bool DefineWithoutWaitingFunctions(napi_env env, napi_value exports) {
@@ -182,6 +206,7 @@ bool DefineWithoutWaitingFunctions(napi_env env, napi_value exports) {
                  {"writeNow", TransferArguments<WriteOnce>},
                  {"watchReady", WatchReady},
                  {"setNonBlocking", SetNonBlocking},
+                 {"receivingEnded", ReceivingEnded},
                  {"shutdownWriting", ShutdownWriting}});
 }
 

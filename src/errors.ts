@@ -131,6 +131,7 @@ Object.defineProperty(GrpcFdError.prototype, 'name', {
 });
 
 function statusOf(reason: GrpcFdErrorReason, cause: unknown): number {
+  if (reason === 'ERR_GRPCFD_ABORTED' && isTimeout(cause)) return STATUS.DEADLINE_EXCEEDED;
   const status = REASONS[reason];
   if (status !== STATUS.UNKNOWN) return status;
   const errno = errnoCode(cause);

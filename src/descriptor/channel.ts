@@ -22,6 +22,8 @@ export interface ChannelParts {
   /** Whether the channel closes `fd` at its end. */
   readonly isOwner: boolean;
   readonly isTerminal: boolean;
+  /** Whether nothing received may be an empty datagram, and not the end. */
+  readonly isDatagram: boolean;
   /** Opens a file anew that cannot be read or written without waiting otherwise. Throws where it cannot. */
   readonly openAnew: () => number;
   /** Whoever closes `fd`. */
@@ -51,7 +53,8 @@ export class Channel {
   /** Whether the channel closes its descriptor. */
   #isOwner: boolean;
   readonly #isTerminal: boolean;
-  readonly #openAnew: () => number;
+  readonly #isDatagram: boolean;
+  #openAnew: () => number;
   /** Not collected, which would close its descriptor, while the channel is in use. */
   readonly owner: object;
   readonly #reads: Transfer[] = [];
@@ -60,21 +63,29 @@ export class Channel {
   #keepsAlive = true;
   #ended: Error | undefined;
 
-  constructor({ fd, way, isOwner, isTerminal, openAnew, owner }: ChannelParts) {
+  constructor({ fd, way, isOwner, isTerminal, isDatagram, openAnew, owner }: ChannelParts) {
     this.#fd = fd;
     this.#way = way;
     this.#isOwner = isOwner;
     this.#isTerminal = isTerminal;
+    this.#isDatagram = isDatagram;
     this.#openAnew = openAnew;
     this.owner = owner;
     if (isOwner) closeWhenCollected(this, fd);
   }
 
-  /** Makes the open file non-blocking, for all who have it. */
+  /** Whether each transfer asks not to wait, which some files cannot do. */
+  get #asksNotToWait(): boolean {
+    return this.#way === WAY.NO_WAIT || this.#way === WAY.PIPE;
+  }
+
+  /** Lets the open file be made non-blocking, for all who have it, where there is no other way. */
   useExclusively(): void {
-    if (this.#way !== WAY.NO_WAIT || this.#ended !== undefined) return;
-    native.setNonBlocking(this.#fd, true);
-    this.#way = WAY.OWN;
+    if (!this.#asksNotToWait) return;
+    this.#openAnew = () => {
+      native.setNonBlocking(this.#fd, true);
+      return this.#fd;
+    };
   }
 
   /** Whether the process stays alive while a transfer waits. At first it does. */
@@ -93,7 +104,13 @@ export class Channel {
     const wanted = Math.min(length, CHUNK);
     const attempt = () => {
       chunkMemory ??= Buffer.allocUnsafeSlow(CHUNK);
-      return native.readNow(this.#fd, this.#way, chunkMemory.subarray(0, wanted));
+      const memory = chunkMemory.subarray(0, wanted);
+      let done = native.readNow(this.#fd, this.#way, memory);
+      // Anybody may send an empty datagram, which must not end a stream.
+      while (done === 0 && this.#isDatagram && !native.receivingEnded(this.#fd)) {
+        done = this.#inRow++ < MAX_IN_ROW ? native.readNow(this.#fd, this.#way, memory) : -EAGAIN;
+      }
+      return done;
     };
     const copy: Settle<number> = (error, bytes = 0) => {
       if (error !== undefined) settle(error);
@@ -128,7 +145,7 @@ export class Channel {
     const transfer: Transfer = {
       attempt: () => {
         let done = run();
-        if (done === -EOPNOTSUPP && this.#way === WAY.NO_WAIT) {
+        if (done === -EOPNOTSUPP && this.#asksNotToWait) {
           try {
             this.#goOnAnew();
           } catch (error) {
@@ -165,18 +182,26 @@ export class Channel {
 
   #goOnAnew(): void {
     const anew = this.#openAnew();
+    this.#way = WAY.OWN;
+    if (anew === this.#fd) return;
     unwatch(this.#fd);
     this.#fd = anew;
-    this.#way = WAY.OWN;
     this.#isOwner = true;
     closeWhenCollected(this, anew);
   }
 
   readonly #onReady = (events: number): void => {
     this.#inRow = 0;
-    if ((events & READABLE) !== 0) this.#run(this.#reads);
-    if ((events & WRITABLE) !== 0) this.#run(this.#writes);
-    this.#watch();
+    // What a callee throws is for the process to handle, which may go on.
+    try {
+      if ((events & READABLE) !== 0) this.#run(this.#reads);
+    } finally {
+      try {
+        if ((events & WRITABLE) !== 0) this.#run(this.#writes);
+      } finally {
+        this.#watch();
+      }
+    }
   };
 
   /** The first one that has to wait stops those behind it. */

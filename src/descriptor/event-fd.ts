@@ -56,7 +56,7 @@ export class EventFd implements Disposable, AsyncIterable<bigint> {
 
   /** @internal Takes ownership of `fd`, an eventfd. Its iterations end with `call`. */
   constructor(fd: number, call?: EndingCall) {
-    this.#content = new FileContent(FILE, false, this);
+    this.#content = new FileContent({ ...FILE, fd }, false, this);
     if (call !== undefined) this.#content.endWith(call);
     this.#fd = fd;
     native.guard(fd);

@@ -45,6 +45,7 @@ interface Transfer {
 export class FileContent {
   readonly #file: Omit<ChannelFile, 'fd'>;
   readonly #isBlockDevice: boolean;
+  readonly #needsChannel: boolean;
   readonly #owner: object;
   #channel: Channel | undefined;
   #call: EndingCall | undefined;
@@ -52,15 +53,16 @@ export class FileContent {
   /** Those who use the position of the file itself take turns. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(file: Omit<ChannelFile, 'fd'>, isBlockDevice: boolean, owner: object) {
+  constructor({ fd, ...file }: ChannelFile, isBlockDevice: boolean, owner: object) {
     this.#file = file;
+    this.#needsChannel = needsChannel(file.kind, isBlockDevice, fd);
     this.#isBlockDevice = isBlockDevice;
     this.#owner = owner;
   }
 
   /** From the end of `call` on, nothing is read from or written to a file that could make it wait. */
   endWith(call: EndingCall): void {
-    if (needsChannel(this.#file.kind)) this.#call = call;
+    if (this.#needsChannel) this.#call = call;
   }
 
   /** The call whose end ends the transfers. */
@@ -110,7 +112,7 @@ export class FileContent {
   /** Whether bytes have positions. Those of a character device have none, and neither have those of what needs a channel. */
   get isPositioned(): boolean {
     const { kind } = this.#file;
-    return !needsChannel(kind) && (kind !== 'device' || this.#isBlockDevice);
+    return !this.#needsChannel && (kind !== 'device' || this.#isBlockDevice);
   }
 
   /**
@@ -119,7 +121,7 @@ export class FileContent {
    * @throws GrpcFdError `ERR_GRPCFD_WOULD_BLOCK`, `ERR_GRPCFD_CALL_ENDED`
    */
   channel(fd: number, { exclusive = false }: TransferOptions): Channel | undefined {
-    if (!needsChannel(this.#file.kind)) return undefined;
+    if (!this.#needsChannel) return undefined;
     if (this.#call?.ended === true) throw this.#callEnded();
     if (this.#channel === undefined) {
       this.#channel = openChannel({ ...this.#file, fd }, this.#owner, exclusive);

@@ -1,6 +1,8 @@
 import { constants } from 'node:fs';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
+import { canBeWaitedFor } from '../native/ready.js';
+import { SOCKET_TYPE } from '../native/socket-types.js';
 import { type Description, type FileKind, WAY } from '../native/types.js';
 import { Channel } from './channel.js';
 import type { FileAccess } from './file-kind.js';
@@ -16,9 +18,16 @@ const PATIENT: ReadonlySet<FileKind> = new Set([
   'inotify',
 ]);
 
-export function needsChannel(kind: FileKind): boolean {
-  return PATIENT.has(kind);
+/**
+ * Whether there may be nothing to read for as long as somebody else likes. A character device or an unknown file may be of that kind if it
+ * can be waited for in epoll, as a tun or /dev/kmsg can. Others, such as /dev/zero, are always ready.
+ */
+export function needsChannel(kind: FileKind, isBlockDevice: boolean, fd: number): boolean {
+  if (PATIENT.has(kind)) return true;
+  return (kind === 'unknown' || (kind === 'device' && !isBlockDevice)) && canBeWaitedFor(fd);
 }
+
+const BY_DATAGRAM: ReadonlySet<number> = new Set([SOCKET_TYPE.DATAGRAM, SOCKET_TYPE.RAW]);
 
 /** What a channel is opened for. */
 export interface ChannelFile {
@@ -45,14 +54,18 @@ const FLAGS: Readonly<Record<FileAccess, number>> = {
 export function openChannel(file: ChannelFile, owner: object, exclusive: boolean): Channel {
   const { fd, kind } = file;
   const openAnew = () => openForOneself(file);
-  const own = { way: WAY.OWN, isTerminal: kind === 'tty', openAnew, owner };
-  if (kind === 'socket') return new Channel({ ...own, fd, way: WAY.SOCKET, isOwner: false });
-  if (exclusive) {
-    native.setNonBlocking(fd, true);
-    return new Channel({ ...own, fd, isOwner: false });
+  const own = { isTerminal: kind === 'tty', isDatagram: false, openAnew, owner };
+  if (kind === 'socket') {
+    const isDatagram = BY_DATAGRAM.has(native.describeSocket(fd).type);
+    return new Channel({ ...own, fd, way: WAY.SOCKET, isOwner: false, isDatagram });
   }
-  if (kind === 'tty') return new Channel({ ...own, fd: openAnew(), isOwner: true });
-  return new Channel({ ...own, fd, way: WAY.NO_WAIT, isOwner: false });
+  if (kind === 'tty' && !exclusive) {
+    return new Channel({ ...own, fd: openAnew(), way: WAY.OWN, isOwner: true });
+  }
+  const way = kind === 'pipe' ? WAY.PIPE : WAY.NO_WAIT;
+  const channel = new Channel({ ...own, fd, way, isOwner: false });
+  if (exclusive) channel.useExclusively();
+  return channel;
 }
 
 /** Opens a file anew, so that its flags are not shared. It is opened without waiting, and does not become the terminal of this process. */
@@ -69,8 +82,12 @@ function openForOneself(file: ChannelFile): number {
     native.guard(fd);
     return fd;
   } catch (cause) {
-    throw wouldBlock(file, cause);
+    if (file.kind !== 'tty' || (cause as NodeJS.ErrnoException).code !== 'EIO') throw wouldBlock(file, cause);
   }
+  // The terminal has hung up. Nothing waits for it any more.
+  const fd = native.duplicate(file.fd);
+  native.guard(fd);
+  return fd;
 }
 
 /**

@@ -104,7 +104,7 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
     this.access = access;
     this.append = append;
     this.pathOnly = pathOnly;
-    this.#content = new FileContent({ url, kind, access, device }, isBlockDevice, this);
+    this.#content = new FileContent({ fd, url, kind, access, device }, isBlockDevice, this);
     this.#fd = fd;
     native.guard(fd);
     closeWhenCollected(this, fd, `A ReceivedFile (fd ${fd}, ${this.url})`);
@@ -356,7 +356,8 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   /**
    * A `net.Socket` of a connected stream socket of unix or TCP. It takes the open file over: this file counts as closed then, as with
    * {@link release}, and streams and transfers of it end with `ERR_GRPCFD_FILE_CLOSED`. What they have read stays with them. The open file is
-   * made non-blocking, for its sender, too. The `net.Socket` belongs to the caller, and does not end with the call. Its `destroy()` closes it in
+   * made non-blocking, for its sender, too. A sender that makes it blocking again can stop the event loop with that: take {@link toFdSocket} or a
+   * stream for what comes from a peer that you do not trust. The `net.Socket` belongs to the caller, and does not end with the call. Its `destroy()` closes it in
    * this process. Its `end()` ends it for all who have it.
    *
    * @throws GrpcFdError `ERR_GRPCFD_UNEXPECTED_KIND` where it is not such a socket (of another type, listening, not connected);

@@ -47,13 +47,17 @@ export async function receiveAll<Field extends string>(
       const look = looks.get(field);
       if (look !== undefined) files.set(field, receiver.handOver(source, look));
     }
-    for (const [field, file] of files) assertExpected(file.url, file, expected.get(field));
+    for (const [field, file] of files) assertExpected(nameIn(field, file), file, expected.get(field));
     if (missing.size > 0) await waitForAll(receiver, missing, expected, options, files);
     return files;
   } catch (error) {
     await closeAll(files.values());
     throw error;
   }
+}
+
+function nameIn(field: string, { url }: ReceivedFile): string {
+  return `${url}, in the field ${field},`;
 }
 
 export async function closeAll(files: Iterable<ReceivedFile>): Promise<void> {
@@ -100,7 +104,7 @@ async function waitForAll<Field extends string>(
   const waits = [...names].map(async ([field, name]) => {
     const file = await receiver.wait(name, { ...options, signal: others.signal });
     files.set(field, file);
-    assertExpected(file.url, file, expected.get(field));
+    assertExpected(nameIn(field, file), file, expected.get(field));
   });
   try {
     await Promise.all(waits);

@@ -8,7 +8,15 @@ import { keepFileWhileServed } from '../descriptor/server-file.js';
 import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import { descriptorOfDatagramSocket } from '../internals/dgram-state.js';
-import { descriptorOf, hasHandle, isParsed, stopReading } from '../internals/net-handle.js';
+import {
+  descriptorOf,
+  hasHandle,
+  isKeptByAgent,
+  isParsed,
+  isSharedWithPrimary,
+  isUnderTls,
+  stopReading,
+} from '../internals/net-handle.js';
 import { FdListener } from '../socket/fd-listener.js';
 import { FdSocket } from '../socket/fd-socket.js';
 
@@ -84,6 +92,13 @@ function lendSocket(socket: net.Socket): Lent {
       "an HTTP parser of this process reads it. Send it after 'upgrade' or 'connect', or send the server instead",
     );
   }
+  if (isUnderTls(socket)) {
+    throw refused(
+      socket,
+      'TLS runs on it, and its keys are in this process. Send the socket before TLS begins on it',
+    );
+  }
+  if (isKeptByAgent(socket)) throw refused(socket, 'an http.Agent keeps it for its next request');
   const { readableLength, writableLength } = socket;
   if (readableLength > 0) {
     throw refused(
@@ -114,9 +129,15 @@ function lendFdSocket(socket: FdSocket): Lent {
 }
 
 function lendServer(server: net.Server): Lent {
-  if (!hasHandle(server)) throw refused(server, "it does not listen: wait for its event 'listening'");
+  if (!hasHandle(server)) {
+    throw refused(
+      server,
+      "it does not listen: it was closed, or has to be waited for until its event 'listening'",
+    );
+  }
   const fd = descriptorOf(server);
-  if (fd === undefined) {
+  const isFileOfPrimary = typeof server.address() === 'string' && isSharedWithPrimary(server);
+  if (fd === undefined || isFileOfPrimary) {
     throw refused(
       server,
       'the primary process of node:cluster listens for this worker. Send its socket from there, or listen with { exclusive: true }',

@@ -13,7 +13,9 @@
  * Every close of a net.Server calls close() of its handle, which closes the descriptor before it returns.
  */
 
+import cluster from 'node:cluster';
 import type * as net from 'node:net';
+import * as tls from 'node:tls';
 import { types } from 'node:util';
 import { changed, hidden } from './hidden.js';
 
@@ -54,6 +56,29 @@ export function isParsed(socket: net.Socket): boolean {
     const value = typeof key === 'symbol' || key === 'undefined' ? hidden<unknown>(socket, key) : undefined;
     return typeof value === 'object' && value !== null && 'goaway' in value && 'ping' in value;
   });
+}
+
+/**
+ * Whether TLS of this process runs on the socket. A server of TLS takes its connections when it accepts them. Elsewhere TLS shows when bytes have
+ * come: it reads them from the handle behind the back of the stream (`lib/_tls_wrap.js`), which has neither kept them nor given them away.
+ */
+export function isUnderTls(socket: net.Socket): boolean {
+  if (hidden<unknown>(socket, 'server') instanceof tls.Server) return true;
+  return socket.bytesRead > 0 && socket.readableLength === 0 && !socket.readableDidRead;
+}
+
+/** Whether an `http.Agent` keeps the socket for its next request: it listens to 'agentRemove' (`lib/_http_agent.js`). */
+export function isKeptByAgent(socket: net.Socket): boolean {
+  return socket.listenerCount('agentRemove') > 0;
+}
+
+/**
+ * Whether the primary process of node:cluster has made the socket of a server, and gave it to this worker. It removes the socket file when its
+ * last worker has closed. Such a handle has a `close` of its own (`lib/internal/cluster/child.js`).
+ */
+export function isSharedWithPrimary(server: net.Server): boolean {
+  const handle = handleOf(server);
+  return cluster.isWorker && handle !== undefined && Object.hasOwn(handle, 'close');
 }
 
 const stopped = new WeakSet<net.Socket>();

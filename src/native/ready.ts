@@ -1,5 +1,6 @@
 /** Tells when descriptors are ready. The addon has one function to call for all descriptors of a thread. */
 import { native } from './binding.js';
+import { READABLE } from './types.js';
 
 /** Is called with the events for which a descriptor is ready. */
 export type OnReady = (events: number) => void;
@@ -17,6 +18,17 @@ function onReady(fd: number, events: number): void {
 export function watch(fd: number, events: number, watcher: OnReady, keepsAlive = true): void {
   native.watchReady(fd, events, onReady, keepsAlive);
   watchers.set(fd, watcher);
+}
+
+/** Whether the kernel can tell when `fd` is ready. Files that always are cannot be watched. */
+export function canBeWaitedFor(fd: number): boolean {
+  try {
+    native.watchReady(fd, READABLE, onReady, false);
+  } catch {
+    return false;
+  }
+  native.watchReady(fd, 0, onReady, false);
+  return true;
 }
 
 /** Must come before `fd` is closed. Idempotent. */

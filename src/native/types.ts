@@ -103,10 +103,12 @@ export interface Description {
 export const WAY = {
   /** The open file is non-blocking, and nobody else can change that. */
   OWN: 0,
-  /** RWF_NOWAIT, or `splice` where a pipe does not have it. */
+  /** RWF_NOWAIT. */
   NO_WAIT: 1,
   /** MSG_DONTWAIT, for sockets. */
   SOCKET: 2,
+  /** RWF_NOWAIT, or `splice` where a pipe does not have it. */
+  PIPE: 3,
 } as const;
 
 /** For `addSeals` and `getSeals`, the same on every architecture. */
@@ -305,6 +307,8 @@ export interface NativeBinding
   ): void;
   /** O_NONBLOCK of the open file, which all who have it share. */
   setNonBlocking(fd: number, wanted: boolean): void;
+  /** Whether a socket of any kind was shut down for reading. Without that, nothing received was an empty datagram. */
+  receivingEnded(fd: number): boolean;
   /** SHUT_WR of a socket of any kind. */
   shutdownWriting(fd: number): void;
   /** F_GETFL: access mode and file status flags. */

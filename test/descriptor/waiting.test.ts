@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { ReceivedFile } from 'grpcfd';
 import { native } from '#src/native/binding.js';
+import { WAY } from '#src/native/types.js';
 import { failure } from '../support/failure.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { IDLE, newFifo, sharedState } from '../support/idle.js';
@@ -190,7 +191,7 @@ describe('Waiting', () => {
       const { out, into } = IDLE[kind]?.() ?? assert.fail();
       defer(() => closeSync(out));
       const file = new ReceivedFile(into);
-      while (native.writeNow(into, kind === 'socket' ? 2 : 1, Buffer.alloc(65536)) > 0);
+      while (native.writeNow(into, kind === 'socket' ? WAY.SOCKET : WAY.PIPE, Buffer.alloc(65536)) > 0);
       const abort = new AbortController();
       const streams = [
         file.createWriteStream(),

@@ -6,7 +6,9 @@ import { once } from 'node:events';
 import { createReadStream, existsSync, renameSync } from 'node:fs';
 import * as http from 'node:http';
 import * as http2 from 'node:http2';
+import * as https from 'node:https';
 import * as net from 'node:net';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -34,6 +36,7 @@ import {
   textOf,
 } from '../support/sockets.js';
 import { temporaryDirectory } from '../support/temporary.js';
+import { within } from '../support/until.js';
 
 /** Tries to send. It is never in a call. */
 function send(thing: unknown): grpcfd.SentFd {
@@ -68,6 +71,42 @@ describe('What has no descriptor, or would lose bytes, is refused', () => {
     for (const socket of [client, accepted]) {
       assert.match(refusal(socket), /^this TLSSocket cannot be sent: its keys are in this process/);
     }
+  });
+
+  test('A socket on which TLS of this process runs, at both ends', async () => {
+    const { server: pair } = await certificates();
+    for (const server of [tls.createServer(pair), https.createServer(pair), http2.createSecureServer(pair)]) {
+      await listenWith(server, 'ipv4');
+      const { port } = server.address() as net.AddressInfo;
+      const accepted = once(server, 'connection') as Promise<[net.Socket]>;
+      const below = net.connect(port, '127.0.0.1');
+      defer(() => below.destroy());
+      const [raw] = await accepted;
+      defer(() => raw.destroy());
+      assert.match(refusal(raw), /^this Socket cannot be sent: TLS runs on it/);
+      const client = tls.connect({ socket: below, ca: pair.cert, servername: 'localhost' });
+      await once(client, 'secureConnect');
+      for (const socket of [raw, below]) {
+        assert.match(refusal(socket), /^this Socket cannot be sent: (TLS runs on it|an HTTP parser)/);
+      }
+      client.destroy();
+    }
+  });
+
+  test('A socket that an http.Agent keeps for its next request', async () => {
+    const server = await listenWith(
+      http.createServer((_request, response) => response.end('x')),
+      'ipv4',
+    );
+    const agent = new http.Agent({ keepAlive: true });
+    defer(() => agent.destroy());
+    const { port } = server.address() as net.AddressInfo;
+    const [response] = await once(http.get({ port, host: '127.0.0.1', agent }), 'response');
+    await once((response as http.IncomingMessage).resume(), 'end');
+    await within(10_000, 'a free socket', () => Object.values(agent.freeSockets).length > 0);
+    const [[kept] = []] = Object.values(agent.freeSockets);
+    assert.ok(kept);
+    assert.match(refusal(kept), /^this Socket cannot be sent: an http.Agent keeps it/);
   });
 
   test('A socket that is not connected yet, or not any more', async () => {
@@ -187,20 +226,23 @@ describe('What has no descriptor, or would lose bytes, is refused', () => {
     await once(stream, 'close');
   });
 
-  test('The server of a worker of node:cluster, for which the primary process listens', async () => {
-    const { stdout, stderr, code } = await runFixture(
-      './fixtures/cluster-sender.js',
-      import.meta.url,
-      [],
-      {},
-      30_000,
-    );
-    assert.deepEqual([code, stderr], [0, '']);
-    assert.match(
-      stdout,
-      /^this Server cannot be sent: the primary process of node:cluster listens for this worker/,
-    );
-  });
+  // Where the primary process shares a TCP socket, the worker can send it. It cannot where the primary removes the socket file.
+  for (const [policy, place] of [
+    ['rr', 'TCP'],
+    ['rr', 'path'],
+    ['none', 'path'],
+  ] as const) {
+    test(`The server of a worker of node:cluster, for which the primary process listens: ${place}, policy ${policy}`, async () => {
+      const at = place === 'TCP' ? '' : join(temporaryDirectory(), 's');
+      const fixture = './fixtures/cluster-sender.js';
+      const { stdout, stderr, code } = await runFixture(fixture, import.meta.url, [policy, at], {}, 30_000);
+      assert.deepEqual([code, stderr], [0, '']);
+      assert.match(
+        stdout,
+        /^this Server cannot be sent: the primary process of node:cluster listens for this worker/,
+      );
+    });
+  }
 });
 
 describe('What has a descriptor is sent', () => {
