@@ -30,6 +30,10 @@ constexpr uint64_t kBeneath = 0x08;
 // The kernel gives up with EAGAIN when a directory is being renamed.
 constexpr int kAttempts = 128;
 
+// The kernel takes a lease away after 45 seconds (fs.lease-break-time).
+constexpr int kLeaseMs = 60000;
+constexpr int kLeaseStepMs = 10;
+
 bool MakesFile(int flags) { return (flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))) != 0; }
 
 int OpenBeneath(int directory, const char* path, int flags, mode_t mode) {
@@ -87,7 +91,15 @@ class OpenJob final : public FdJob {
     // The directory itself can be opened anew without openat2, too.
     const bool is_anywhere = !directory.IsOpen() || path == ".";
     const int at = directory.IsOpen() ? directory.Get() : AT_FDCWD;
-    const int fd = is_anywhere ? OpenAt(at, path.c_str(), all_flags, mode) : OpenBeneath(at, path.c_str(), all_flags, mode);
+    const auto open = [&] {
+      return is_anywhere ? OpenAt(at, path.c_str(), all_flags, mode) : OpenBeneath(at, path.c_str(), all_flags, mode);
+    };
+    int fd = open();
+    // Another process has a lease on the file (a Samba server, for one). The first try has told it to give the lease up.
+    for (int waited = 0; fd < 0 && errno == EAGAIN && adds_nonblock && waited < kLeaseMs; waited += kLeaseStepMs) {
+      usleep(kLeaseStepMs * 1000);
+      fd = open();
+    }
     if (const int error = Keep(fd); error != 0) return error;
     if (adds_nonblock) fcntl(made().Get(), F_SETFL, fcntl(made().Get(), F_GETFL) & ~O_NONBLOCK);
     return 0;

@@ -239,6 +239,16 @@ napi_value DatagramSocket(napi_env env, napi_callback_info info) {
   return GiveOne(env, socket.Release());
 }
 
+// lease(fd, wanted): F_SETLEASE, for writing. Whoever else opens the file waits, and this process gets SIGIO.
+napi_value Lease(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  bool wanted = false;
+  if (!arguments.Int(0, &fd) || !arguments.Bool(1, &wanted)) return nullptr;
+  if (fcntl(fd, F_SETLEASE, wanted ? F_WRLCK : F_UNLCK) != 0) return ThrowSystemError(env, errno, "fcntl");
+  return nullptr;
+}
+
 // nameSocket(fd): gives a unix socket an abstract name that the kernel chooses. It may be connected already.
 napi_value NameSocket(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
@@ -279,6 +289,7 @@ bool DefineTestingFunctions(napi_env env, napi_value exports) {
                  {"setDescriptorLimit", SetDescriptorLimit},
                  {"ioUring", IoUring},
                  {"datagramSocket", DatagramSocket},
+                 {"lease", Lease},
                  {"nameSocket", NameSocket},
                  {"receiveDatagram", ReceiveDatagram},
                  {"tryLock", TryLock},

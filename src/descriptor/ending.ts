@@ -43,6 +43,20 @@ export class Ending {
   }
 }
 
+/** `operation`, which goes on by itself if the signal comes first. */
+export function untilAborted<Result>(
+  operation: Promise<Result>,
+  what: string,
+  signal: AbortSignal | undefined,
+): Promise<Result> {
+  if (!(signal instanceof AbortSignal)) return operation;
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(aborted(what, signal));
+    signal.addEventListener('abort', onAbort, { once: true });
+    operation.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
+
 export function aborted(what: string, signal: AbortSignal | undefined): GrpcFdError {
   return new GrpcFdError('ERR_GRPCFD_ABORTED', `${what} was aborted`, { cause: signal?.reason });
 }

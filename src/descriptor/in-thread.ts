@@ -11,17 +11,20 @@ export interface ThreadJob<Value> {
   discard(value: Value): void;
 }
 
-/** Threads at a time. A file system that does not answer keeps one for as long as it likes. */
+/** Threads at a time whose results are waited for. */
 const MAX_THREADS = 16;
+/** Further threads, which nobody waits for any more: a file system that does not answer keeps its threads for as long as it likes. */
+const MAX_GIVEN_UP = 256;
 
 const queue: (() => void)[] = [];
 let threads = 0;
+let givenUp = 0;
 /** Those whose promise has not been settled. */
 let wanted = 0;
 
 /**
- * Runs a job in a thread of its own. At most 16 run at a time, the next ones wait for their turn. The process waits for what is wanted, and
- * for nothing that was given up.
+ * Runs a job in a thread of its own. At most 16 run at a time, the next ones wait for their turn. A thread that was given up does not count,
+ * up to 256 of them. The process waits for what is wanted, and for nothing that was given up.
  *
  * @throws in the promise: the reason of the signal; the error of the failed system call
  */
@@ -29,6 +32,7 @@ export function inThread<Value>(job: ThreadJob<Value>, signal: AbortSignal | und
   return new Promise((resolve, reject) => {
     wanted++;
     let isSettled = false;
+    let counts = false;
     const settle = (): boolean => {
       if (isSettled) return false;
       isSettled = true;
@@ -39,15 +43,18 @@ export function inThread<Value>(job: ThreadJob<Value>, signal: AbortSignal | und
     };
     const start = (): void => {
       threads++;
+      counts = true;
       try {
         job.start(onDone);
       } catch (error) {
+        counts = false;
         leave();
         if (settle()) reject(error);
       }
     };
     const onDone = (errno: number, value: Value): void => {
-      leave();
+      if (counts) leave();
+      else givenUp--;
       if (!settle()) job.discard(value);
       else if (errno === 0) resolve(value);
       else reject(native.systemError(errno, job.syscall));
@@ -60,6 +67,10 @@ export function inThread<Value>(job: ThreadJob<Value>, signal: AbortSignal | und
       if (index >= 0) {
         queue.splice(index, 1);
         withdraw();
+      } else if (counts && givenUp < MAX_GIVEN_UP) {
+        counts = false;
+        givenUp++;
+        leave();
       }
       if (settle()) reject(signal?.reason);
     };

@@ -67,6 +67,8 @@ function explain(cause: NodeJS.ErrnoException | undefined, flags: number): strin
   const isWriter = (flags & (constants.O_WRONLY | constants.O_RDWR)) === constants.O_WRONLY;
   if (code === 'ENXIO' && isWriter) return ' (a FIFO that no process has open to read, or a socket)';
   if (code === 'ENXIO') return ' (a socket, or a device that is not there)';
+  if (code === 'EAGAIN' && cause?.syscall !== 'openat2')
+    return ' (another process has a lease on it: openFile() waits)';
   if (cause?.syscall !== 'openat2') return '';
   if (code === 'EXDEV') return ' (it leads out of the directory)';
   if (code === 'ELOOP') return ' (a link of /proc, too many links, or a link that must not be followed)';

@@ -18,7 +18,7 @@ import {
   type ReaddirOptions,
   readDirectory,
 } from './directory.js';
-import { Ending } from './ending.js';
+import { Ending, untilAborted } from './ending.js';
 import { adoptEventFd, type EventFd } from './event-fd.js';
 import { type EndingCall, FileContent, type FilePosition } from './file-content.js';
 import { assertExpected, type Expectation, type FileAccess } from './file-kind.js';
@@ -213,11 +213,15 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
   /** The same, without an encoding: the result is a Buffer. */
   readFile(options?: ReadFileOptions & { readonly encoding?: undefined }): Promise<Buffer>;
   readFile(options: BufferEncoding | ReadFileOptions = {}): Promise<string | Buffer> {
-    return this.#transfer(async (fd) => {
+    const reading = this.#transfer(async (fd) => {
       const { encoding, maxBytes, ...checked } = checkReadFileOptions(options);
       const content = await this.#content.readAll(fd, maxBytes, checked);
       return encoding === undefined ? content : content.toString(encoding);
     });
+    // A file system that does not answer keeps the read in the thread pool, and with it the descriptor.
+    return typeof options === 'string'
+      ? reading
+      : untilAborted(reading, `reading ${this.url}`, options?.signal);
   }
 
   /**

@@ -13,6 +13,7 @@ import {
   hasHandle,
   isKeptByAgent,
   isParsed,
+  isPiped,
   isSharedWithPrimary,
   isUnderTls,
   stopReading,
@@ -92,12 +93,8 @@ function lendSocket(socket: net.Socket): Lent {
       "an HTTP parser of this process reads it. Send it after 'upgrade' or 'connect', or send the server instead",
     );
   }
-  if (isUnderTls(socket)) {
-    throw refused(
-      socket,
-      'TLS runs on it, and its keys are in this process. Send the socket before TLS begins on it',
-    );
-  }
+  if (isPiped(socket))
+    throw refused(socket, 'it is piped into another stream, which would go on reading it: unpipe() it first');
   if (isKeptByAgent(socket)) throw refused(socket, 'an http.Agent keeps it for its next request');
   const { readableLength, writableLength } = socket;
   if (readableLength > 0) {
@@ -109,6 +106,12 @@ function lendSocket(socket: net.Socket): Lent {
   }
   if (socket.readableEncoding !== null && socket.bytesRead > 0) {
     throw refused(socket, 'setEncoding() was called, which may hold a part of a character');
+  }
+  if (isUnderTls(socket)) {
+    throw refused(
+      socket,
+      'TLS runs on it, and its keys are in this process. Send the socket before TLS begins on it',
+    );
   }
   if (writableLength > 0) {
     throw refused(

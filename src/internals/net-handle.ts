@@ -67,6 +67,13 @@ export function isUnderTls(socket: net.Socket): boolean {
   return socket.bytesRead > 0 && socket.readableLength === 0 && !socket.readableDidRead;
 }
 
+/** Whether pipe() passes on what the socket reads. It calls resume() when its destination takes more (`lib/internal/streams/readable.js`). */
+export function isPiped(socket: net.Socket): boolean {
+  const pipes = hidden<{ pipes?: unknown }>(socket, '_readableState')?.pipes;
+  if (!Array.isArray(pipes)) throw changed('the pipes of a stream');
+  return pipes.length > 0;
+}
+
 /** Whether an `http.Agent` keeps the socket for its next request: it listens to 'agentRemove' (`lib/_http_agent.js`). */
 export function isKeptByAgent(socket: net.Socket): boolean {
   return socket.listenerCount('agentRemove') > 0;

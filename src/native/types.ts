@@ -412,6 +412,8 @@ export interface NativeBinding
     ioUring(): number;
     /** A datagram socket that is bound to that name. */
     datagramSocket(name: Uint8Array): number;
+    /** F_SETLEASE, for writing: whoever else opens the file waits, and this process gets SIGIO. */
+    lease(fd: number, wanted: boolean): void;
     /** Gives a unix socket an abstract name that the kernel chooses. It may be connected already. */
     nameSocket(fd: number): void;
     /** {@link SocketHandle.receive} for a datagram socket. */

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { constants, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { openFile, ReceivedFile } from 'grpcfd';
+import { callCredentials, openFile, ReceivedFile } from 'grpcfd';
 import { native, O_PATH } from '#src/native/binding.js';
-import { runFixture } from '../support/child.js';
+import { runFixture, startFixture } from '../support/child.js';
 import { assertFails, assertFailure } from '../support/failure.js';
 import { trackDescriptors } from '../support/fd-table.js';
 import { hangingFileSystem } from '../support/hanging-file-system.js';
@@ -121,6 +122,25 @@ describe('openFile()', () => {
     });
   });
 
+  test('waits until a lease on the file was given up', async () => {
+    const path = join(temporaryDirectory(), 'leased');
+    writeFileSync(path, 'content');
+    const holder = startFixture('./fixtures/lease-holder.js', import.meta.url, [path]);
+    assert.ok(holder.stdout);
+    await once(holder.stdout, 'data');
+    const fds = callCredentials();
+    assert.throws(() => fds.sendFilename(path, { flags: 'r' }), {
+      reason: 'ERR_GRPCFD_OPEN_FAILED',
+      details: /EAGAIN.*\(another process has a lease on it: openFile\(\) waits\)/,
+    });
+    fds.close();
+    await using file = await openFile(path);
+    assert.equal(await file.readFile('utf8'), 'content');
+    const exited = once(holder, 'exit');
+    holder.kill('SIGKILL');
+    await exited;
+  });
+
   test('refuses wrong arguments', async () => {
     const refused = { reason: 'ERR_GRPCFD_INVALID_ARGUMENT' };
     await assert.rejects(openFile(5 as never), refused);
@@ -172,7 +192,7 @@ describe('openFile()', () => {
       for (const [how, output] of [
         ['exit', 'exits\n'],
         ['abort', 'ERR_GRPCFD_ABORTED\n'],
-        ['queue', 'ERR_GRPCFD_ABORTED\nERR_GRPCFD_ABORTED\n'],
+        ['queue', 'ERR_GRPCFD_ABORTED\nfile\n'],
       ] as const) {
         const { code, stdout, stderr } = await runFixture(
           './fixtures/hanging-opens.js',

@@ -9,7 +9,7 @@ import * as http2 from 'node:http2';
 import * as https from 'node:https';
 import * as net from 'node:net';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import * as tls from 'node:tls';
@@ -107,6 +107,17 @@ describe('What has no descriptor, or would lose bytes, is refused', () => {
     const [[kept] = []] = Object.values(agent.freeSockets);
     assert.ok(kept);
     assert.match(refusal(kept), /^this Socket cannot be sent: an http.Agent keeps it/);
+  });
+
+  test('A socket that is piped into another stream', async () => {
+    const [one] = await connected('unix');
+    one.pipe(new PassThrough());
+    assert.match(
+      refusal(one),
+      /it is piped into another stream, which would go on reading it: unpipe\(\) it first/,
+    );
+    one.unpipe();
+    send(one);
   });
 
   test('A socket that is not connected yet, or not any more', async () => {
