@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <iterator>
 #include <new>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "arguments.h"
@@ -24,6 +25,7 @@ napi_value SocketHandle::DefineClass(napi_env env) {
                               {"shutdown", Shutdown},
                               {"hasEnded", HasEnded},
                               {"listen", Listen},
+                              {"isReadable", IsReadable},
                               {"accept", Accept},
                               {"ref", Ref},
                               {"unref", Unref},
@@ -231,6 +233,16 @@ napi_value SocketHandle::Accept(napi_env env, napi_callback_info info) {
     fd = accept4(handle->socket_.Get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
   } while (fd < 0 && errno == EINTR);
   return fd < 0 ? MakeInt(env, -errno) : handle->environment_.Give(env, OwnFd(fd));
+}
+
+napi_value SocketHandle::IsReadable(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  SocketHandle* handle = Unwrap(env, arguments.self(), "poll");
+  if (handle == nullptr) return nullptr;
+  pollfd state = {handle->socket_.Get(), POLLIN, 0};
+  napi_value result = nullptr;
+  napi_get_boolean(env, poll(&state, 1, 0) > 0, &result);
+  return result;
 }
 
 napi_value SocketHandle::Ref(napi_env env, napi_callback_info info) {

@@ -33,6 +33,7 @@ class SocketHandle final : public LoopHandle {
   static napi_value Shutdown(napi_env env, napi_callback_info info);
   static napi_value HasEnded(napi_env env, napi_callback_info info);
   static napi_value Listen(napi_env env, napi_callback_info info);
+  static napi_value IsReadable(napi_env env, napi_callback_info info);
   static napi_value Accept(napi_env env, napi_callback_info info);
   static napi_value Ref(napi_env env, napi_callback_info info);
   static napi_value Unref(napi_env env, napi_callback_info info);

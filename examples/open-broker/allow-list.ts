@@ -26,6 +26,12 @@ export async function openAllowed(
   // it is this one file, whatever happens to the path.
   await using found = await grpcfd.openFile(path, { flags: O_PATH, signal });
   const realPath = await readlink(`/proc/self/fd/${found.fd}`);
+  // It is a path of the mount namespace that the file was opened in, which can be that of the client: /proc/PID/root leads there, and the
+  // client may have mounted another file at an allowed path. So it counts only if this process finds the same file at it.
+  await using here = await grpcfd
+    .openFile(realPath, { flags: O_PATH | constants.O_NOFOLLOW, signal })
+    .catch(() => undefined);
+  if (here?.url !== found.url) throw refused(`it is not what is at ${realPath} here`);
   const permission = permissions.find(
     (each) => each.kind === found.kind && (realPath === each.path || isBeneath(realPath, each.path)),
   );

@@ -1,4 +1,5 @@
 import { constants as os } from 'node:os';
+import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
 import { unwatch, watch } from '../native/ready.js';
 import { READABLE, WAY, WRITABLE } from '../native/types.js';
@@ -96,7 +97,7 @@ export class Channel {
 
   /** Reads into `into`: 0 at the end. */
   read(into: Uint8Array, settle: Settle<number>): Withdraw {
-    return this.#submit('read', this.#reads, settle, () => native.readNow(this.#fd, this.#way, into));
+    return this.#submit('read', this.#reads, settle, () => native.readNow(this.#fd, this.#way, into), into);
   }
 
   /** Reads up to `length` bytes into a buffer of their own: an empty one at the end. */
@@ -121,7 +122,8 @@ export class Channel {
 
   /** Writes as much of `bytes` as the file takes at a time. */
   write(bytes: Uint8Array, settle: Settle<number>): Withdraw {
-    return this.#submit('write', this.#writes, settle, () => native.writeNow(this.#fd, this.#way, bytes));
+    const run = () => native.writeNow(this.#fd, this.#way, bytes);
+    return this.#submit('write', this.#writes, settle, run, bytes);
   }
 
   /** A socket tells its peer that no more bytes come. Others have no such thing. */
@@ -141,9 +143,21 @@ export class Channel {
     for (const transfer of [...this.#reads.splice(0), ...this.#writes.splice(0)]) transfer.fail(error);
   }
 
-  #submit(syscall: 'read' | 'write', queue: Transfer[], settle: Settle<number>, run: () => number): Withdraw {
+  /** @param memory of the user, who may take it away meanwhile */
+  #submit(
+    syscall: 'read' | 'write',
+    queue: Transfer[],
+    settle: Settle<number>,
+    run: () => number,
+    memory?: Uint8Array,
+  ): Withdraw {
+    const length = memory?.length;
     const transfer: Transfer = {
       attempt: () => {
+        if (memory?.length !== length) {
+          settle(memoryGone());
+          return 0;
+        }
         let done = run();
         if (done === -EOPNOTSUPP && this.#asksNotToWait) {
           try {
@@ -223,7 +237,16 @@ export class Channel {
     try {
       watch(this.#fd, events, this.#onReady, this.#keepsAlive);
     } catch (error) {
-      this.end(error as Error);
+      // The table of descriptors is full, for one. The next transfer tries again.
+      for (const transfer of [...this.#reads.splice(0), ...this.#writes.splice(0)])
+        transfer.fail(error as Error);
     }
   }
+}
+
+function memoryGone(): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_INVALID_ARGUMENT',
+    'the memory of the buffer was closed or transferred while a read or write of it was waiting',
+  );
 }

@@ -149,6 +149,8 @@ export interface SocketHandle {
   /** Whether the peer has ended its side, and nothing is left to read. */
   hasEnded(): boolean;
   listen(backlog: number): void;
+  /** Whether there is something to read or to accept. */
+  isReadable(): boolean;
   /** A connected descriptor that belongs to the caller and is guarded, or a negative errno. */
   accept(): number;
   ref(): void;

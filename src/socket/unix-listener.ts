@@ -233,6 +233,8 @@ export class UnixListener {
 
   #accept(): void {
     for (let accepted = 0; accepted < ACCEPTS_PER_TURN && !this.#closed; accepted++) {
+      // Another process that has the listening socket may have made it blocking.
+      if (accepted > 0 && !this.#handle.isReadable()) return;
       const result = this.#handle.accept();
       if (result >= 0) {
         this.#backoff.reset();

@@ -6,10 +6,12 @@ import { closeSync, openSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { finished } from 'node:stream/promises';
 import { test } from 'node:test';
-import { ReceivedFile } from 'grpcfd';
+import { createSharedMemory, ReceivedFile } from 'grpcfd';
 import { descriptorOfDatagramSocket } from '#src/internals/dgram-state.js';
 import { native } from '#src/native/binding.js';
+import { WAY } from '#src/native/types.js';
 import { runFixture } from '../support/child.js';
+import { failure } from '../support/failure.js';
 import { trackDescriptors } from '../support/fd-table.js';
 import { within } from '../support/until.js';
 
@@ -78,4 +80,32 @@ test('A terminal that somebody makes blocking again does not stop the event loop
   native.setNonBlocking(master, false);
   await assert.rejects(reading, { reason: 'ERR_GRPCFD_ABORTED' });
   closeSync(slave);
+});
+
+test('Memory that is closed while it is being written ends the stream and the transfer, and not the process', async () => {
+  const [out, into] = native.testing.pipe();
+  await using file = new ReceivedFile(into);
+  const memory = createSharedMemory(1024 * 1024);
+  const stream = file.createWriteStream();
+  const failed = once(stream, 'error');
+  stream.write(memory.bytes);
+  const other = new Uint8Array(8);
+  await using reader = new ReceivedFile(out);
+  memory.close();
+  const drain = () => {
+    while (native.readNow(reader.fd, WAY.PIPE, Buffer.alloc(65536)) > 0);
+  };
+  drain();
+  const [error] = await failed;
+  drain();
+  assert.match(error.message, /the memory of the buffer was closed or transferred/);
+  const reading = failure(reader.read(other));
+  structuredClone(other.buffer, { transfer: [other.buffer] });
+  await file.write(Buffer.from('x'));
+  assert.match(String(await reading), /the memory of the buffer was closed or transferred/);
+});
+
+test('A full table of descriptors fails what waits, and nothing that comes later', async () => {
+  const { stdout } = await runFixture('./fixtures/full-table-wait.js', import.meta.url, [], {}, 20_000);
+  assert.equal(stdout, 'EMFILE\n1\n');
 });

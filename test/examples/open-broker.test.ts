@@ -1,5 +1,6 @@
 /** The example `open-broker`, by the command of its README, and its list of what is allowed. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -22,6 +23,23 @@ test('The open-broker example prints what its README shows', async () => {
   const output = await runInRoot(/```sh\n(.*)\n```/.exec(README)?.[1]);
   const isRoot = process.getuid?.() === 0;
   assert.equal(output, isRoot ? shown : 'only root can start a client that has no rights\n');
+});
+
+test('The open-broker example refuses what a client has mounted at an allowed path in a namespace of its own', async (t) => {
+  const path = realpathSync(tree());
+  writeFileSync(join(path, 'file'), 'inside');
+  writeFileSync(join(path, '..', 'secret'), 'the secret');
+  const script = 'mount --bind "$1/../secret" "$1/file" && echo mounted && exec sleep 60';
+  const client = spawn('unshare', ['-m', 'sh', '-c', script, 'sh', path], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const exited = once(client, 'exit');
+  const mounted = await Promise.race([once(client.stdout, 'data'), exited.then(() => undefined)]);
+  if (mounted === undefined) return t.skip('this process may not make a mount namespace');
+  const permissions = [{ path: `${path}/`, kind: 'file' as FileKind, to: 'read' as const }];
+  await assert.rejects(openAllowed(`/proc/${client.pid}/root${path}/file`, permissions, signal), { code: 7 });
+  client.kill('SIGKILL');
+  await exited;
 });
 
 test('The open-broker example gives what is allowed, and nothing else, while links are swapped', async () => {
