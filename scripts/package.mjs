@@ -1,15 +1,16 @@
 // npm run package [-- --all]: makes the tarball that is published, build/grpcfd-VERSION.tgz, from what `npm run compile` has made. Its
-// JavaScript is one file, build/package/dist/bundle/grpcfd.js, with a door for each entry of the package. It holds the addons in prebuilds/
-// (npm run prebuild). Without them it holds the addon of this machine. With --all it fails unless there is one for each platform.
+// JavaScript is in three files, dist/bundle/*.js, with a door for each entry of the package. The tarball holds the addons in prebuilds/ (npm run prebuild). Without them it holds the addon of this machine. With --all it fails unless there is one for each platform.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const PLATFORMS = ['linux-x64-glibc', 'linux-arm64-glibc', 'linux-x64-musl', 'linux-arm64-musl'];
 const UNPACKED_FIELDS = ['scripts', 'devDependencies', 'imports', 'type', 'files'];
+/** Stands for `require` while esbuild works, which would put an object before each `require`, and hide the addons from bundlers. */
+const REQUIRE = 'requireOfCommonJs';
 const COPIED = ['README.md', 'CHANGELOG.md', 'LICENSE', 'docs', 'examples'];
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -28,6 +29,9 @@ copy('native', (path) => !path.startsWith(join(root, 'native/build/')));
 addAddons(process.argv.includes('--all'));
 await bundle();
 const { name, version, ...fields } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+// The provenance of npm names the repository, and has to agree with this field.
+const { GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: repository } = process.env;
+if (repository !== undefined) fields.repository ??= { type: 'git', url: `git+${server}/${repository}.git` };
 const kept = Object.entries(fields).filter(([field]) => !UNPACKED_FIELDS.includes(field));
 write(
   'package.json',
@@ -46,30 +50,84 @@ function addAddons(all) {
   if (!existsSync(join(staged, 'prebuilds'))) copy('native/build/Release/grpcfd.node');
 }
 
-/** All modules in one file, which is loaded in a third of the time. A door re-exports by name, so that `import` finds the names. */
+/**
+ * Puts the modules into three files, which load in half the time: shared.js is what grpcfd and grpcfd/socket both need, and it needs no
+ * grpc-js. In a file, the modules stand one after the other. In functions of their own, as esbuild puts CommonJS, they would be parsed twice.
+ */
 async function bundle() {
-  const doors = ['index', 'socket/index', 'register'];
-  const entries = doors.map((door) => `exports['${door}'] = () => require('./dist/${door}.js');`);
-  await build({
-    stdin: { contents: entries.join('\n'), resolveDir: root },
+  const { outputFiles } = await build({
+    entryPoints: { grpcfd: 'every-export', socket: join(root, 'src/socket/index.ts') },
+    plugins: [{ name: 'package', setup: setUp }],
     bundle: true,
+    splitting: true,
+    format: 'esm',
     platform: 'node',
     target: 'node20.19',
-    external: ['@grpc/grpc-js', '@grpc/grpc-js/*', '*.node'],
-    outfile: join(staged, 'dist/bundle/grpcfd.js'),
+    tsconfig: join(root, 'src/tsconfig.json'),
+    external: ['@grpc/grpc-js'],
+    chunkNames: 'shared',
+    outdir: 'bundle',
+    write: false,
     logLevel: 'warning',
   });
-  const require = createRequire(import.meta.url);
-  for (const door of doors) {
-    const names = Object.keys(require(join(root, 'dist', `${door}.js`)));
-    const up = door.includes('/') ? '..' : '.';
-    const lines = ["'use strict';", `const door = require('${up}/bundle/grpcfd.js')['${door}']();`];
-    write(
-      `dist/${door}.js`,
-      `${[...lines, ...names.map((each) => `exports.${each} = door.${each};`)].join('\n')}\n`,
-    );
-    copy(`dist/${door}.mjs`);
-  }
+  for (const { path, text } of outputFiles) write(`dist/bundle/${basename(path)}`, asCommonJs(text));
+  writeDoor('index', 'grpcfd');
+  writeDoor('socket/index', 'socket');
+  // What src/register.ts does, with the copy of the bundle.
+  const register = [
+    "'use strict';",
+    "const { Server } = require('@grpc/grpc-js');",
+    "require('./bundle/grpcfd.js').honourServerCredentials(Server.prototype);",
+  ];
+  write('dist/register.js', `${register.join('\n')}\n`);
+  copy('dist/register.mjs');
+}
+
+function setUp(esbuild) {
+  // All names of grpcfd, and what register.js needs.
+  const everyExport = [
+    "export * from './src/index.ts';",
+    "export { honourServerCredentials } from './src/grpc/server/server.ts';",
+  ];
+  esbuild.onResolve({ filter: /^every-export$/ }, ({ path }) => ({ path, namespace: 'every-export' }));
+  esbuild.onLoad({ filter: /.*/, namespace: 'every-export' }, () => ({
+    contents: everyExport.join('\n'),
+    resolveDir: root,
+  }));
+  esbuild.onLoad({ filter: /\.ts$/ }, ({ path }) => ({
+    contents: readFileSync(path, 'utf8').replace(/\brequire(?=[.(])/g, REQUIRE),
+    loader: 'ts',
+  }));
+}
+
+/** esbuild shares code between files only as ES modules. Its own way back to CommonJS puts a function before each use of an import. */
+function asCommonJs(text) {
+  const code = text
+    .replace(/^import (?:\* as )?(\w+) from (".*");$/gm, 'const $1 = require($2);')
+    .replace(
+      /^import \{([^}]*)\} from (".*");$/gm,
+      (_, names, from) => `const {${names.replaceAll(' as ', ': ')}} = require(${from});`,
+    )
+    .replace(
+      /^export \{([^}]*)\};$/gm,
+      (_, names) => `module.exports = {${names.replace(/(\w+) as (\w+)/g, '$2: $1')}};`,
+    )
+    .replaceAll(REQUIRE, 'require');
+  const left = /^(import|export)\b.*/m.exec(code);
+  if (left !== null) throw new Error(`a line of a kind that is new: ${left[0]}`);
+  return `'use strict';\n${code}`;
+}
+
+/** Exports each name by itself, so that `import` finds the names. */
+function writeDoor(door, file) {
+  const names = Object.keys(createRequire(import.meta.url)(join(root, 'dist', `${door}.js`)));
+  const up = door.includes('/') ? '..' : '.';
+  const lines = ["'use strict';", `const all = require('${up}/bundle/${file}.js');`];
+  write(
+    `dist/${door}.js`,
+    `${[...lines, ...names.map((each) => `exports.${each} = all.${each};`)].join('\n')}\n`,
+  );
+  copy(`dist/${door}.mjs`);
 }
 
 /** Whoever reads the README on a machine has only what is packed. */

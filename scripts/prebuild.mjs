@@ -1,10 +1,10 @@
 // npm run prebuild [-- TARGET …]: builds the addon for every platform that the package supports, into prebuilds/TARGET/grpcfd.node. The
 // compiler is that of Zig, which brings the C libraries of all of them. It comes from PyPI into build/zig, which needs Python 3 with pip.
-import { spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildAddon } from '../native/build.mjs';
+import { unpackWheel } from './python-wheel.mjs';
 
 const ZIG = 'ziglang==0.13.0';
 // The number is the oldest glibc that can load the result: that of RHEL 8. Debian 11 has a later one.
@@ -19,13 +19,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const zig = join(root, 'build/zig');
 
 function zigBinary() {
-  const binary = join(zig, 'ziglang/zig');
-  if (!existsSync(binary)) {
-    const args = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--target', zig, ZIG];
-    const { status, error } = spawnSync('python3', args, { stdio: 'inherit' });
-    if (status !== 0) throw error ?? new Error(`pip cannot install ${ZIG}`);
-  }
-  return binary;
+  if (!existsSync(zig)) unpackWheel(ZIG, zig);
+  return join(zig, 'ziglang/zig');
 }
 
 const wanted = process.argv.slice(2);

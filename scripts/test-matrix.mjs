@@ -1,21 +1,76 @@
-// Runs the tests on every supported Node.js line and on the oldest and the newest supported @grpc/grpc-js. Their
-// binaries and packages come from the npm registry, into build/matrix.
-import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+// npm run test:matrix [-- --shard K/N] [-- --markdown FILE] [-- PART-OF-A-PATH …]: runs the tests on every supported line of Node.js, each with
+// the oldest and the newest supported versions of @grpc/grpc-js. They come from npm's registry, into build/matrix.
+import { execFileSync, spawn } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 
 const NODES = ['20.19.0', '22', '24', '26'];
-const GRPCS = ['1.13.0', 'latest'];
+/** By what npm calls it, and what the table does. */
+const GRPCS = { '1.13.0': '1.13.0', '~1.13.0': 'newest 1.13', '1.14.0': '1.14.0', latest: 'newest' };
+const BUILT = [
+  'dist',
+  'native/build/Release',
+  'build/test',
+  'build/interop',
+  'build/examples',
+  'build/bench',
+];
+/** What the tests do not need. */
+const LEFT_OUT = ['@biomejs/biome', '@arethetypeswrong/cli', 'publint', 'esbuild'];
+
+const { values: options, positionals: filters } = parseArgs({
+  options: { shard: { type: 'string', default: '1/1' }, markdown: { type: 'string' } },
+  allowPositionals: true,
+});
+const [shard, shards] = options.shard.split('/').map(Number);
+if (!(shard >= 1 && shard <= shards)) throw new Error(`--shard is K/N, not ${options.shard}`);
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const matrix = join(root, 'build/matrix');
 const arch = process.arch === 'arm64' ? 'arm64' : 'x64';
+const { devDependencies } = readJson(join(root, 'package.json'));
 
-function run(command, args, options) {
-  const { status, error } = spawnSync(command, args, { stdio: 'inherit', ...options });
-  if (error) throw error;
-  return status === 0;
+const cells = Object.keys(GRPCS)
+  .flatMap((grpc) => NODES.map((node) => ({ grpc, node })))
+  .filter((_cell, index) => index % shards === shard - 1);
+const results = [];
+for (const cell of cells) results.push(await test(cell));
+console.table(results);
+if (options.markdown !== undefined) writeFileSync(options.markdown, asMarkdown());
+const failed = results.filter(({ outcome }) => outcome !== 'ok').length;
+console.log(`${results.length - failed} passed, ${failed} failed`);
+process.exitCode = failed > 0 ? 1 : 0;
+
+async function test({ grpc, node }) {
+  const directory = workspace(grpc);
+  const name = `node-linux-${arch}`;
+  const binary = join(install(`node-${node}`, { [name]: node }), name);
+  const versions = {
+    'Node.js': versionIn(binary),
+    'grpc-js': `${versionIn(join(directory, 'node_modules/@grpc/grpc-js'))} (${GRPCS[grpc]})`,
+  };
+  console.log(`\n=== Node.js ${versions['Node.js']}, @grpc/grpc-js ${versions['grpc-js']}`);
+  const args = [join(directory, 'scripts/run-tests.mjs'), ...filters];
+  const { code, output } = await run(join(binary, 'bin/node'), args, directory);
+  const count = (word) => Number(new RegExp(`^ℹ ${word} (\\d+)$`, 'm').exec(output)?.[1]);
+  const counts = { passed: count('pass'), failed: count('fail'), skipped: count('skipped') };
+  return { ...versions, outcome: code === 0 ? 'ok' : 'failed', ...counts };
+}
+
+/** Shows what the tests print, and gives it, too. */
+function run(command, args, cwd) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'inherit'] });
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+      output += text;
+      process.stdout.write(text);
+    });
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code, output }));
+  });
 }
 
 /** A directory with nothing but these packages, installed once. */
@@ -25,59 +80,44 @@ function install(name, dependencies) {
     mkdirSync(directory, { recursive: true });
     writeFileSync(join(directory, 'package.json'), JSON.stringify({ private: true, dependencies }));
     const args = ['install', '--ignore-scripts', '--no-package-lock', '--no-audit', '--no-fund', '--silent'];
-    if (!run('npm', args, { cwd: directory })) throw new Error(`cannot install ${name}`);
+    execFileSync('npm', args, { cwd: directory, stdio: 'inherit' });
   }
   return join(directory, 'node_modules');
 }
 
-/** A copy of what the tests need, with another grpc-js in its node_modules. */
-function workspace(grpcVersion) {
-  const directory = join(matrix, `workspace-${grpcVersion}`);
+/** A copy of this clone, with another grpc-js in its node_modules. */
+function workspace(grpc) {
+  const directory = join(matrix, `workspace-${grpc}`);
   rmSync(directory, { recursive: true, force: true });
-  mkdirSync(join(directory, 'build'), { recursive: true });
-  const copied = [
-    'package.json',
-    'README.md',
-    'CONTRIBUTING.md',
-    'CHANGELOG.md',
-    'docs',
-    'src',
-    'dist',
-    'scripts',
-    'examples',
-    'interop',
-    'test',
-    'build/interop',
-    'build/test',
-    'build/examples',
-  ];
-  for (const path of [...copied, 'native']) {
-    cpSync(join(root, path), join(directory, path), { recursive: true });
+  const tracked = execFileSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8' }).split('\0');
+  for (const path of [...tracked.filter((each) => each !== ''), ...BUILT]) {
+    if (existsSync(join(root, path))) cpSync(join(root, path), join(directory, path), { recursive: true });
   }
-  const own = install(`grpc-${grpcVersion}`, {
-    '@grpc/grpc-js': grpcVersion,
-    '@grpc/proto-loader': '*',
-    selfsigned: '*',
-    '@sinonjs/fake-timers': '*',
-    typescript: '*',
-    '@types/node': '20',
-  });
+  const needed = Object.entries(devDependencies).filter(([name]) => !LEFT_OUT.includes(name));
+  const own = install(`grpc-${grpc}`, { ...Object.fromEntries(needed), '@grpc/grpc-js': grpc });
   symlinkSync(own, join(directory, 'node_modules'));
   return directory;
 }
 
-const results = [];
-for (const grpcVersion of GRPCS) {
-  const directory = workspace(grpcVersion);
-  for (const version of NODES) {
-    const packages = install(`node-${version}`, { [`node-linux-${arch}`]: version });
-    const node = join(packages, `node-linux-${arch}`, 'bin/node');
-    console.log(`\n=== Node.js ${version}, @grpc/grpc-js ${grpcVersion}`);
-    const ok = run(node, [join(directory, 'scripts/run-tests.mjs'), ...process.argv.slice(2)], {
-      cwd: directory,
-    });
-    results.push({ node: version, 'grpc-js': grpcVersion, ok });
-  }
+function asMarkdown() {
+  const columns = Object.keys(results[0]);
+  const line = (cells) => `| ${cells.join(' | ')} |`;
+  return `${[
+    '# Versions',
+    '',
+    'Generated by `npm run test:matrix -- --markdown docs/test-matrix.md`: all tests, on every supported line of Node.js, each with the oldest',
+    'and the newest supported versions of `@grpc/grpc-js`.',
+    '',
+    line(columns),
+    line(columns.map(() => '---')),
+    ...results.map((result) => line(Object.values(result))),
+  ].join('\n')}\n`;
 }
-console.table(results);
-process.exit(results.every(({ ok }) => ok) ? 0 : 1);
+
+function versionIn(directory) {
+  return readJson(join(directory, 'package.json')).version.replace(/^v/, '');
+}
+
+function readJson(path) {
+  return JSON.parse(readFileSync(path, 'utf8'));
+}

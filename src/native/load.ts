@@ -111,10 +111,18 @@ function assertNode(): void {
 
 /**
  * The C library that is mapped into this process. Only the files of glibc have these names: `libc.so.6`, or `libc-2.31.so` before 2.34. The
- * loader of musl can have any name, because some systems replace it by a link to `libc.so`.
+ * loader of musl can have any name, because some systems replace it by a link to `libc.so`. Which addon can be loaded is no sign: musl takes
+ * each library whose name begins with `libc.` for itself.
  */
 function cLibrary(): 'glibc' | 'musl' {
-  return /\/libc(-2\.\d+\.so|\.so\.6)$/m.test(readFileSync('/proc/self/maps', 'latin1')) ? 'glibc' : 'musl';
+  let isGlibc: boolean;
+  try {
+    isGlibc = /\/libc(-2\.\d+\.so|\.so\.6)$/m.test(readFileSync('/proc/self/maps', 'utf8'));
+  } catch {
+    // Without /proc, the report of Node.js tells. It takes some milliseconds.
+    isGlibc = JSON.stringify(process.report.getReport()).includes('"glibcVersionRuntime"');
+  }
+  return isGlibc ? 'glibc' : 'musl';
 }
 
 function notLoaded(details: readonly string[], causes: unknown[]): GrpcFdError {

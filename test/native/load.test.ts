@@ -84,6 +84,17 @@ test('GRPCFD_ADDON names the file that is loaded, and no other is tried', async 
   assert.match((await run(process.execPath, ['-e', LOAD], { cwd: copy, env })).stdout, /^loaded/);
 });
 
+test('the C library is found where /proc is not mounted', async () => {
+  const copy = packageWithoutAddon();
+  mkdirSync(join(copy, `prebuilds/${target}`), { recursive: true });
+  cpSync(join(root, 'native/build/Release/grpcfd.node'), join(copy, `prebuilds/${target}/grpcfd.node`));
+  const hideMaps = `
+    const fs = require('node:fs');
+    const { readFileSync } = fs;
+    fs.readFileSync = (path, ...rest) => readFileSync(path === '/proc/self/maps' ? '/none' : path, ...rest);`;
+  assert.match((await run(process.execPath, ['-e', hideMaps + LOAD], { cwd: copy })).stdout, /^loaded/);
+});
+
 for (const [name, text] of [
   ['bun', 'Bun'],
   ['deno', 'Deno'],

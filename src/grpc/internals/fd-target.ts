@@ -9,7 +9,6 @@
  */
 
 import { readFileSync } from 'node:fs';
-import { isMainThread } from 'node:worker_threads';
 import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../../errors.js';
 import { changed, hidden } from '../../internals/hidden.js';
@@ -104,7 +103,8 @@ export function isInheritedNumber(path: string): boolean {
 export function ipcChannel(): number | undefined {
   const { channel } = process;
   if (channel !== undefined) return hidden<number>(channel, 'fd');
-  return isMainThread ? undefined : channelAtStart();
+  // To import this module with the others would take a millisecond of every start.
+  return process.getBuiltinModule('node:worker_threads').isMainThread ? undefined : channelAtStart();
 }
 
 /** Node deletes the variable from `process.env`. */

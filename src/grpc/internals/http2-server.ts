@@ -11,7 +11,7 @@
  * false in a thread of such a process, which listens by itself with stock, too.
  */
 
-import cluster from 'node:cluster';
+import type { Cluster } from 'node:cluster';
 import type { Http2SecureServer, Http2Server, ServerHttp2Stream } from 'node:http2';
 import type * as net from 'node:net';
 import * as grpc from '@grpc/grpc-js';
@@ -19,6 +19,12 @@ import { changed, hidden } from '../../internals/hidden.js';
 import { native } from '../../native/binding.js';
 import { nextTick } from '../../timers.js';
 import { fdOfAddress } from './fd-target.js';
+
+/** `cluster.isWorker`. To import that module, and child_process with it, would take a millisecond of every start. */
+export function isClusterWorker(): boolean {
+  // Its type is that of `import`, where the members are those of `default`.
+  return (process.getBuiltinModule('node:cluster') as unknown as Cluster).isWorker;
+}
 
 export type AnyHttp2Server = Http2Server | Http2SecureServer;
 
@@ -93,7 +99,7 @@ export function listenOnUnixPathsWith(server: AnyHttp2Server, unix: UnixListenin
     const place = unixPlaceOf(address);
     if (place === undefined) return Reflect.apply(stockListen, this, args);
     const failed = (error: unknown): void => nextTick(() => server.emit('error', error as Error));
-    if (cluster.isWorker && unix.sharesPaths && 'path' in place && !place.path.startsWith('\0')) {
+    if (isClusterWorker() && unix.sharesPaths && 'path' in place && !place.path.startsWith('\0')) {
       try {
         unix.prepareShared(place.path);
       } catch (error) {

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import cluster from 'node:cluster';
 import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
@@ -17,6 +16,7 @@ import { isInheritedNumber } from '../internals/fd-target.js';
 import {
   type AnyHttp2Server,
   allowsHalfOpen,
+  isClusterWorker,
   listenOnUnixPathsWith,
   replaceCreateHttp2Server,
   type UnixPlace,
@@ -240,7 +240,7 @@ function listenAtPath(
   options: UnixListenOptions & { readonly path: string },
   events: UnixListenerEvents,
 ): UnixListener | Promise<UnixListener> {
-  if (!cluster.isWorker)
+  if (!isClusterWorker())
     return UnixListener.listenNow(options, events) ?? UnixListener.listen(options, events);
   try {
     const listener = UnixListener.listenNow(options, events);
