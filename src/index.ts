@@ -40,6 +40,7 @@ export {
 export { channelCredentials } from './grpc/client/channel-credentials.js';
 export type { ConnectedSocket } from './grpc/open-socket.js';
 export type { FdChannelOptions, FdConnectionOptions, FdServerOptions } from './grpc/options.js';
+export type { Peer } from './grpc/peer.js';
 export type { ReceiveFileOptions, ReceiveFilesOptions } from './grpc/receive-options.js';
 export type { DescriptorSource } from './grpc/reference.js';
 export type { SentFd } from './grpc/send-outcome.js';

@@ -25,6 +25,7 @@ import { isStuck, type sessionOf } from './internals/http2-session.js';
 import { writesLastFlight } from './internals/last-flight.js';
 import type { FdConnectionOptions } from './options.js';
 import { Outgoing } from './outgoing.js';
+import { givenPeer, type Peer, SocketPeer } from './peer.js';
 import { formatReference, type Reference } from './reference.js';
 import { Outcome, type OutcomeSink, Sent, type SentFd } from './send-outcome.js';
 import { type FdConnection, type FdConnectionStats, Transceiver } from './transceiver.js';
@@ -47,7 +48,6 @@ export interface ConnectionOrigin {
 export class Connection extends Transceiver implements FdConnection {
   readonly id = uniqueId();
   readonly role: 'client' | 'server';
-  readonly peer: PeerCredentials | undefined;
   /** The socket for HTTP/2 or TLS. Destroying it closes the connection. */
   readonly socket: Socket;
   readonly inbox: Inbox;
@@ -58,6 +58,11 @@ export class Connection extends Transceiver implements FdConnection {
   /** Called when descriptors that came in were lost. */
   onDescriptorsLost: (() => void) | undefined;
 
+  /** Its number is that of the connection while it is open. */
+  readonly #fd: number;
+  readonly #credentials: PeerCredentials | undefined;
+  #socketPeer: SocketPeer | undefined;
+  #givenPeer: Peer | undefined;
   readonly #stream: BridgedStream;
   readonly #outgoing = new SequenceCounter();
   readonly #users = new Set<ConnectionUser>();
@@ -80,7 +85,9 @@ export class Connection extends Transceiver implements FdConnection {
   ) {
     super();
     this.role = role;
-    this.peer = peer ?? peerOrClose(fd, dialled);
+    this.#fd = fd;
+    this.#givenPeer = peer && givenPeer(peer);
+    this.#credentials = peer ?? peerOrClose(fd, dialled);
     this.#sharedId = role === 'client' ? this.id : undefined;
     const limits = resolveLimits(options);
     this.holdMs = limits.holdMs;
@@ -93,7 +100,7 @@ export class Connection extends Transceiver implements FdConnection {
       onStalled: () => this.#stalled(),
       onClosed: () => this.#closing(),
     };
-    const { socket, stream } = bridgedConnection(fd, allowHalfOpen, listener, nameOf(this.peer));
+    const { socket, stream } = bridgedConnection(fd, allowHalfOpen, listener, nameOf(this.#credentials));
     this.socket = socket;
     this.#stream = stream;
     try {
@@ -110,6 +117,17 @@ export class Connection extends Transceiver implements FdConnection {
 
   get isOpen(): boolean {
     return this.#stream.isOpen;
+  }
+
+  /** The kernel is asked for more than its id, user and group when somebody wants to know. */
+  get peer(): Peer | undefined {
+    if (this.#givenPeer !== undefined || this.#credentials === undefined) return this.#givenPeer;
+    if (this.#socketPeer === undefined) {
+      // When the connection has closed, nobody tells more.
+      if (!this.isOpen) return givenPeer(this.#credentials);
+      this.#socketPeer = new SocketPeer(this.#fd, this.#credentials);
+    }
+    return this.#socketPeer.peer;
   }
 
   /** Why descriptors that came in were lost. It may have happened before {@link onDescriptorsLost} was set, in a TLS handshake. */
@@ -330,6 +348,7 @@ export class Connection extends Transceiver implements FdConnection {
   }
 
   #closing(): void {
+    this.#socketPeer?.forget();
     const error = connectionClosed();
     for (const user of [...this.#users]) user.connectionClosing(this);
     this.#users.clear();

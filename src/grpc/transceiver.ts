@@ -16,8 +16,8 @@ import { GrpcFdError } from '../errors.js';
 import type { InodeName } from '../inbox/names.js';
 import { checkReceiveOptions, type ReceiveOptions } from '../inbox/pending-receive.js';
 import { native, O_PATH } from '../native/binding.js';
-import type { PeerCredentials } from '../native/types.js';
 import { CountedFd, duplicateToSend } from './counted-fd.js';
+import type { Peer } from './peer.js';
 import { closeAll, type FileReceiver, receiveAll } from './receive-all.js';
 import {
   checkExpectations,
@@ -146,6 +146,8 @@ export interface FdServerCall extends FdTransceiver {
    * them did not arrive, or is not what `expect` asks for. It can be iterated again then, which goes on behind that one.
    */
   received(options?: Pick<ReceiveFileOptions, 'expect'>): AsyncIterableIterator<ReceivedFile>;
+  /** The connection of the call: who is at its other end, and how to end it. Undefined if the connection carries no descriptors. */
+  readonly connection: FdConnection | undefined;
 }
 
 /** Counters of a connection. Those without "now" count since the connection began. */
@@ -185,9 +187,10 @@ export interface FdConnection extends FdTransceiver {
   /**
    * The process at the other end, at the time at which it connected or began to listen (SO_PEERCRED). At a client, that is the process which
    * called `listen()`: under socket activation it is the service manager, and not the server. Undefined at the end of a socketpair, whose
-   * credentials are those of the process that made it: at a server, `serveConnection()` can be given the peer.
+   * credentials are those of the process that made it: at a server, `serveConnection()` can be given the peer. Its groups and its label are
+   * asked for when this is first read; they are left out if the connection has closed before.
    */
-  readonly peer: PeerCredentials | undefined;
+  readonly peer: Peer | undefined;
   /** Resolves when the connection has closed. It never rejects. */
   readonly closed: Promise<void>;
   /** The counters of the connection, as they are now. */
@@ -447,6 +450,7 @@ const SEND_FILENAME_RULES: RulesFor<SendFilenameOptions> = { flags: openFlags };
 
 /** For calls on connections that cannot carry descriptors: the call goes on, and each send or receive fails. */
 export class UnsupportedTransceiver extends Transceiver implements FdServerCall {
+  readonly connection = undefined;
   readonly #error: () => GrpcFdError;
 
   constructor(error: () => GrpcFdError) {

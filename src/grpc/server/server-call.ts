@@ -15,8 +15,10 @@ import {
   formatAnswer,
   parseFdsMetadata,
 } from '../fds-metadata.js';
+import { addPeerToAuthContext } from '../internals/auth-context.js';
 import { streamOf } from '../internals/http2-server.js';
 import { addResponseHeader, addResponseTrailer } from '../internals/response-header.js';
+import type { Peer } from '../peer.js';
 import { type ReceiveFileOptions, splitOptions } from '../receive-options.js';
 import type { Reference } from '../reference.js';
 import { Outcome, Sent, type SentFd } from '../send-outcome.js';
@@ -33,6 +35,11 @@ const transceivers = new WeakMap<ServerHttp2Stream, ServerCallTransceiver>();
 
 export function setConnectionOf(session: ServerHttp2Session, connection: Connection): void {
   connections.set(session, connection);
+  addPeerToAuthContext(peerOf);
+}
+
+function peerOf(stream: ServerHttp2Stream): Peer | undefined {
+  return connectionOf(stream)?.peer;
 }
 
 /** For the 'stream' event of an HTTP/2 server. Claims what came for the call, and removes the metadata key before its handler runs. */
@@ -139,6 +146,10 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
     }
     for (const { entries } of runs) this.#scope.claim(entries);
     this.#attached = runs;
+  }
+
+  get connection(): Connection {
+    return this.#connection;
   }
 
   /** From now on, a receive by a name that only the metadata of the call could explain fails with `error`. */

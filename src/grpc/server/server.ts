@@ -3,7 +3,16 @@ import cluster from 'node:cluster';
 import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
-import { anInteger, anObject, check, checkGrpcOptions, grpcComplaint, type RulesFor } from '../../checks.js';
+import {
+  anInteger,
+  anObject,
+  aString,
+  check,
+  checkGrpcOptions,
+  grpcComplaint,
+  type RulesFor,
+  rule,
+} from '../../checks.js';
 import { GrpcFdError } from '../../errors.js';
 import { native, supported } from '../../native/binding.js';
 import type { PeerCredentials } from '../../native/types.js';
@@ -40,6 +49,17 @@ export interface ServeConnectionOptions {
 
 const SERVE_RULES: RulesFor<ServeConnectionOptions> = { peer: anObject };
 const anId = anInteger(0, 2 ** 32 - 1);
+const groupIds = rule(
+  'an array of group ids',
+  (value) => Array.isArray(value),
+  (value) => Array.isArray(value) && value.every((each) => anId.hasType(each) && anId.isInRange(each)),
+);
+
+function checkPeer({ pid, uid, gid, groups, label }: PeerCredentials): void {
+  for (const [name, id] of Object.entries({ pid, uid, gid })) check(grpcComplaint, `peer.${name}`, id, anId);
+  if (groups !== undefined) check(grpcComplaint, 'peer.groups', groups, groupIds);
+  if (label !== undefined) check(grpcComplaint, 'peer.label', label, aString);
+}
 
 /**
  * A grpc.Server whose `bindAsync` takes `serverCredentials()`. Connections to its `unix:`, `unix-abstract:` and `fd:` addresses carry
@@ -70,16 +90,14 @@ export class Server extends grpc.Server {
   ): Promise<FdConnection> {
     checkGrpcOptions(options, SERVE_RULES);
     const { peer } = options;
-    for (const id of ['pid', 'uid', 'gid'] as const) {
-      if (peer !== undefined) check(grpcComplaint, `peer.${id}`, peer[id], anId);
-    }
+    if (peer !== undefined) checkPeer(peer);
     if (fdServerCredentialsIn(credentials) === undefined) {
       throw grpcComplaint('serveConnection() takes grpcfd.serverCredentials()', 'type');
     }
     this.#checkOpen();
     if (!supported) throw withoutDescriptors();
     const fd = await takeSocket(socket, 'the socket for serveConnection()');
-    return this.#serveWith(credentials, fd)(fd, peer && { pid: peer.pid, uid: peer.uid, gid: peer.gid });
+    return this.#serveWith(credentials, fd)(fd, peer);
   }
 
   /**
