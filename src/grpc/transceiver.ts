@@ -174,6 +174,20 @@ export interface FdConnectionStats {
   readonly expiredFds: number;
   /** Descriptors closed because a newer one of the same inode came from a peer that names descriptors by URL alone. */
   readonly supersededFds: number;
+  /** Descriptors closed because all connections held more than `maxHeldFdsTotal`, and the account of this one the most. */
+  readonly evictedFdsTotal: number;
+  /** Descriptors that receivers were given, duplicates included. */
+  readonly takenFds: number;
+  /** Descriptors closed that nobody had received, for any reason. */
+  readonly closedFds: number;
+  /** Descriptors that were closed as soon as they came (`acceptFds: false`), and those that the kernel refused to send. */
+  readonly refusedFds: number;
+  /** Calls that were refused, because of the descriptors that came with them (`methods`). */
+  readonly refusedCalls: number;
+  /** Receives that were refused (`maxPendingReceives`). */
+  readonly refusedReceives: number;
+  /** How often descriptors were lost. How many is not known. */
+  readonly losses: number;
 }
 
 /**
@@ -195,6 +209,14 @@ export interface FdConnection extends FdTransceiver {
   readonly closed: Promise<void>;
   /** The counters of the connection, as they are now. */
   stats(): FdConnectionStats;
+  /**
+   * Ends the connection at once, with its calls and with what it holds. At the other end it is as if this process had hung up. Calls of
+   * this client fail with UNAVAILABLE and the text of `error`, and receives that wait with `ERR_GRPCFD_CONNECTION_CLOSED`, whose `cause` is
+   * `error`. A channel connects anew for its next call. May be called at any time, in `onConnection` too, and again, which does nothing.
+   *
+   * @param error the reason. Default: none
+   */
+  close(error?: Error): void;
 }
 
 const aTransceiver = rule(

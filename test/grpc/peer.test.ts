@@ -83,7 +83,9 @@ test('pidfd() gives a file that the caller owns, of the process that has connect
   let made: grpcfd.FdConnection | undefined;
   const options: grpcfd.FdServerOptions = {
     mode: 0o777,
-    onConnection: (connection) => void (made = connection),
+    onConnection: (connection) => {
+      made = connection;
+    },
   };
   const { address } = await serve({ unary: grpcfd.handler(() => ({})) }, { address: openAddress(), options });
   const client = new OtherUser(address, NOBODY);

@@ -204,6 +204,7 @@ class AttemptCredentials extends grpc.CallCredentials {
     // The load is that of the whole call. A rejection becomes the status of the attempt.
     const refusal = this.#calls[0]?.load.refusalWith(this.#source.maxFdsPerCall);
     if (refusal !== undefined) {
+      this.#source.connection?.callRefused(this.#calls[0]?.load.size ?? 0, 'maxFdsPerCall', refusal);
       for (const call of this.#calls) call.refuse(() => refusal);
       throw refusal;
     }
