@@ -16,11 +16,13 @@ import type { FdConnection, FdConnectionStats } from './transceiver.js';
 
 /** The payload of `grpcfd:connection:open`: a connection was made, and nothing has been read from it. */
 export interface ConnectionOpenEvent {
+  /** The connection, which tells its peer. */
   readonly connection: FdConnection;
 }
 
 /** The payload of `grpcfd:connection:close`. */
 export interface ConnectionCloseEvent {
+  /** The connection. It is closed. */
   readonly connection: FdConnection;
   /** Its counters at the end. */
   readonly stats: FdConnectionStats;
@@ -28,9 +30,11 @@ export interface ConnectionCloseEvent {
 
 /** The payload of `grpcfd:connection:refused`: a connection was closed before anything was read from it. */
 export interface ConnectionRefusedEvent {
+  /** Which end this process is. */
   readonly role: 'client' | 'server';
   /** Undefined where it is not known. */
   readonly peer: Peer | undefined;
+  /** Why: see {@link RefusalReason}. */
   readonly reason: RefusalReason;
   /** What the connection would fail with: its text says more. */
   readonly error: GrpcFdError;
@@ -38,6 +42,7 @@ export interface ConnectionRefusedEvent {
 
 /** The payload of `grpcfd:fd:sent`, `grpcfd:fd:received` and `grpcfd:fd:taken`. */
 export interface FdEvent {
+  /** The connection on which they travel. */
   readonly connection: FdConnection;
   /** How many descriptors. */
   readonly count: number;
@@ -45,11 +50,13 @@ export interface FdEvent {
 
 /** The payload of `grpcfd:fd:closed`: descriptors that nobody had received were closed. */
 export interface FdClosedEvent extends FdEvent {
+  /** Why: see {@link CloseReason}. */
   readonly reason: CloseReason;
 }
 
 /** The payload of `grpcfd:fd:lost`: it is not known how many. */
 export interface FdLostEvent {
+  /** The connection on which they came. */
   readonly connection: FdConnection;
   /** Why. */
   readonly error: GrpcFdError;
@@ -68,6 +75,7 @@ export type FdRefusalReason = 'acceptFds' | 'methods' | 'maxPendingReceives' | '
 
 /** The payload of `grpcfd:fd:refused`. */
 export interface FdRefusedEvent extends FdEvent {
+  /** Why: see {@link FdRefusalReason}. */
   readonly reason: FdRefusalReason;
   /** What it fails with, where something fails at once. */
   readonly error: Error | undefined;

@@ -8,6 +8,7 @@ import { peerOf } from '../../socket/peer.js';
 import { setImmediate } from '../../timers.js';
 import { AUTHORIZE_TIMEOUT_MS, authorize, refused, shutDown, type Undecided } from '../authorization.js';
 import { Connection, type ConnectionOrigin, connectionClosed } from '../connection.js';
+import { log } from '../diagnostics.js';
 import { isEmptyCallCredentials } from '../internals/call-metadata.js';
 import { isUnixSocket, takeConnection } from '../internals/connected-socket.js';
 import { leaveConnection, sessionOf } from '../internals/http2-session.js';
@@ -255,10 +256,18 @@ class FdConnector implements SecureConnector, ConnectionSource {
         'call credentials are not sent over an insecure connection to a target that is not a unix socket',
       );
     }
+    if (log.enabled) {
+      const why = supported ? 'is not a unix socket' : `is on ${process.platform}`;
+      log('client: the connection to %s %s: its calls carry no descriptors', addressOf(socket), why);
+    }
     // These are not in the map of subchannels, so a call with descriptors learns that this subchannel cannot carry them.
     this.#callCredentials = this.#innerCallCredentials;
     return this.#inner.connect(socket);
   }
+}
+
+function addressOf({ remoteAddress, remotePort }: Socket): string {
+  return remoteAddress === undefined ? 'its target' : `${remoteAddress}:${remotePort}`;
 }
 
 function ofAChannel(): GrpcFdError {

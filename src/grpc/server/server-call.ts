@@ -9,6 +9,7 @@ import { type ReceiveOptions, receive } from '../../inbox/pending-receive.js';
 import { native } from '../../native/binding.js';
 import { type Connection, wrongConnection } from '../connection.js';
 import type { CountedFd } from '../counted-fd.js';
+import { log } from '../diagnostics.js';
 import {
   FDS_METADATA_KEY,
   type FdsMetadata,
@@ -112,7 +113,9 @@ export function tryFromCall(call: object): FdServerCall | undefined {
   const known = transceivers.get(stream);
   if (known !== undefined) return known;
   const connection = connectionOf(stream);
-  return connection === undefined ? undefined : transceiverOf(stream, connection);
+  if (connection !== undefined) return transceiverOf(stream, connection);
+  if (log.enabled) log('a handler asked for descriptors of a call whose connection carries none');
+  return undefined;
 }
 
 /**
