@@ -30,7 +30,16 @@ export function authorize(
   decided: Decided,
 ): Undecided | undefined {
   const answer = peer === undefined ? unknownPeer() : ask(peer, authorization);
-  if (answer instanceof Promise) return new Undecided(fd, answer, authorization.timeoutMs, decided);
+  if (answer instanceof Promise) {
+    try {
+      return new Undecided(fd, answer, authorization.timeoutMs, decided);
+    } catch (cause) {
+      // The event loop cannot watch one more socket.
+      native.close(fd);
+      decided(failed(cause));
+      return undefined;
+    }
+  }
   if (answer === undefined) decided(fd);
   else {
     native.close(fd);

@@ -417,7 +417,8 @@ export class Connection extends CountingTransceiver implements FdConnection {
     this.inbox.close(error);
     this.#limits.connectionClosed(this, this.#account);
     totals.connections--;
-    if (connectionClose.hasSubscribers) publish(connectionClose, { connection: this, stats: this.stats() });
+    if (connectionClose.hasSubscribers)
+      publish(connectionClose, { connection: this, stats: this.stats(), error: this.#closedBy });
     if (log.enabled) this.log(`closed${this.#closedBy === undefined ? '' : `: ${this.#closedBy.message}`}`);
     this.#closed.settle(null);
   }

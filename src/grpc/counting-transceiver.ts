@@ -27,7 +27,6 @@ export abstract class CountingTransceiver extends Transceiver implements InboxWa
 
   abstract readonly id: string;
   abstract readonly role: 'client' | 'server';
-  abstract readonly isOpen: boolean;
   /** What the users know. */
   protected abstract get self(): FdConnection;
 

@@ -26,6 +26,8 @@ export interface ConnectionCloseEvent {
   readonly connection: FdConnection;
   /** Its counters at the end. */
   readonly stats: FdConnectionStats;
+  /** Why, where this process has closed it: what `close()` was given, or `ERR_GRPCFD_TOO_MANY_CONNECTIONS`. */
+  readonly error: Error | undefined;
 }
 
 /** The payload of `grpcfd:connection:refused`: a connection was closed before anything was read from it. */

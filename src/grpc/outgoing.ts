@@ -3,9 +3,15 @@ import type { OutgoingDescriptor } from '../socket/outgoing-descriptors.js';
 import type { CountedFd } from './counted-fd.js';
 import type { OutcomeSink } from './send-outcome.js';
 
+const ENDINGS: ReadonlySet<unknown> = new Set(['EPIPE', 'ECONNRESET', 'ENOTCONN', 'ECANCELED']);
+
+/** Whether the descriptor was not sent because the connection has ended, or is about to. */
+function hasEnded(error: Error): boolean {
+  return error instanceof GrpcFdError || ENDINGS.has((error as NodeJS.ErrnoException).code);
+}
+
 /** Is told what becomes of the descriptors that leave on a connection. */
 export interface SendCounter {
-  readonly isOpen: boolean;
   countSent(): void;
   countRefused(error: Error): void;
 }
@@ -29,7 +35,7 @@ export class Outgoing implements OutgoingDescriptor {
   settle(error: Error | null): void {
     this.#descriptor.release();
     if (error === null) this.#connection.countSent();
-    else if (this.#connection.isOpen) this.#connection.countRefused(error);
+    else if (!hasEnded(error)) this.#connection.countRefused(error);
     this.#outcome.settle(
       error === null || error instanceof GrpcFdError
         ? error

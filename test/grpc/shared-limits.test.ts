@@ -8,7 +8,7 @@ import * as grpcfd from 'grpcfd';
 import { connect, type FdSocket } from 'grpcfd/socket';
 import { assertBothWays, bothWays } from '../support/both-ways.js';
 import { eventsOf, warnings } from '../support/events.js';
-import { assertFails, failure } from '../support/failure.js';
+import { assertFails, assertFailure, failure } from '../support/failure.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { FrameClient } from '../support/frame-peer.js';
 import { OtherUser, withoutRoot } from '../support/other-user.js';
@@ -113,6 +113,7 @@ test('a newcomer takes the place of the newest connection of the account that ha
     maxConnectionsPerAccount: 4,
   });
   const before = grpcfd.stats().evictedConnections;
+  const ended = eventsOf<grpcfd.ConnectionCloseEvent>('grpcfd:connection:close');
   const mine: FdSocket[] = [];
   for (let count = 1; count <= 4; count++) {
     mine.push(await rawClient(address));
@@ -123,8 +124,11 @@ test('a newcomer takes the place of the newest connection of the account that ha
   await within(HANG_MS, 'the newest is closed', () => isOver(mine[3] ?? assert.fail()));
   assert.deepEqual(mine.map(isOver), [false, false, false, true]);
   assert.equal(grpcfd.stats().evictedConnections - before, 1);
+  await within(HANG_MS, 'the event comes', () => ended.length === 1);
+  const [end] = ended;
+  assert.equal(end?.connection, connections[3]);
+  assertFailure(end?.error, 'ERR_GRPCFD_TOO_MANY_CONNECTIONS', 'RESOURCE_EXHAUSTED');
   // One more of the account that has the most is refused, and the other one keeps its place.
-  await within(HANG_MS, 'one more is refused', () => isOver(mine.at(-1) ?? assert.fail()));
   const late = await rawClient(address);
   await within(HANG_MS, 'it is refused', () => isOver(late));
   assert.notEqual((await other.call())['code'], 'UNAVAILABLE');

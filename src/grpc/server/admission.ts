@@ -36,6 +36,8 @@ export interface Candidate {
   readonly server: object;
   /** What `serveConnection()` was given. */
   readonly given: PeerCredentials | undefined;
+  /** Of the socket of Node. */
+  readonly allowHalfOpen: boolean | undefined;
   /** Takes `fd` over. */
   open(fd: number, origin: ConnectionOrigin): void;
   /** The connection is closed. */
@@ -161,7 +163,8 @@ export class Admission extends SharedLimits {
     account: Account | undefined,
   ): void {
     this.#makeRoom(account);
-    candidate.open(fd, { peer: candidate.given, socketPeer, account, limits: this });
+    const { given: peer, allowHalfOpen } = candidate;
+    candidate.open(fd, { peer, allowHalfOpen, socketPeer, account, limits: this });
   }
 
   /** @throws Refusal */

@@ -205,9 +205,10 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions, admi
   const accepted: Candidate = {
     server,
     given: undefined,
+    allowHalfOpen,
     open: (fd, origin) => {
       try {
-        acceptOn(() => connect(fd, { ...origin, allowHalfOpen }).socket);
+        acceptOn(() => connect(fd, origin).socket);
       } catch (error) {
         // The error costs the connection, not the server.
         const isQuiet = error instanceof OnConnectionError || error instanceof ClosedInOnConnection;
@@ -252,14 +253,14 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions, admi
   const serve: ServeFunction = (fd, given, served, refused) => {
     const open = (admitted: number, origin: ConnectionOrigin): void => {
       try {
-        const connection = connect(admitted, { ...origin, allowHalfOpen });
+        const connection = connect(admitted, origin);
         acceptOn(() => connection.socket);
         served(connection);
       } catch (error) {
         refused(error instanceof ClosedInOnConnection ? (error.cause ?? error) : error);
       }
     };
-    admission.admit(fd, { server, given, open, refused: ({ error }) => refused(error) });
+    admission.admit(fd, { server, given, allowHalfOpen, open, refused: ({ error }) => refused(error) });
   };
   return Object.assign(serve, { endWaiting });
 }
