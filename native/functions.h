@@ -16,6 +16,9 @@ bool DefineFileKindFunction(napi_env env, napi_value exports);
 // isListening, sendDatagram, placeholder and isPlaceholder.
 bool DefineUnixSocketFunctions(napi_env env, napi_value exports);
 
+// Functions that tell more of a peer, and refuse its descriptors: peerGroups, peerLabel, peerPidFd, refuseRights.
+bool DefinePeerFunctions(napi_env env, napi_value exports);
+
 // Functions for sockets of any family: describeSocket, isSocketFileServed, reusesAddress, setReusesAddress, dontLinger.
 bool DefineSocketInfoFunctions(napi_env env, napi_value exports);
 

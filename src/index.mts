@@ -18,6 +18,7 @@ export {
   ReceivedFile,
   Server,
   serverCredentials,
+  stats,
   supported,
   tryFromCall,
   urlToDevIno,

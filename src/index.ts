@@ -38,16 +38,30 @@ export {
   fromCallCredentials,
 } from './grpc/client/call-credentials.js';
 export { channelCredentials } from './grpc/client/channel-credentials.js';
+export type {
+  ConnectionCloseEvent,
+  ConnectionOpenEvent,
+  ConnectionRefusedEvent,
+  FdClosedEvent,
+  FdEvent,
+  FdLostEvent,
+  FdRefusalReason,
+  FdRefusedEvent,
+} from './grpc/diagnostics.js';
+export type { MethodRule } from './grpc/method-rules.js';
 export type { ConnectedSocket } from './grpc/open-socket.js';
 export type { FdChannelOptions, FdConnectionOptions, FdServerOptions } from './grpc/options.js';
+export type { Peer } from './grpc/peer.js';
 export type { ReceiveFileOptions, ReceiveFilesOptions } from './grpc/receive-options.js';
 export type { DescriptorSource } from './grpc/reference.js';
+export type { RefusalReason } from './grpc/refusal.js';
 export type { SentFd } from './grpc/send-outcome.js';
 export type { HasFd, Sendable, SendableObject } from './grpc/sendable.js';
 export { handler } from './grpc/server/handler.js';
 export { type ServeConnectionOptions, Server } from './grpc/server/server.js';
 export { fromCall, tryFromCall } from './grpc/server/server-call.js';
 export { serverCredentials } from './grpc/server/server-credentials.js';
+export { type FdStats, stats } from './grpc/totals.js';
 export type {
   FdConnection,
   FdConnectionStats,
@@ -58,6 +72,7 @@ export type {
   SendableFiles,
   SendFilenameOptions,
 } from './grpc/transceiver.js';
+export type { CloseReason } from './inbox/inbox-watcher.js';
 export type { ReceiveOptions } from './inbox/pending-receive.js';
 export { supported } from './native/load.js';
 export type { FileKind, PeerCredentials } from './native/types.js';

@@ -35,3 +35,21 @@ test('every reason of GrpcFdError has a heading in docs/errors.md, and there is 
   );
   assert.deepEqual(headings.sort(), reasons.sort());
 });
+
+test('docs/troubleshooting.md has every reason of GrpcFdError, every channel, and every reason why one is closed or refused', () => {
+  const page = textOf('docs/troubleshooting.md');
+  const named = (path: string, pattern: RegExp) =>
+    [...textOf(path).matchAll(pattern)].map(([, name = '']) => name);
+  const names = [
+    ...named('src/errors.ts', /^ {2}(ERR_GRPCFD_\w+):/gm),
+    ...named('src/grpc/diagnostics.ts', /channel\('([\w:]+)'\)/g),
+    ...named('src/inbox/inbox-watcher.ts', /^ {2}\| '([\w ]+)'/gm),
+    ...named('src/grpc/refusal.ts', /^ {2}\| '([\w -]+)'/gm),
+    ...named('src/grpc/totals.ts', /^ {2}(evicted\w+|expired\w+|closed\w+|superseded\w+): 0,$/gm),
+  ];
+  assert.ok(names.length > 60, `the search found too few: ${names.length}`);
+  assert.deepEqual(
+    names.filter((name) => !page.includes(`\`${name}\``) && name !== 'evictedConnections'),
+    [],
+  );
+});

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { cutPeerText, quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
+import { descriptorsDropped } from '../inbox/failures.js';
 import { Inbox } from '../inbox/inbox.js';
 import { resolveLimits } from '../inbox/limits.js';
 import type { Arrival, InodeName, SequenceName } from '../inbox/names.js';
@@ -11,10 +12,11 @@ import { native } from '../native/binding.js';
 import type { PeerCredentials } from '../native/types.js';
 import type { BridgedStream } from '../socket/bridged-stream.js';
 import { peerOf } from '../socket/peer.js';
-import { descriptorLimit } from '../socket/unread-descriptors.js';
 import { setImmediate } from '../timers.js';
 import { arrivalOf, inodeOf, learnSocketDevice } from './arrival.js';
 import type { CountedFd } from './counted-fd.js';
+import { CountingTransceiver } from './counting-transceiver.js';
+import { connectionClose, connectionOpen, log, publish } from './diagnostics.js';
 import { Handshake, MAX_HELD_IN_HANDSHAKE } from './handshake.js';
 import {
   type BridgedConnectionListener,
@@ -25,9 +27,13 @@ import { isStuck, type sessionOf } from './internals/http2-session.js';
 import { writesLastFlight } from './internals/last-flight.js';
 import type { FdConnectionOptions } from './options.js';
 import { Outgoing } from './outgoing.js';
+import { givenPeer, type Peer, SocketPeer } from './peer.js';
 import { formatReference, type Reference } from './reference.js';
 import { Outcome, type OutcomeSink, Sent, type SentFd } from './send-outcome.js';
-import { type FdConnection, type FdConnectionStats, Transceiver } from './transceiver.js';
+import type { Account, SharedLimits } from './shared-limits.js';
+import { tableSize } from './table-size.js';
+import { totals } from './totals.js';
+import type { FdConnection, FdConnectionStats } from './transceiver.js';
 
 /** Is told when a connection is about to close, while its inbox is still open. */
 export interface ConnectionUser {
@@ -41,13 +47,18 @@ export interface ConnectionOrigin {
   readonly dialled?: boolean | undefined;
   /** What is said of the process at the other end. Default: what the kernel says. */
   readonly peer?: PeerCredentials | undefined;
+  /** What the kernel says, if it has been asked before. */
+  readonly socketPeer?: SocketPeer | undefined;
+  /** What it shares with other connections. */
+  readonly limits: SharedLimits;
+  /** Default: the connection is an account of its own. */
+  readonly account?: Account | undefined;
 }
 
 /** One connection: the bytes go between its UnixStream and HTTP/2, the descriptors through its inbox. */
-export class Connection extends Transceiver implements FdConnection {
+export class Connection extends CountingTransceiver implements FdConnection {
   readonly id = uniqueId();
   readonly role: 'client' | 'server';
-  readonly peer: PeerCredentials | undefined;
   /** The socket for HTTP/2 or TLS. Destroying it closes the connection. */
   readonly socket: Socket;
   readonly inbox: Inbox;
@@ -58,6 +69,16 @@ export class Connection extends Transceiver implements FdConnection {
   /** Called when descriptors that came in were lost. */
   onDescriptorsLost: (() => void) | undefined;
 
+  /** Its number is that of the connection while it is open. */
+  readonly #fd: number;
+  readonly #credentials: PeerCredentials | undefined;
+  #socketPeer: SocketPeer | undefined;
+  readonly #limits: SharedLimits;
+  readonly #account: Account | undefined;
+  readonly #acceptsFds: boolean;
+  /** Why it was closed, if a user has done so. */
+  #closedBy: Error | undefined;
+  #givenPeer: Peer | undefined;
   readonly #stream: BridgedStream;
   readonly #outgoing = new SequenceCounter();
   readonly #users = new Set<ConnectionUser>();
@@ -76,16 +97,24 @@ export class Connection extends Transceiver implements FdConnection {
     fd: number,
     role: 'client' | 'server',
     options: FdConnectionOptions,
-    { allowHalfOpen = false, dialled = false, peer }: ConnectionOrigin = {},
+    { allowHalfOpen = false, dialled = false, peer, socketPeer, limits: shared, account }: ConnectionOrigin,
   ) {
     super();
     this.role = role;
-    this.peer = peer ?? peerOrClose(fd, dialled);
+    this.#fd = fd;
+    this.#givenPeer = peer && givenPeer(peer);
+    this.#socketPeer = socketPeer;
+    this.#credentials = peer ?? socketPeer?.peer ?? peerOrClose(fd, dialled);
+    this.#limits = shared;
+    this.#account = account;
+    this.#acceptsFds = options.acceptFds !== false;
     this.#sharedId = role === 'client' ? this.id : undefined;
     const limits = resolveLimits(options);
     this.holdMs = limits.holdMs;
     this.inbox = new Inbox(native, limits);
+    this.inbox.watch(this);
     if (role === 'server') this.inbox.expectClaims(tableSize);
+    if (!this.#acceptsFds) this.#refuseFds(fd);
     learnSocketDevice(fd);
     const listener: BridgedConnectionListener = {
       onDescriptors: (fds, truncated) => this.#received(fds, truncated),
@@ -93,9 +122,15 @@ export class Connection extends Transceiver implements FdConnection {
       onStalled: () => this.#stalled(),
       onClosed: () => this.#closing(),
     };
-    const { socket, stream } = bridgedConnection(fd, allowHalfOpen, listener, nameOf(this.peer));
+    const { socket, stream } = bridgedConnection(fd, allowHalfOpen, listener, nameOf(this.#credentials));
     this.socket = socket;
     this.#stream = stream;
+    this.inbox.countTo(shared.total, account);
+    shared.connectionOpened(this, account);
+    totals.connections++;
+    totals.openedConnections++;
+    if (connectionOpen.hasSubscribers) publish(connectionOpen, { connection: this });
+    if (log.enabled) this.log(`open, to ${nameOf(this.#credentials)}`);
     try {
       const result = options.onConnection?.(this);
       Promise.resolve(result).catch((cause) => this.#onConnectionFailed(cause));
@@ -112,9 +147,37 @@ export class Connection extends Transceiver implements FdConnection {
     return this.#stream.isOpen;
   }
 
+  /** The kernel is asked for more than its id, user and group when somebody wants to know. */
+  get peer(): Peer | undefined {
+    if (this.#givenPeer !== undefined || this.#credentials === undefined) return this.#givenPeer;
+    if (this.#socketPeer === undefined) {
+      // When the connection has closed, nobody tells more.
+      if (!this.isOpen) return givenPeer(this.#credentials);
+      this.#socketPeer = new SocketPeer(this.#fd, this.#credentials);
+    }
+    return this.#socketPeer.peer;
+  }
+
   /** Why descriptors that came in were lost. It may have happened before {@link onDescriptorsLost} was set, in a TLS handshake. */
   get descriptorsLost(): GrpcFdError | undefined {
-    return this.inbox.loss;
+    return this.#acceptsFds ? this.inbox.loss : undefined;
+  }
+
+  /** Why the connection was closed: a user has done that with `error`. */
+  get closedBy(): Error | undefined {
+    return this.#closedBy;
+  }
+
+  close(error?: Error): void {
+    if (!this.isOpen) return;
+    this.#closedBy = error ?? new Error('close() was called');
+    // Nobody may be there to listen, before there is a session.
+    this.socket.on('error', () => {});
+    this.socket.destroy(connectionFailed(this.#closedBy));
+  }
+
+  protected get self(): FdConnection {
+    return this;
   }
 
   /**
@@ -138,6 +201,7 @@ export class Connection extends Transceiver implements FdConnection {
   stats(): FdConnectionStats {
     return {
       ...this.inbox.stats(),
+      ...this.ownStats(),
       bytesRead: this.#stream.bytesRead,
       bytesWritten: this.#stream.bytesWritten,
       sentFds: this.#stream.sentFds,
@@ -151,8 +215,8 @@ export class Connection extends Transceiver implements FdConnection {
    */
   queue(descriptor: CountedFd, outcome: OutcomeSink): number {
     if (!this.isOpen) outcome.settle(connectionClosed());
-    else if (this.#handshake !== undefined) this.#handshake.wait(new Outgoing(descriptor, outcome));
-    else this.#stream.queueDescriptor(new Outgoing(descriptor, outcome));
+    else if (this.#handshake !== undefined) this.#handshake.wait(new Outgoing(descriptor, outcome, this));
+    else this.#stream.queueDescriptor(new Outgoing(descriptor, outcome, this));
     return this.#outgoing.next();
   }
 
@@ -294,13 +358,28 @@ export class Connection extends Transceiver implements FdConnection {
     return error;
   }
 
+  /** The kernel refuses them where it can. What comes all the same is closed. */
+  #refuseFds(fd: number): void {
+    native.refuseRights(fd);
+    this.inbox.lose(notAccepted);
+  }
+
   #received(fds: number[], truncated: boolean): void {
+    if (!this.#acceptsFds) {
+      native.closeAll(fds);
+      if (fds.length > 0) this.fdsNotAccepted(fds.length);
+      return;
+    }
     const room = this.#handshake?.roomFor(this.inbox.stats().heldFds) ?? fds.length;
     const excess = fds.length > room ? fds.splice(room) : [];
-    if (fds.length > 0) this.inbox.arrive(fds.map((fd) => this.#arrivalOf(fd)));
+    if (fds.length > 0) {
+      this.fdsReceived(fds.length);
+      this.inbox.arrive(fds.map((fd) => this.#arrivalOf(fd)));
+    }
     if (!truncated && excess.length === 0) return;
     native.closeAll(excess);
     this.inbox.lose(excess.length === 0 ? undefined : tooManyInHandshake);
+    this.fdsLost(excess.length === 0 ? descriptorsDropped() : tooManyInHandshake());
     this.onDescriptorsLost?.();
   }
 
@@ -330,11 +409,17 @@ export class Connection extends Transceiver implements FdConnection {
   }
 
   #closing(): void {
-    const error = connectionClosed();
+    this.#socketPeer?.forget();
+    const error = connectionClosed(this.#closedBy);
     for (const user of [...this.#users]) user.connectionClosing(this);
     this.#users.clear();
     for (const descriptor of this.#handshake?.takeWaiting() ?? []) descriptor.settle(error);
     this.inbox.close(error);
+    this.#limits.connectionClosed(this, this.#account);
+    totals.connections--;
+    if (connectionClose.hasSubscribers)
+      publish(connectionClose, { connection: this, stats: this.stats(), error: this.#closedBy });
+    if (log.enabled) this.log(`closed${this.#closedBy === undefined ? '' : `: ${this.#closedBy.message}`}`);
     this.#closed.settle(null);
   }
 }
@@ -356,6 +441,13 @@ function tooManyInHandshake(): GrpcFdError {
   );
 }
 
+function notAccepted(): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_NOT_ACCEPTED',
+    'this connection accepts no descriptors (acceptFds: false of its credentials): those that came were closed',
+  );
+}
+
 function peerOrClose(fd: number, dialled: boolean): PeerCredentials | undefined {
   try {
     return peerOf(fd, dialled);
@@ -370,15 +462,10 @@ function nameOf(peer: PeerCredentials | undefined): string {
   return peer === undefined ? 'unix:' : `unix:pid=${peer.pid},uid=${peer.uid},gid=${peer.gid}`;
 }
 
-function tableSize(): number {
-  knownTableSize ??= descriptorLimit();
-  return knownTableSize;
-}
-
-let knownTableSize: number | undefined;
-
-export function connectionClosed(): GrpcFdError {
-  return new GrpcFdError('ERR_GRPCFD_CONNECTION_CLOSED', 'the connection closed');
+/** `by` is why a user has closed it. */
+export function connectionClosed(by?: Error): GrpcFdError {
+  const text = by === undefined ? 'the connection closed' : `the connection was closed: ${by.message}`;
+  return new GrpcFdError('ERR_GRPCFD_CONNECTION_CLOSED', text, by && { cause: by });
 }
 
 export function wrongConnection(reference: Reference): GrpcFdError {

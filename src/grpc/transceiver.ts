@@ -16,8 +16,8 @@ import { GrpcFdError } from '../errors.js';
 import type { InodeName } from '../inbox/names.js';
 import { checkReceiveOptions, type ReceiveOptions } from '../inbox/pending-receive.js';
 import { native, O_PATH } from '../native/binding.js';
-import type { PeerCredentials } from '../native/types.js';
 import { CountedFd, duplicateToSend } from './counted-fd.js';
+import type { Peer } from './peer.js';
 import { closeAll, type FileReceiver, receiveAll } from './receive-all.js';
 import {
   checkExpectations,
@@ -146,6 +146,8 @@ export interface FdServerCall extends FdTransceiver {
    * them did not arrive, or is not what `expect` asks for. It can be iterated again then, which goes on behind that one.
    */
   received(options?: Pick<ReceiveFileOptions, 'expect'>): AsyncIterableIterator<ReceivedFile>;
+  /** The connection of the call: who is at its other end, and how to end it. Undefined if the connection carries no descriptors. */
+  readonly connection: FdConnection | undefined;
 }
 
 /** Counters of a connection. Those without "now" count since the connection began. */
@@ -172,6 +174,20 @@ export interface FdConnectionStats {
   readonly expiredFds: number;
   /** Descriptors closed because a newer one of the same inode came from a peer that names descriptors by URL alone. */
   readonly supersededFds: number;
+  /** Descriptors closed because all connections held more than `maxHeldFdsTotal`, and the account of this one the most. */
+  readonly evictedFdsTotal: number;
+  /** Descriptors that receivers were given, duplicates included. */
+  readonly takenFds: number;
+  /** Descriptors closed that nobody had received, for any reason. */
+  readonly closedFds: number;
+  /** Descriptors that were closed as soon as they came (`acceptFds: false`), and those that the kernel refused to send. */
+  readonly refusedFds: number;
+  /** Calls that were refused, because of the descriptors that came with them (`methods`). */
+  readonly refusedCalls: number;
+  /** Receives that were refused (`maxPendingReceives`). */
+  readonly refusedReceives: number;
+  /** How often descriptors were lost. How many is not known. */
+  readonly losses: number;
 }
 
 /**
@@ -185,13 +201,22 @@ export interface FdConnection extends FdTransceiver {
   /**
    * The process at the other end, at the time at which it connected or began to listen (SO_PEERCRED). At a client, that is the process which
    * called `listen()`: under socket activation it is the service manager, and not the server. Undefined at the end of a socketpair, whose
-   * credentials are those of the process that made it: at a server, `serveConnection()` can be given the peer.
+   * credentials are those of the process that made it: at a server, `serveConnection()` can be given the peer. Its groups and its label are
+   * asked for when this is first read; they are left out if the connection has closed before.
    */
-  readonly peer: PeerCredentials | undefined;
+  readonly peer: Peer | undefined;
   /** Resolves when the connection has closed. It never rejects. */
   readonly closed: Promise<void>;
   /** The counters of the connection, as they are now. */
   stats(): FdConnectionStats;
+  /**
+   * Ends the connection at once, with its calls and with what it holds. At the other end it is as if this process had hung up. Calls of
+   * this client fail with UNAVAILABLE and the text of `error`, and receives that wait with `ERR_GRPCFD_CONNECTION_CLOSED`, whose `cause` is
+   * `error`. A channel connects anew for its next call. May be called at any time, in `onConnection` too, and again, which does nothing.
+   *
+   * @param error the reason. Default: none
+   */
+  close(error?: Error): void;
 }
 
 const aTransceiver = rule(
@@ -447,6 +472,7 @@ const SEND_FILENAME_RULES: RulesFor<SendFilenameOptions> = { flags: openFlags };
 
 /** For calls on connections that cannot carry descriptors: the call goes on, and each send or receive fails. */
 export class UnsupportedTransceiver extends Transceiver implements FdServerCall {
+  readonly connection = undefined;
   readonly #error: () => GrpcFdError;
 
   constructor(error: () => GrpcFdError) {

@@ -22,6 +22,13 @@ export function overLimit(name: DescriptorName, maxFdsPerCall: number): GrpcFdEr
   );
 }
 
+export function overTotal(name: SequenceName): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_TOO_MANY_DESCRIPTORS',
+    `${describeName(name)} was closed: all connections together held too many (maxHeldFdsTotal), and its account the most of them`,
+  );
+}
+
 export function whyAbsent(name: SequenceName, last: number): string {
   if (name.sequence < 1) return 'the descriptor was not sent: its sender had released it before';
   return name.sequence > last

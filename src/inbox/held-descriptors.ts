@@ -1,9 +1,12 @@
 import { type Clock, MAX_TIMER_MS } from './clock.js';
 import { type Assignments, type Claims, Held } from './held.js';
+import type { HeldGroup, HeldTotal } from './held-total.js';
+import { type CloseReason, type InboxWatcher, NOBODY } from './inbox-watcher.js';
 import { InodeIndex } from './inode-index.js';
 import type { InboxLimits } from './limits.js';
 import { LinkedList } from './linked-list.js';
 import type { Arrival, ClaimEntry, Inode, SequenceRange } from './names.js';
+import { SequenceSet } from './sequence-set.js';
 
 /** The syscalls on descriptors that the inbox uses. */
 export interface DescriptorOperations {
@@ -43,7 +46,13 @@ export function spareUnclaimed(limits: InboxLimits, tableSize: () => number): Sp
  * operation on one descriptor takes time that grows with the number of the others. One timer runs while any descriptor is idle, and up
  * to `holdMs` longer. Another one runs while more than `maxHeldFds` are idle.
  */
-export class HeldDescriptors {
+export class HeldDescriptors implements HeldGroup {
+  /** What it counts to, with the connections that share the limit, if any. `account` is what loses when they hold too many. */
+  #total: HeldTotal | undefined;
+  #account: HeldGroup = this;
+  /** Sequence numbers of what {@link evictForTotal} has closed. */
+  readonly overTotal = new SequenceSet();
+  watcher: InboxWatcher = NOBODY;
   readonly #operations: DescriptorOperations;
   readonly #limits: InboxLimits;
   readonly #clock: Clock;
@@ -67,6 +76,13 @@ export class HeldDescriptors {
 
   set sparing(sparing: Sparing) {
     this.#sparing = sparing;
+  }
+
+  /** Counts to `total` from now on, for `account`, or for itself. Nothing is held yet. */
+  countTo(total: HeldTotal, account: HeldGroup = this): void {
+    this.#total = total;
+    this.#account = account;
+    if (account === this) total.add(this);
   }
 
   get size(): number {
@@ -93,6 +109,7 @@ export class HeldDescriptors {
   add(arrival: Arrival, sequence: number): Held {
     const held = new Held(arrival, sequence, this.#clock.now());
     this.#bySequence.set(sequence, held);
+    this.#total?.changed(1);
     held.idleLink = this.#idle.append(held);
     if (!held.isPlaceholder) held.inodeLink = this.#idleByInode.add(held.inode, held);
     this.#arm();
@@ -107,13 +124,14 @@ export class HeldDescriptors {
     let held = this.#idleByInode.newest(inode);
     while (held !== undefined) {
       this.#superseded++;
-      this.#close(held);
+      this.#close(held, 'superseded');
       held = this.#idleByInode.newest(inode);
     }
   }
 
   /** Closes the least recently used idle descriptors above `maxHeldFds`, but for those that are spared. */
   evict(): void {
+    this.#total?.evict(this.#account);
     const { maxHeldFds } = this.#limits;
     if (this.#idle.size <= maxHeldFds) return;
     const { graceMs, maxFds } = this.#sparing;
@@ -126,8 +144,26 @@ export class HeldDescriptors {
       this.#forget(first);
       fds.push(first.fd);
     }
-    this.#operations.closeAll(fds);
+    this.#closeAll(fds, 'maxHeldFds');
     if (this.#idle.size > maxHeldFds) this.#armEviction();
+  }
+
+  /** See {@link HeldGroup}. Without idle ones, the oldest that running calls have claimed, and not received, are closed. */
+  evictForTotal(count: number): void {
+    const fds: number[] = [];
+    const take = (held: Held): void => {
+      this.overTotal.add(held.sequence);
+      held.claims?.changed();
+      this.#forget(held);
+      held.evicted = true;
+      fds.push(held.fd);
+    };
+    while (fds.length < count && this.#idle.first !== undefined) take(this.#idle.first.value);
+    for (const held of this.#bySequence.values()) {
+      if (fds.length >= count) break;
+      take(held);
+    }
+    this.#closeAll(fds, 'maxHeldFdsTotal');
   }
 
   bySequence(sequence: number): Held | undefined {
@@ -203,14 +239,18 @@ export class HeldDescriptors {
     const left = assignments.end();
     if (left.length === 0) return;
     for (const held of left) this.#forget(held);
-    this.#operations.closeAll(left.map(({ fd }) => fd));
+    this.#closeAll(
+      left.map(({ fd }) => fd),
+      'credentials done',
+    );
   }
 
   /** Closes the descriptors that a call claimed, unless {@link closeAll} has closed them. */
   release(claims: Claims): void {
     const fds: number[] = [];
     for (const held of claims.inOrder) if (this.#bySequence.delete(held.sequence)) fds.push(held.fd);
-    this.#operations.closeAll(fds);
+    this.#total?.changed(-fds.length);
+    this.#closeAll(fds, 'call ended');
   }
 
   /** Closes all idle descriptors. */
@@ -220,34 +260,45 @@ export class HeldDescriptors {
       this.#forget(first);
       fds.push(first.fd);
     }
-    this.#operations.closeAll(fds);
+    this.#closeAll(fds, 'credentials done');
   }
 
   /** Closes an idle descriptor of that inode. False, and nothing changes, unless it is there. */
   closeUnclaimed(entry: ClaimEntry): boolean {
     const held = this.#bySequence.get(entry.sequence);
     if (held === undefined || held.claims !== undefined || held.inode !== entry.inode) return false;
-    this.#close(held);
+    this.#close(held, 'maxFdsPerCall');
     return true;
   }
 
   closeAll(): void {
     const all = [...this.#bySequence.values()];
     for (const held of all) this.#forget(held);
-    this.#operations.closeAll(all.map(({ fd }) => fd));
+    this.#closeAll(
+      all.map(({ fd }) => fd),
+      'connection closed',
+    );
+    this.#total?.remove(this);
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
   }
 
   /** Closes an idle descriptor. */
-  #close(held: Held): void {
+  #close(held: Held, reason: CloseReason): void {
     this.#forget(held);
     this.#operations.close(held.fd);
+    this.watcher.fdsClosed(1, reason);
+  }
+
+  #closeAll(fds: readonly number[], reason: CloseReason): void {
+    if (fds.length === 0) return;
+    this.#operations.closeAll(fds);
+    this.watcher.fdsClosed(fds.length, reason);
   }
 
   #forget(held: Held): void {
     this.#removeFromIdle(held);
-    this.#bySequence.delete(held.sequence);
+    if (this.#bySequence.delete(held.sequence)) this.#total?.changed(-1);
     held.assignedTo = undefined;
   }
 
@@ -295,7 +346,7 @@ export class HeldDescriptors {
     let first = this.#idle.first?.value;
     while (first !== undefined && first.lastUsedAt <= expiredBefore) {
       this.#expired++;
-      this.#close(first);
+      this.#close(first, 'holdMs');
       first = this.#idle.first?.value;
     }
     this.#arm();

@@ -18,6 +18,8 @@ export class Held {
   inodeLink: Link<Held> | undefined;
   /** A receiver owns the descriptor now. */
   handedOver = false;
+  /** It was closed although its call runs: a limit was reached. */
+  evicted = false;
 
   constructor(arrival: Arrival, sequence: number, now: number) {
     this.fd = arrival.fd;
@@ -59,8 +61,8 @@ export class Assignments {
   }
 }
 
-function mayBeNamedByInode({ handedOver, isPlaceholder }: Held): boolean {
-  return !handedOver && !isPlaceholder;
+function mayBeNamedByInode({ handedOver, evicted, isPlaceholder }: Held): boolean {
+  return !handedOver && !evicted && !isPlaceholder;
 }
 
 /** The descriptors that one call claimed. */

@@ -1,9 +1,18 @@
 import { GrpcFdError } from '../errors.js';
 import { CallScope, type ConnectionState } from './call-scope.js';
 import { type Clock, systemClock } from './clock.js';
-import { alreadyReceived, descriptorsDropped, duplicateFailed, overLimit, whyAbsent } from './failures.js';
+import {
+  alreadyReceived,
+  descriptorsDropped,
+  duplicateFailed,
+  overLimit,
+  overTotal,
+  whyAbsent,
+} from './failures.js';
 import type { Held } from './held.js';
 import { type DescriptorOperations, HeldDescriptors, spareUnclaimed } from './held-descriptors.js';
+import type { HeldAccount, HeldTotal } from './held-total.js';
+import type { InboxWatcher } from './inbox-watcher.js';
 import { Interest } from './interest.js';
 import { DEFAULT_LIMITS, type InboxLimits } from './limits.js';
 import {
@@ -60,6 +69,7 @@ export class Inbox {
   #closedBy: GrpcFdError | undefined;
   #interests = 0;
   #lossReason: (() => GrpcFdError) | undefined;
+  #account: HeldAccount | undefined;
   /** Inodes of descriptors of an exact peer that were handed over, the latest last. */
   readonly #receivedInodes = new Set<Inode>();
 
@@ -77,6 +87,19 @@ export class Inbox {
       limits,
       lastGoodSequence: Number.POSITIVE_INFINITY,
     };
+  }
+
+  /** Has `watcher` told of what happens to descriptors. */
+  watch(watcher: InboxWatcher): void {
+    this.#state.held.watcher = watcher;
+  }
+
+  /** What is held counts to `total`, for `account`. Default: for this connection alone. Nothing has arrived yet. */
+  countTo(total: HeldTotal, account?: HeldAccount): void {
+    const { held } = this.#state;
+    held.countTo(total, account);
+    account?.addMember(held);
+    this.#account = account;
   }
 
   /**
@@ -151,7 +174,9 @@ export class Inbox {
       if (keep) return this.#duplicate(exact, name);
       this.#state.received.add(exact.sequence);
       if (this.peerKind !== 'inode') this.#rememberReceived(exact.inode);
-      return this.#state.held.handOver(exact);
+      const fd = this.#state.held.handOver(exact);
+      this.#state.held.watcher.fdsTaken(1);
+      return fd;
     }
     const held = this.#state.held.newest(name.inode, scope?.claims);
     if (held === undefined) {
@@ -167,6 +192,14 @@ export class Inbox {
     this.#assertOpen(scope);
     const { fd } = this.#exact(name, scope);
     look?.(fd);
+  }
+
+  /** A descriptor that the call of `scope` has claimed, and that stays held. Undefined if it has not. */
+  peek(sequence: number, scope: CallScope): number | undefined {
+    const held = this.#state.held.bySequence(sequence);
+    return held?.claims !== undefined && held.claims === scope.claims && !held.isPlaceholder
+      ? held.fd
+      : undefined;
   }
 
   /** Whether the descriptor of that sequence number has been handed over. */
@@ -201,6 +234,7 @@ export class Inbox {
     const { loss } = this;
     if (loss !== undefined) throw loss;
     if (waits.size >= limits.maxPendingReceives) {
+      this.#state.held.watcher.receiveRefused();
       throw new GrpcFdError(
         'ERR_GRPCFD_TOO_MANY_RECEIVES',
         `${waits.size} receives wait on this connection, as many as its maxPendingReceives allows`,
@@ -222,6 +256,7 @@ export class Inbox {
     if (this.#closedBy !== undefined) return;
     this.#closedBy = error;
     this.#state.held.closeAll();
+    this.#account?.removeMember(this.#state.held);
     failWaits(this.#state.waits.takeAll(), error);
   }
 
@@ -249,6 +284,7 @@ export class Inbox {
     if (held === undefined) {
       if (this.#state.received.has(name.sequence)) throw alreadyReceived(name);
       if (this.#state.overLimit.has(name.sequence)) throw overLimit(name, this.#state.limits.maxFdsPerCall);
+      if (this.#state.held.overTotal.has(name.sequence)) throw overTotal(name);
       throw new GrpcFdError('ERR_GRPCFD_NOT_FOUND', whyAbsent(name, this.#incoming.last));
     }
     if (held.claims !== undefined && held.claims !== scope?.claims) {
@@ -270,11 +306,14 @@ export class Inbox {
   }
 
   #duplicate(held: Held, name: DescriptorName): number {
+    let fd: number;
     try {
-      return this.#state.held.duplicate(held);
+      fd = this.#state.held.duplicate(held);
     } catch (cause) {
       throw duplicateFailed(name, cause);
     }
+    this.#state.held.watcher.fdsTaken(1);
+    return fd;
   }
 
   #rememberReceived(inode: Inode): void {
@@ -297,7 +336,10 @@ export class Inbox {
     const { wait } = delivery;
     if ('error' in delivery) failWaits([wait], delivery.error);
     else if (wait.withdrawn) this.#operations.close(delivery.fd);
-    else wait.waiter.arrived(delivery.fd);
+    else {
+      this.#state.held.watcher.fdsTaken(1);
+      wait.waiter.arrived(delivery.fd);
+    }
   }
 }
 

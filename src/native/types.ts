@@ -2,6 +2,7 @@
 import type { EventFdFunctions } from './event-fd.js';
 
 import type { NamespaceFunctions } from './namespace-types.js';
+import type { PeerFunctions } from './peer-types.js';
 import type { SocketFunctions } from './socket-types.js';
 import type { ThreadFunctions } from './thread-types.js';
 
@@ -13,6 +14,10 @@ export interface PeerCredentials {
   readonly uid: number;
   /** Effective group id. */
   readonly gid: number;
+  /** Supplementary group ids (SO_PEERGROUPS), without `gid`. Left out where they are not known. */
+  readonly groups?: readonly number[] | undefined;
+  /** Label of the security module, such as SELinux or AppArmor (SO_PEERSEC). Left out where there is none. */
+  readonly label?: string | undefined;
 }
 
 /**
@@ -248,6 +253,7 @@ export interface NativeBinding
   extends ThreadFunctions,
     NamespaceFunctions,
     EventFdFunctions,
+    PeerFunctions,
     SocketFunctions {
   /**
    * `fds` are the connection, the far end of the pair, and the near end, which Node already has. Takes over and unguards the first two,

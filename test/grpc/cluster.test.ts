@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
+import { status } from '@grpc/grpc-js';
 import { native } from '#src/native/binding.js';
 import { assertBothWays } from '../support/both-ways.js';
 import { sharedCertificates } from '../support/certificates.js';
@@ -14,11 +15,18 @@ trackDescriptors();
 
 /** What the workers said of their bind, and what stops them. */
 async function startCluster(...args: string[]): Promise<{ said: string[]; stop(): Promise<unknown[]> }> {
+  return startClusterIn({}, ...args);
+}
+
+async function startClusterIn(
+  env: NodeJS.ProcessEnv,
+  ...args: string[]
+): Promise<{ said: string[]; stop(): Promise<unknown[]> }> {
   const child = startFixture(
     './fixtures/cluster-server.js',
     import.meta.url,
     args,
-    await sharedCertificates(),
+    { ...(await sharedCertificates()), ...env },
     30_000,
     'pipe',
   );
@@ -80,5 +88,23 @@ for (const policy of ['rr', 'none']) {
     await assertBothWays(client);
     client.grpc.close();
     assert.deepEqual(await stop(), [0, null]);
+  });
+}
+
+for (const policy of ['rr', 'none']) {
+  test(`workers of a cluster ask authorize() before they read anything, policy ${policy}`, async () => {
+    const address = freshAddress();
+    const { said, stop } = await startClusterIn({ DECIDE_LATE: '1' }, address, policy, 'TLS');
+    assert.deepEqual(said, ['bound', 'bound']);
+    const client = await dial(address, { security: 'TLS' });
+    await assertBothWays(client);
+    client.grpc.close();
+    assert.deepEqual(await stop(), [0, null]);
+
+    const refusing = await startClusterIn({ REFUSE_ALL: '1' }, address, policy, 'plaintext');
+    const refused = await dial(address);
+    await assert.rejects(refused.unary({}), { code: status.UNAVAILABLE });
+    refused.grpc.close();
+    assert.deepEqual(await refusing.stop(), [0, null]);
   });
 }

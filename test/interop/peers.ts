@@ -67,13 +67,14 @@ export async function serveUnary(
   security: Security,
   unary: Unary,
   target = `unix:${join(temporaryDirectory(), 'server.sock')}`,
+  options: grpcfd.FdServerOptions = {},
 ): Promise<{ server: grpcfd.Server; target: string; connections: grpcfd.FdConnection[] }> {
   const connections: grpcfd.FdConnection[] = [];
   const onConnection = (connection: grpcfd.FdConnection) => void connections.push(connection);
   const server = new grpcfd.Server();
   server.addService(exchangeService, { Unary: grpcfd.handler<Request, Reply>(unary) });
   server.addService(healthService, { Check: grpcfd.handler(() => ({ status: 'SERVING' })) });
-  await bind(server, target, serverCredentials(security, workplace().certs, { onConnection }));
+  await bind(server, target, serverCredentials(security, workplace().certs, { ...options, onConnection }));
   defer(() => shutDown(server));
   return { server, target, connections };
 }

@@ -1,5 +1,6 @@
 import * as grpc from '@grpc/grpc-js';
 import type { Connection } from '../connection.js';
+import { log } from '../diagnostics.js';
 import { FDS_METADATA_KEY, formatAnnouncement, formatFdsMetadata } from '../fds-metadata.js';
 import {
   isEmptyCallCredentials,
@@ -166,6 +167,11 @@ export class CallBoundCredentials extends grpc.CallCredentials {
   override compose(other: grpc.CallCredentials): grpc.CallCredentials {
     const subchannel = subchannelCredentials.get(other);
     if (subchannel === undefined) {
+      if (log.enabled) {
+        log(
+          'a call with descriptors got a connection without them: does its channel have grpcfd.channelCredentials()?',
+        );
+      }
       for (const call of this.#calls) call.unsupported(noDescriptorSupport());
       return this.#credentials.compose(other);
     }
@@ -204,6 +210,7 @@ class AttemptCredentials extends grpc.CallCredentials {
     // The load is that of the whole call. A rejection becomes the status of the attempt.
     const refusal = this.#calls[0]?.load.refusalWith(this.#source.maxFdsPerCall);
     if (refusal !== undefined) {
+      this.#source.connection?.callRefused(this.#calls[0]?.load.size ?? 0, 'maxFdsPerCall', refusal);
       for (const call of this.#calls) call.refuse(() => refusal);
       throw refusal;
     }

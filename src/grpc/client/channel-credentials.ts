@@ -4,8 +4,11 @@ import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../../errors.js';
 import { resolveLimits } from '../../inbox/limits.js';
 import { native, supported } from '../../native/binding.js';
+import { peerOf } from '../../socket/peer.js';
 import { setImmediate } from '../../timers.js';
-import { Connection } from '../connection.js';
+import { AUTHORIZE_TIMEOUT_MS, authorize, refused, shutDown, type Undecided } from '../authorization.js';
+import { Connection, type ConnectionOrigin, connectionClosed } from '../connection.js';
+import { log } from '../diagnostics.js';
 import { isEmptyCallCredentials } from '../internals/call-metadata.js';
 import { isUnixSocket, takeConnection } from '../internals/connected-socket.js';
 import { leaveConnection, sessionOf } from '../internals/http2-session.js';
@@ -13,6 +16,9 @@ import { claimTarget } from '../internals/own-handle.js';
 import { registerSchemes } from '../internals/schemes.js';
 import { explainToOtherCopies } from '../internals/two-copies.js';
 import { checkArguments, type FdChannelOptions, sameOptions } from '../options.js';
+import { SocketPeer } from '../peer.js';
+import { Refusal } from '../refusal.js';
+import { type Account, SharedLimits } from '../shared-limits.js';
 import {
   attentiveCredentials,
   type ConnectionSource,
@@ -50,16 +56,19 @@ class FdChannelCredentials extends grpc.ChannelCredentials {
   readonly #inner: grpc.ChannelCredentials;
   readonly #options: FdChannelOptions;
   readonly #callCredentials: grpc.CallCredentials;
+  readonly #limits: SharedLimits;
 
   constructor(
     inner: grpc.ChannelCredentials,
     options: FdChannelOptions,
     callCredentials: grpc.CallCredentials,
+    limits = new SharedLimits(options),
   ) {
     super();
     this.#inner = inner;
     this.#options = options;
     this.#callCredentials = callCredentials;
+    this.#limits = limits;
   }
 
   override compose(callCredentials: grpc.CallCredentials): grpc.ChannelCredentials {
@@ -68,6 +77,7 @@ class FdChannelCredentials extends grpc.ChannelCredentials {
       this.#inner,
       this.#options,
       this.#callCredentials.compose(callCredentials),
+      this.#limits,
     );
   }
 
@@ -93,7 +103,7 @@ class FdChannelCredentials extends grpc.ChannelCredentials {
     const { connect } = this.#options;
     const opener = openerFor(target, connect);
     const refusal = refusalOf(target, options, connect);
-    return new FdConnector(inner, this.#inner._isSecure(), this.#options, opener, refusal);
+    return new FdConnector(inner, this.#inner._isSecure(), this.#options, this.#limits, opener, refusal);
   }
 }
 
@@ -105,6 +115,8 @@ class FdConnector implements SecureConnector, ConnectionSource {
   readonly #inner: SecureConnector;
   readonly #secure: boolean;
   readonly #options: FdChannelOptions;
+  readonly #limits: SharedLimits;
+  #undecided: Undecided | undefined;
   readonly #opener: ConnectionOpener | undefined;
   readonly #refusal: Error | undefined;
   readonly #innerCallCredentials: grpc.CallCredentials;
@@ -118,12 +130,14 @@ class FdConnector implements SecureConnector, ConnectionSource {
     inner: SecureConnector,
     secure: boolean,
     options: FdChannelOptions,
+    limits: SharedLimits,
     opener: ConnectionOpener | undefined,
     refusal: Error | undefined,
   ) {
     this.#inner = inner;
     this.#secure = secure;
     this.#options = options;
+    this.#limits = limits;
     this.maxFdsPerCall = resolveLimits(options).maxFdsPerCall;
     this.#opener = opener;
     this.#refusal = refusal;
@@ -148,7 +162,13 @@ class FdConnector implements SecureConnector, ConnectionSource {
     if (fdCredentialsIn(this.#innerCallCredentials).length > 0) throw ofAChannel();
     const fd = this.#opener === undefined ? takeConnection(socket) : await this.#open(this.#opener, socket);
     const dialled = this.#opener === undefined;
-    const connection = new Connection(fd, 'client', this.#options, { dialled });
+    const { account, authorize } = this.#options;
+    const origin: ConnectionOrigin =
+      account === undefined && authorize === undefined
+        ? { dialled, limits: this.#limits }
+        : await this.#admit(fd, dialled);
+    const connection = new Connection(fd, 'client', this.#options, origin);
+    if (!connection.isOpen) throw connectionClosed(connection.closedBy);
     try {
       const result = await this.#inner.connect(connection.socket);
       connection.handshakeEnded(result.socket);
@@ -164,7 +184,41 @@ class FdConnector implements SecureConnector, ConnectionSource {
       return result;
     } catch (error) {
       connection.socket.destroy();
-      throw error;
+      throw connection.closedBy === undefined ? error : connectionClosed(connection.closedBy);
+    }
+  }
+
+  /** Asks the user who the server is. `fd` is open afterwards, unless this throws. */
+  async #admit(fd: number, dialled: boolean): Promise<ConnectionOrigin> {
+    const { authorize: ask, authorizeTimeoutMs: timeoutMs = AUTHORIZE_TIMEOUT_MS } = this.#options;
+    const { socketPeer, account } = this.#identify(fd, dialled);
+    if (ask !== undefined) {
+      const outcome = await new Promise<number | Refusal>((resolve) => {
+        this.#undecided = authorize(fd, socketPeer?.peer, { authorize: ask, timeoutMs }, resolve);
+      });
+      this.#undecided = undefined;
+      if (outcome instanceof Refusal) {
+        socketPeer?.forget();
+        refused('client', socketPeer?.peer, outcome);
+        throw outcome.error;
+      }
+    }
+    return { dialled, socketPeer, account, limits: this.#limits };
+  }
+
+  #identify(
+    fd: number,
+    dialled: boolean,
+  ): { socketPeer: SocketPeer | undefined; account: Account | undefined } {
+    try {
+      const credentials = peerOf(fd, dialled);
+      const socketPeer = credentials && new SocketPeer(fd, credentials);
+      return { socketPeer, account: this.#limits.accountOf(socketPeer?.peer) };
+    } catch (error) {
+      native.close(fd);
+      if (!(error instanceof Refusal)) throw error;
+      refused('client', undefined, error);
+      throw error.error;
     }
   }
 
@@ -182,6 +236,7 @@ class FdConnector implements SecureConnector, ConnectionSource {
 
   destroy(): void {
     this.#destroyed = true;
+    this.#undecided?.refuse(shutDown('the channel'));
     this.#inner.destroy();
   }
 
@@ -201,10 +256,18 @@ class FdConnector implements SecureConnector, ConnectionSource {
         'call credentials are not sent over an insecure connection to a target that is not a unix socket',
       );
     }
+    if (log.enabled) {
+      const why = supported ? 'is not a unix socket' : `is on ${process.platform}`;
+      log('client: the connection to %s %s: its calls carry no descriptors', addressOf(socket), why);
+    }
     // These are not in the map of subchannels, so a call with descriptors learns that this subchannel cannot carry them.
     this.#callCredentials = this.#innerCallCredentials;
     return this.#inner.connect(socket);
   }
+}
+
+function addressOf({ remoteAddress, remotePort }: Socket): string {
+  return remoteAddress === undefined ? 'its target' : `${remoteAddress}:${remotePort}`;
 }
 
 function ofAChannel(): GrpcFdError {

@@ -12,7 +12,13 @@
  */
 
 import type { Cluster } from 'node:cluster';
-import type { Http2SecureServer, Http2Server, ServerHttp2Stream } from 'node:http2';
+import {
+  constants,
+  type Http2SecureServer,
+  type Http2Server,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import type * as net from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { changed, hidden } from '../../internals/hidden.js';
@@ -64,8 +70,8 @@ export interface UnixListening {
    * waited for.
    */
   listen(place: UnixPlace, onConnection: (fd: number) => void): UnixHandle | Promise<UnixHandle>;
-  /** Takes over a connected socket, and passes what opens its net.Socket to `accept`. */
-  onConnection(fd: number, accept: (open: () => net.Socket) => void): void;
+  /** Takes over a connected socket, and passes what opens its net.Socket to `accept`, now or later. */
+  onConnection(fd: number, accept: Accept): void;
   /** Called before the primary process of node:cluster listens at a path. May throw. */
   prepareShared(path: string): void;
   /** Of a path that the primary process of node:cluster listens at. Undefined for the default of Node.js. */
@@ -129,6 +135,57 @@ export function listenOnUnixPathsWith(server: AnyHttp2Server, unix: UnixListenin
     return this;
   } as typeof server.listen;
   return accept;
+}
+
+/** Calls `run` when `server` is about to stop listening. */
+export function beforeClose(server: AnyHttp2Server, run: () => void): void {
+  const { close } = server;
+  server.close = function (this: AnyHttp2Server, ...args: Parameters<typeof close>) {
+    run();
+    return close.apply(this, args);
+  } as typeof close;
+}
+
+/** A status of gRPC. */
+export interface CallStatus {
+  readonly code: number;
+  readonly details: string;
+}
+
+/**
+ * Asks `refusalOf` about each call that comes to `server`. The HTTP/2 session emits 'stream' on its server, where grpc-js listens. A call
+ * that is refused is answered with the status, as grpc-js answers a method that does not exist, and grpc-js does not hear of it.
+ */
+export function refuseStreamsWith(
+  server: AnyHttp2Server,
+  refusalOf: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => CallStatus | undefined,
+): void {
+  const { emit } = server;
+  server.emit = function (this: AnyHttp2Server, event: string | symbol, ...args: unknown[]): boolean {
+    if (event === 'stream') {
+      const [stream, headers] = args as [ServerHttp2Stream, IncomingHttpHeaders];
+      const status = refusalOf(stream, headers);
+      if (status !== undefined) {
+        answer(stream, status);
+        return true;
+      }
+    }
+    return Reflect.apply(emit, this, [event, ...args]);
+  };
+}
+
+function answer(stream: ServerHttp2Stream, { code, details }: CallStatus): void {
+  // What the client still sends is of no interest, and a reset of it is none of an error.
+  stream.on('error', () => {});
+  if (stream.closed || stream.destroyed) return;
+  const headers = {
+    ':status': 200,
+    'content-type': 'application/grpc+proto',
+    'grpc-status': code,
+    'grpc-message': encodeURI(details),
+  };
+  stream.respond(headers, { endStream: true });
+  stream.close(constants.NGHTTP2_NO_ERROR);
 }
 
 function unixPlaceOf(address: unknown): UnixPlace | undefined {

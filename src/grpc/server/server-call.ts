@@ -4,10 +4,12 @@ import { type FileLook, lookAt } from '../../descriptor/file-look.js';
 import { ReceivedFile } from '../../descriptor/received-file.js';
 import { GrpcFdError } from '../../errors.js';
 import type { CallScope } from '../../inbox/call-scope.js';
-import type { DescriptorName, InodeName, SequenceName } from '../../inbox/names.js';
+import type { ClaimEntry, DescriptorName, InodeName, SequenceName } from '../../inbox/names.js';
 import { type ReceiveOptions, receive } from '../../inbox/pending-receive.js';
+import { native } from '../../native/binding.js';
 import { type Connection, wrongConnection } from '../connection.js';
 import type { CountedFd } from '../counted-fd.js';
+import { log } from '../diagnostics.js';
 import {
   FDS_METADATA_KEY,
   type FdsMetadata,
@@ -15,8 +17,11 @@ import {
   formatAnswer,
   parseFdsMetadata,
 } from '../fds-metadata.js';
+import { addPeerToAuthContext } from '../internals/auth-context.js';
 import { streamOf } from '../internals/http2-server.js';
 import { addResponseHeader, addResponseTrailer } from '../internals/response-header.js';
+import { MethodGuard, type MethodRule } from '../method-rules.js';
+import type { Peer } from '../peer.js';
 import { type ReceiveFileOptions, splitOptions } from '../receive-options.js';
 import type { Reference } from '../reference.js';
 import { Outcome, Sent, type SentFd } from '../send-outcome.js';
@@ -33,6 +38,30 @@ const transceivers = new WeakMap<ServerHttp2Stream, ServerCallTransceiver>();
 
 export function setConnectionOf(session: ServerHttp2Session, connection: Connection): void {
   connections.set(session, connection);
+  addPeerToAuthContext(peerOf);
+}
+
+function peerOf(stream: ServerHttp2Stream): Peer | undefined {
+  return connectionOf(stream)?.peer;
+}
+
+/** The rules of calls whose methods have some. */
+const guards = new WeakMap<ServerHttp2Stream, MethodGuard>();
+
+/**
+ * {@link registerStream} for a server whose methods have rules. Returns why the call may not go on, if it breaks its rule: what came for it
+ * is closed when its stream closes.
+ */
+export function registerGuarded(
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  methods: Readonly<Record<string, MethodRule>>,
+): GrpcFdError | undefined {
+  const path = headers[':path'];
+  const rule = path !== undefined && Object.hasOwn(methods, path) ? methods[path] : undefined;
+  if (path !== undefined && rule !== undefined) guards.set(stream, new MethodGuard(path, rule));
+  registerStream(stream, headers);
+  return transceivers.get(stream)?.refusal;
 }
 
 /** For the 'stream' event of an HTTP/2 server. Claims what came for the call, and removes the metadata key before its handler runs. */
@@ -62,7 +91,7 @@ function transceiverOf(stream: ServerHttp2Stream, connection: Connection): Serve
   let transceiver = transceivers.get(stream);
   if (transceiver === undefined) {
     const scope = connection.inbox.openCall();
-    transceiver = new ServerCallTransceiver(connection, scope);
+    transceiver = new ServerCallTransceiver(connection, scope, guards.get(stream));
     transceivers.set(stream, transceiver);
     if (stream.closed || stream.destroyed) scope.end();
     else stream.once('close', () => scope.end());
@@ -84,7 +113,9 @@ export function tryFromCall(call: object): FdServerCall | undefined {
   const known = transceivers.get(stream);
   if (known !== undefined) return known;
   const connection = connectionOf(stream);
-  return connection === undefined ? undefined : transceiverOf(stream, connection);
+  if (connection !== undefined) return transceiverOf(stream, connection);
+  if (log.enabled) log('a handler asked for descriptors of a call whose connection carries none');
+  return undefined;
 }
 
 /**
@@ -119,11 +150,16 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
   #answering: Answering | undefined;
   #sent: SentRanges | undefined;
   #tellsInTrailers = false;
+  /** The rule of its method, if that has one. */
+  readonly #guard: MethodGuard | undefined;
+  /** Why the handler must not run. */
+  refusal: GrpcFdError | undefined;
 
-  constructor(connection: Connection, scope: CallScope) {
+  constructor(connection: Connection, scope: CallScope, guard: MethodGuard | undefined) {
     super();
     this.#connection = connection;
     this.#scope = scope;
+    this.#guard = guard;
   }
 
   /** The client understands what the response on `stream` tells: the id of the connection, and what was sent in the call. */
@@ -139,6 +175,27 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
     }
     for (const { entries } of runs) this.#scope.claim(entries);
     this.#attached = runs;
+    void this.#judge;
+  }
+
+  /** Looks at what came with the call. What has not come, or was not sent in the end, only fails its receive. */
+  #judge(guard: MethodGuard): GrpcFdError | undefined {
+    const names = this.#attached.flatMap(({ entries }) => entries).filter(({ sequence }) => sequence > 0);
+    try {
+      guard.attach(names.length);
+      for (const name of names) {
+        const fd = this.#connection.inbox.peek(name.sequence, this.#scope);
+        if (fd !== undefined) guard.assertKind(fd);
+      }
+      return undefined;
+    } catch (error) {
+      this.#connection.callRefused(names.length, 'methods', error as GrpcFdError);
+      return error as GrpcFdError;
+    }
+  }
+
+  get connection(): Connection {
+    return this.#connection;
   }
 
   /** From now on, a receive by a name that only the metadata of the call could explain fails with `error`. */
@@ -187,17 +244,55 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
     name: InodeName | Reference,
     options: ReceiveOptions | undefined,
   ): number | Promise<number> {
-    return receive(this.#connection.inbox, this.#known(name), options, this.#scope);
+    const { inbox } = this.#connection;
+    const known = this.#known(name);
+    const other = this.#guard && this.#nameOfOther(known);
+    if (other === undefined) return receive(inbox, known, options, this.#scope);
+    this.#guard?.assertRoomFor(other);
+    const received = receive(inbox, known, options, this.#scope);
+    return typeof received === 'number'
+      ? this.#vet(received, other)
+      : received.then((fd) => this.#vet(fd, other));
   }
 
   protected take(name: Reference, keep: boolean): number;
   protected take(name: InodeName | Reference, keep: boolean): number | undefined;
   protected take(name: InodeName | Reference, keep: boolean): number | undefined {
-    return this.#connection.inbox.take(this.#known(name), this.#scope, keep);
+    const known = this.#known(name);
+    const other = this.#guard && this.#nameOfOther(known);
+    if (other !== undefined) this.#guard?.assertRoomFor(other);
+    const fd = this.#connection.inbox.take(known, this.#scope, keep);
+    return fd === undefined || other === undefined ? fd : this.#vet(fd, other);
   }
 
   protected check(reference: Reference, look?: (fd: number) => void): void {
-    this.#connection.inbox.check(this.#known(reference), this.#scope, look);
+    const known = this.#known(reference);
+    const other = this.#guard && this.#nameOfOther(known);
+    if (other !== undefined) this.#guard?.assertRoomFor(other);
+    this.#connection.inbox.check(known, this.#scope, (fd) => {
+      if (other !== undefined) this.#guard?.assertKind(fd);
+      look?.(fd);
+    });
+  }
+
+  /** What was not attached to the call, so that the rule of its method is applied now. Undefined for what was. */
+  #nameOfOther(name: DescriptorName): string | undefined {
+    const isAttached = (entry: ClaimEntry): boolean =>
+      name.kind === 'inode' ? entry.inode === name.inode : entry.sequence === name.sequence;
+    if (this.#attached.some(({ entries }) => entries.some(isAttached))) return undefined;
+    return name.kind === 'inode' ? name.inode : `${name.sequence}`;
+  }
+
+  /** @throws GrpcFdError `ERR_GRPCFD_UNEXPECTED_KIND`, `ERR_GRPCFD_RECEIVE_FAILED`. `fd` is closed then. */
+  #vet(fd: number, name: string): number {
+    try {
+      this.#guard?.assertKind(fd);
+    } catch (error) {
+      native.close(fd);
+      throw error;
+    }
+    this.#guard?.received(name);
+    return fd;
   }
 
   #known(name: Reference): SequenceName;

@@ -4,6 +4,7 @@ import { childCredentialsOf } from '../internals/http2-server.js';
 import { registerSchemes } from '../internals/schemes.js';
 import { explainToOtherCopies } from '../internals/two-copies.js';
 import { checkArguments, type FdServerOptions, sameOptions } from '../options.js';
+import { Admission } from './admission.js';
 
 /**
  * Makes server credentials whose connections on `unix:`, `unix-abstract:` and `fd:` addresses carry descriptors. Give them to `bindAsync` of a
@@ -27,6 +28,7 @@ type SecureContextWatcher = Parameters<grpc.ServerCredentials['_addWatcher']>[0]
 
 class FdServerCredentials extends grpc.ServerCredentials {
   readonly options: FdServerOptions;
+  readonly admission: Admission;
   readonly #inner: grpc.ServerCredentials;
   #honoured = false;
 
@@ -34,6 +36,7 @@ class FdServerCredentials extends grpc.ServerCredentials {
     super(null);
     this.#inner = inner;
     this.options = options;
+    this.admission = new Admission(options);
   }
 
   /** Runs `create`, which creates a server that honours these credentials. */

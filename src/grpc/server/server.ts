@@ -2,7 +2,16 @@ import assert from 'node:assert/strict';
 import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
-import { anInteger, anObject, check, checkGrpcOptions, grpcComplaint, type RulesFor } from '../../checks.js';
+import {
+  anInteger,
+  anObject,
+  aString,
+  check,
+  checkGrpcOptions,
+  grpcComplaint,
+  type RulesFor,
+  rule,
+} from '../../checks.js';
 import { GrpcFdError } from '../../errors.js';
 import { native, supported } from '../../native/binding.js';
 import type { PeerCredentials } from '../../native/types.js';
@@ -16,8 +25,10 @@ import { isInheritedNumber } from '../internals/fd-target.js';
 import {
   type AnyHttp2Server,
   allowsHalfOpen,
+  beforeClose,
   isClusterWorker,
   listenOnUnixPathsWith,
+  refuseStreamsWith,
   replaceCreateHttp2Server,
   type UnixPlace,
 } from '../internals/http2-server.js';
@@ -25,9 +36,10 @@ import { isFromOtherLibrary } from '../internals/user-agent.js';
 import { adoptListener, type ConnectedSocket, takeSocket } from '../open-socket.js';
 import type { FdServerOptions } from '../options.js';
 import type { FdConnection } from '../transceiver.js';
+import type { Admission, Candidate } from './admission.js';
 import { endInTwoSteps } from './graceful-end.js';
 import { leaveAfterLoss } from './leave-after-loss.js';
-import { registerStream, setConnectionOf } from './server-call.js';
+import { registerGuarded, registerStream, setConnectionOf } from './server-call.js';
 import { fdServerCredentialsIn } from './server-credentials.js';
 
 /** Options of {@link Server.serveConnection}. */
@@ -40,6 +52,17 @@ export interface ServeConnectionOptions {
 
 const SERVE_RULES: RulesFor<ServeConnectionOptions> = { peer: anObject };
 const anId = anInteger(0, 2 ** 32 - 1);
+const groupIds = rule(
+  'an array of group ids',
+  (value) => Array.isArray(value),
+  (value) => Array.isArray(value) && value.every((each) => anId.hasType(each) && anId.isInRange(each)),
+);
+
+function checkPeer({ pid, uid, gid, groups, label }: PeerCredentials): void {
+  for (const [name, id] of Object.entries({ pid, uid, gid })) check(grpcComplaint, `peer.${name}`, id, anId);
+  if (groups !== undefined) check(grpcComplaint, 'peer.groups', groups, groupIds);
+  if (label !== undefined) check(grpcComplaint, 'peer.label', label, aString);
+}
 
 /**
  * A grpc.Server whose `bindAsync` takes `serverCredentials()`. Connections to its `unix:`, `unix-abstract:` and `fd:` addresses carry
@@ -60,8 +83,9 @@ export class Server extends grpc.Server {
    * @param credentials `serverCredentials()`. Use one object for many connections: for each different one, the server keeps some memory
    * @param options Default: none
    * @returns the connection. Its TLS handshake, if it has one, comes later
-   * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`, `ERR_GRPCFD_CLOSED` after a shutdown; what `onConnection` threw, which closes the
-   * connection; EMFILE. The promise rejects with them.
+   * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`, `ERR_GRPCFD_CLOSED` after a shutdown; what `onConnection` threw, or gave to `close()`,
+   * which closes the connection; `ERR_GRPCFD_PEER_REFUSED`, `ERR_GRPCFD_TOO_MANY_CONNECTIONS`, `ERR_GRPCFD_CONNECTION_CLOSED` if the peer hung
+   * up before `authorize()` had answered; EMFILE. The promise rejects with them.
    */
   async serveConnection(
     socket: ConnectedSocket,
@@ -70,16 +94,15 @@ export class Server extends grpc.Server {
   ): Promise<FdConnection> {
     checkGrpcOptions(options, SERVE_RULES);
     const { peer } = options;
-    for (const id of ['pid', 'uid', 'gid'] as const) {
-      if (peer !== undefined) check(grpcComplaint, `peer.${id}`, peer[id], anId);
-    }
+    if (peer !== undefined) checkPeer(peer);
     if (fdServerCredentialsIn(credentials) === undefined) {
       throw grpcComplaint('serveConnection() takes grpcfd.serverCredentials()', 'type');
     }
     this.#checkOpen();
     if (!supported) throw withoutDescriptors();
     const fd = await takeSocket(socket, 'the socket for serveConnection()');
-    return this.#serveWith(credentials, fd)(fd, peer && { pid: peer.pid, uid: peer.uid, gid: peer.gid });
+    const serve = this.#serveWith(credentials, fd);
+    return new Promise((resolve, reject) => serve(fd, peer, resolve, reject));
   }
 
   /**
@@ -90,13 +113,20 @@ export class Server extends grpc.Server {
    */
   override tryShutdown(callback: (error?: Error) => void): void {
     this.#isShutDown = true;
+    this.#endWaiting();
     super.tryShutdown(callback);
   }
 
   /** As with a stock server: stops listening, and ends all connections with their calls. `serveConnection()` fails from then on. */
   override forceShutdown(): void {
     this.#isShutDown = true;
+    this.#endWaiting();
     super.forceShutdown();
+  }
+
+  /** Those that came through `serveConnection()`. */
+  #endWaiting(): void {
+    for (const { serve } of this.#served) serve.endWaiting();
   }
 
   #checkOpen(): void {
@@ -126,8 +156,18 @@ export class Server extends grpc.Server {
   }
 }
 
-/** Serves a connection over `fd`, and closes it if it throws. */
-type Serve = (fd: number, peer: PeerCredentials | undefined) => Connection;
+/** Serves a connection over `fd`, and calls one of the two functions, perhaps later. If that is `refused`, `fd` is closed. */
+type ServeFunction = (
+  fd: number,
+  peer: PeerCredentials | undefined,
+  served: (connection: Connection) => void,
+  refused: (error: unknown) => void,
+) => void;
+
+type Serve = ServeFunction & {
+  /** Refuses those that wait for `authorize()`. */
+  readonly endWaiting: () => void;
+};
 
 /** By the credentials that it was created with. */
 const latestServe = new WeakMap<grpc.ServerCredentials, Serve>();
@@ -143,34 +183,48 @@ export function honourServerCredentials(prototype: grpc.Server): void {
       refuseOptionsOfFile(fdCredentials.options, `on ${process.platform}`);
       return server;
     }
-    latestServe.set(credentials, carryDescriptors(server, fdCredentials.options));
+    latestServe.set(credentials, carryDescriptors(server, fdCredentials.options, fdCredentials.admission));
     return server;
   });
 }
 
 honourServerCredentials(Server.prototype);
 
-function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): Serve {
+function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions, admission: Admission): Serve {
   const connections = new WeakMap<Socket, Connection>();
   const connect = (fd: number, origin: ConnectionOrigin): Connection => {
     const connection = new Connection(fd, 'server', options, origin);
+    if (!connection.isOpen) throw new ClosedInOnConnection(connection.closedBy);
     connections.set(connection.socket, connection);
     return connection;
   };
+  const allowHalfOpen = allowsHalfOpen(server);
+  const endWaiting = (): void => admission.endWaiting(server);
+  if (admission.authorizes) beforeClose(server, endWaiting);
 
+  const accepted: Candidate = {
+    server,
+    given: undefined,
+    allowHalfOpen,
+    open: (fd, origin) => {
+      try {
+        acceptOn(() => connect(fd, origin).socket);
+      } catch (error) {
+        // The error costs the connection, not the server.
+        const isQuiet = error instanceof OnConnectionError || error instanceof ClosedInOnConnection;
+        if (!isQuiet) process.emitWarning(error as Error);
+      }
+    },
+    refused: () => {},
+  };
   const acceptOn = listenOnUnixPathsWith(server, {
     listen: (place, onConnection) => {
       const onError = (error: Error) => process.emitWarning(error);
-      return listenAt(place, options, { onConnection, onError });
+      const listener = listenAt(place, options, { onConnection, onError });
+      if (options.acceptFds === false && 'path' in place) refuseEarly(listener);
+      return listener;
     },
-    onConnection: (fd, accept) => {
-      try {
-        accept(() => connect(fd, { allowHalfOpen: allowsHalfOpen(server) }).socket);
-      } catch (error) {
-        // The error costs the connection, not the server.
-        if (!(error instanceof OnConnectionError)) process.emitWarning(error as Error);
-      }
-    },
+    onConnection: (fd) => admission.admit(fd, accepted),
     prepareShared: (path) => SocketFile.removeDead(path),
     // Another process would not give the file the owner and the mode that were asked for, and would remove it.
     backlog: options.backlog,
@@ -192,13 +246,36 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions): Ser
   });
 
   // It runs before grpc-js, so that calls that grpc-js rejects are registered, too.
-  server.prependListener('stream', registerStream);
+  const { methods } = options;
+  if (methods === undefined) server.prependListener('stream', registerStream);
+  else refuseStreamsWith(server, (stream, headers) => registerGuarded(stream, headers, methods));
 
-  return (fd, peer) => {
-    const connection = connect(fd, { allowHalfOpen: allowsHalfOpen(server), peer });
-    acceptOn(() => connection.socket);
-    return connection;
+  const serve: ServeFunction = (fd, given, served, refused) => {
+    const open = (admitted: number, origin: ConnectionOrigin): void => {
+      try {
+        const connection = connect(admitted, origin);
+        acceptOn(() => connection.socket);
+        served(connection);
+      } catch (error) {
+        refused(error instanceof ClosedInOnConnection ? (error.cause ?? error) : error);
+      }
+    };
+    admission.admit(fd, { server, given, allowHalfOpen, open, refused: ({ error }) => refused(error) });
   };
+  return Object.assign(serve, { endWaiting });
+}
+
+/** A user has closed the connection in `onConnection`. */
+class ClosedInOnConnection extends Error {
+  constructor(cause: Error | undefined) {
+    super('the connection was closed in onConnection', { cause });
+  }
+}
+
+/** Accepted sockets inherit it, so that what a client sends before it is accepted is refused, too. */
+function refuseEarly(listener: UnixListener | Promise<UnixListener>): void {
+  if (listener instanceof Promise) listener.then(refuseEarly, () => {});
+  else native.refuseRights(listener.fd);
 }
 
 /** What the primary process of node:cluster cannot be told. */

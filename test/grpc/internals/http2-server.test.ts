@@ -5,16 +5,19 @@ import type * as net from 'node:net';
 import { test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 import {
+  beforeClose,
   childCredentialsOf,
   type ListenHandle,
   listenOnUnixPathsWith,
+  refuseStreamsWith,
   replaceCreateHttp2Server,
   streamOf,
   type UnixPlace,
 } from '#src/grpc/internals/http2-server.js';
 import { native } from '#src/native/binding.js';
 import { bridged } from '../../support/bridged.js';
-import { trackDescriptors } from '../../support/fd-table.js';
+import { defer, trackDescriptors } from '../../support/fd-table.js';
+import { bind, freshAddress, shutDown, TestClient, testService } from '../../support/service.js';
 
 trackDescriptors();
 
@@ -85,4 +88,55 @@ test('the credentials inside others are found; what is missing is reported', () 
   );
   const never = listening(() => assert.fail());
   assert.throws(() => listenOnUnixPathsWith({} as http2.Http2Server, never), CHANGED);
+});
+
+for (const [name, end] of [
+  ['tryShutdown', (server: grpc.Server) => server.tryShutdown(() => {})],
+  ['forceShutdown', (server: grpc.Server) => server.forceShutdown()],
+  ['unbind', (server: grpc.Server, address: string) => server.unbind(address)],
+] as const) {
+  test(`${name}() of grpc.Server closes the HTTP/2 server, which tells so before`, async () => {
+    class Told extends grpc.Server {}
+    const states: boolean[] = [];
+    replaceCreateHttp2Server(Told.prototype, (_credentials, create) => {
+      const server = create();
+      beforeClose(server, () => void states.push(server.listening));
+      return server;
+    });
+    const server = new Told();
+    const address = freshAddress();
+    await bind(server, address, grpc.ServerCredentials.createInsecure());
+    end(server, address);
+    assert.deepEqual(states, [true]);
+    server.forceShutdown();
+  });
+}
+
+test('a call that is refused is answered with the status, and grpc-js does not hear of it', async () => {
+  class Refusing extends grpc.Server {}
+  replaceCreateHttp2Server(Refusing.prototype, (_credentials, create) => {
+    const server = create();
+    refuseStreamsWith(server, (_stream, headers) =>
+      headers['refuse'] === undefined ? undefined : { code: 9, details: 'not this ünë' },
+    );
+    return server;
+  });
+  const server = new Refusing();
+  let handled = 0;
+  server.addService(testService, {
+    unary: (_call: unknown, callback: grpc.sendUnaryData<unknown>) => {
+      handled++;
+      callback(null, {});
+    },
+  });
+  const address = freshAddress();
+  await bind(server, address, grpc.ServerCredentials.createInsecure());
+  defer(() => shutDown(server));
+  const client = new TestClient(address, grpc.credentials.createInsecure());
+  const metadata = new grpc.Metadata();
+  metadata.set('refuse', 'yes');
+  await assert.rejects(client.unary({}, {}, metadata), { code: 9, details: 'not this ünë' });
+  await client.unary({});
+  assert.equal(handled, 1);
+  client.grpc.close();
 });

@@ -1,0 +1,9 @@
+import { descriptorLimit } from '../socket/unread-descriptors.js';
+
+let known: number | undefined;
+
+/** The size of the descriptor table of this process, as it was when somebody first asked. */
+export function tableSize(): number {
+  known ??= descriptorLimit();
+  return known;
+}

@@ -1,0 +1,14 @@
+/** The functions of the addon that tell more of the process at the other end of a unix socket, and refuse descriptors from it. */
+export interface PeerFunctions {
+  /** The supplementary groups of the peer. Undefined where the kernel does not tell them (before Linux 4.13). `fd` is only borrowed. */
+  peerGroups(fd: number): number[] | undefined;
+  /** The security label of the peer (SELinux, AppArmor, Smack). Undefined where there is none. */
+  peerLabel(fd: number): string | undefined;
+  /** A pidfd of the peer, guarded, which belongs to the caller. Undefined before Linux 6.5, or if the process is gone. EMFILE. */
+  peerPidFd(fd: number): number | undefined;
+  /**
+   * From now on, the kernel refuses descriptors that are sent to `fd` (EPERM at the sender), and to what is accepted from it. False before
+   * Linux 6.16, where nothing happens.
+   */
+  refuseRights(fd: number): boolean;
+}
