@@ -175,7 +175,7 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
     }
     for (const { entries } of runs) this.#scope.claim(entries);
     this.#attached = runs;
-    void this.#judge;
+    if (this.#guard !== undefined) this.refusal = this.#judge(this.#guard);
   }
 
   /** Looks at what came with the call. What has not come, or was not sent in the end, only fails its receive. */
