@@ -48,6 +48,16 @@ export type {
   FdRefusalReason,
   FdRefusedEvent,
 } from './grpc/diagnostics.js';
+export type {
+  FdConnection,
+  FdConnectionStats,
+  FdServerCall,
+  FdTransceiver,
+  NamesOf,
+  ReceivedFiles,
+  SendableFiles,
+  SendFilenameOptions,
+} from './grpc/fd-transceiver.js';
 export type { MethodRule } from './grpc/method-rules.js';
 export type { ConnectedSocket } from './grpc/open-socket.js';
 export type { FdChannelOptions, FdConnectionOptions, FdServerOptions } from './grpc/options.js';
@@ -62,16 +72,6 @@ export { type ServeConnectionOptions, Server } from './grpc/server/server.js';
 export { fromCall, tryFromCall } from './grpc/server/server-call.js';
 export { serverCredentials } from './grpc/server/server-credentials.js';
 export { type FdStats, stats } from './grpc/totals.js';
-export type {
-  FdConnection,
-  FdConnectionStats,
-  FdServerCall,
-  FdTransceiver,
-  NamesOf,
-  ReceivedFiles,
-  SendableFiles,
-  SendFilenameOptions,
-} from './grpc/transceiver.js';
 export type { CloseReason } from './inbox/inbox-watcher.js';
 export type { ReceiveOptions } from './inbox/pending-receive.js';
 export { supported } from './native/load.js';

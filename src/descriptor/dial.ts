@@ -88,7 +88,7 @@ function connectFailed(url: string, cause: unknown): GrpcFdError {
 /** What an error of the kernel does not say by itself. */
 function explain(code: string | undefined): string {
   if (code === 'ECONNREFUSED') return ' (no process listens on this socket file any more)';
-  if (code === 'EPROTOTYPE') return ' (it is no stream socket)';
+  if (code === 'EPROTOTYPE') return ' (it is not a stream socket)';
   if (code === 'ENOENT') return ' (there is no /proc)';
   return '';
 }

@@ -59,6 +59,8 @@ const fstatAsync = promisify(fstat);
 
 const flagsOfOpen = anInteger(0, 2 ** 31 - 1);
 
+// Half of this file are doc comments. Its methods are short: what they do is in a file for each kind.
+
 /**
  * Owns one received descriptor, and closes it once: at {@link close}, at the end of a `using` or `await using` block, or when this
  * object is collected, which gives a process warning with the code `GRPCFD_UNCLOSED`.
@@ -291,7 +293,7 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
    * @param mode permissions of a file that this makes, or options. Default 0o666
    * @returns a file that belongs to the caller, who closes it. This one stays open.
    * @throws GrpcFdError, in the promise: `ERR_GRPCFD_OPEN_FAILED` with the failed syscall as its cause (EXDEV: the path leads out of the
-   * directory; ENOSYS: there is no openat2), `ERR_GRPCFD_UNEXPECTED_KIND` also where this is no directory, `ERR_GRPCFD_ABORTED`,
+   * directory; ENOSYS: there is no openat2), `ERR_GRPCFD_UNEXPECTED_KIND` also where this is not a directory, `ERR_GRPCFD_ABORTED`,
    * `ERR_GRPCFD_FILE_CLOSED`, `ERR_GRPCFD_INVALID_ARGUMENT`
    */
   async openIn(
@@ -309,7 +311,7 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
    * anew, so the offset that is shared with the sender is neither used nor moved, and this process needs the right to open it. That is done in
    * a thread of its own: see {@link openFile}. It is given up when this file is closed.
    *
-   * @throws GrpcFdError, in the promise: `ERR_GRPCFD_UNEXPECTED_KIND` where this is no directory, `ERR_GRPCFD_OPEN_FAILED` (EACCES: this
+   * @throws GrpcFdError, in the promise: `ERR_GRPCFD_UNEXPECTED_KIND` where this is not a directory, `ERR_GRPCFD_OPEN_FAILED` (EACCES: this
    * process may not read it), `ERR_GRPCFD_FILE_TOO_LARGE`, `ERR_GRPCFD_ABORTED`, `ERR_GRPCFD_FILE_CLOSED`, `ERR_GRPCFD_INVALID_ARGUMENT`;
    * the error of a failed `getdents64`
    */
@@ -330,8 +332,8 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
    * caller reads. So `channelCredentials(inner, { connect: () => file.connect() })` can take it, also later. A socket that nobody reads does
    * not notice the end of its peer, and does not keep the process alive.
    * @throws GrpcFdError, in the promise: `ERR_GRPCFD_CONNECT_FAILED` with the failed syscall as its cause (ECONNREFUSED: nobody listens;
-   * EPROTOTYPE: it is no stream socket; EACCES: this process may not write to the socket file), `ERR_GRPCFD_UNEXPECTED_KIND` where this
-   * is no socket file, `ERR_GRPCFD_TIMEOUT`, `ERR_GRPCFD_ABORTED`, `ERR_GRPCFD_FILE_CLOSED`, `ERR_GRPCFD_INVALID_ARGUMENT`
+   * EPROTOTYPE: it is not a stream socket; EACCES: this process may not write to the socket file), `ERR_GRPCFD_UNEXPECTED_KIND` where this
+   * is not a socket file, `ERR_GRPCFD_TIMEOUT`, `ERR_GRPCFD_ABORTED`, `ERR_GRPCFD_FILE_CLOSED`, `ERR_GRPCFD_INVALID_ARGUMENT`
    */
   async connect(options: DialOptions = {}): Promise<Socket> {
     return dial(this, options, this.#whileOpen());
@@ -341,7 +343,7 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
    * The type and the number of this namespace, which may be open with O_PATH, as `sendFilename('/proc/self/ns/net')` and the Go package
    * send it. The kernel tells both, and no peer can forge them.
    *
-   * @throws GrpcFdError `ERR_GRPCFD_UNEXPECTED_KIND` where this is no namespace, `ERR_GRPCFD_FILE_CLOSED`; `ERR_GRPCFD_OPEN_FAILED` where
+   * @throws GrpcFdError `ERR_GRPCFD_UNEXPECTED_KIND` where this is not a namespace, `ERR_GRPCFD_FILE_CLOSED`; `ERR_GRPCFD_OPEN_FAILED` where
    * the kernel does not tell it: without /proc, or when the table of descriptors is full (EMFILE)
    */
   namespace(): Namespace {
@@ -424,7 +426,7 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
    * whose handler this file was received; those of `duplicate().toEventFd()` do not. The flags of the open file stay as they are.
    *
    * @returns what belongs to the caller, who closes it
-   * @throws GrpcFdError `ERR_GRPCFD_UNEXPECTED_KIND` where it is no eventfd, and stays the caller's; `ERR_GRPCFD_PATH_ONLY`,
+   * @throws GrpcFdError `ERR_GRPCFD_UNEXPECTED_KIND` where it is not an eventfd, and stays the caller's; `ERR_GRPCFD_PATH_ONLY`,
    * `ERR_GRPCFD_FILE_CLOSED`
    */
   toEventFd(): EventFd {

@@ -17,6 +17,7 @@ import { arrivalOf, inodeOf, learnSocketDevice } from './arrival.js';
 import type { CountedFd } from './counted-fd.js';
 import { CountingTransceiver } from './counting-transceiver.js';
 import { connectionClose, connectionOpen, log, publish } from './diagnostics.js';
+import type { FdConnection, FdConnectionStats } from './fd-transceiver.js';
 import { Handshake, MAX_HELD_IN_HANDSHAKE } from './handshake.js';
 import {
   type BridgedConnectionListener,
@@ -33,7 +34,6 @@ import { Outcome, type OutcomeSink, Sent, type SentFd } from './send-outcome.js'
 import type { Account, SharedLimits } from './shared-limits.js';
 import { tableSize } from './table-size.js';
 import { totals } from './totals.js';
-import type { FdConnection, FdConnectionStats } from './transceiver.js';
 
 /** Is told when a connection is about to close, while its inbox is still open. */
 export interface ConnectionUser {

@@ -11,9 +11,10 @@ import {
   log,
   publish,
 } from './diagnostics.js';
+import type { FdConnection, FdConnectionStats } from './fd-transceiver.js';
 import type { SendCounter } from './outgoing.js';
 import { totals } from './totals.js';
-import { type FdConnection, type FdConnectionStats, Transceiver } from './transceiver.js';
+import { Transceiver } from './transceiver.js';
 
 /** The counters of a connection that neither its stream nor its inbox keeps, those of the process, and the events. */
 export abstract class CountingTransceiver extends Transceiver implements InboxWatcher, SendCounter {

@@ -10,9 +10,9 @@ import { debuglog } from 'node:util';
 import type { GrpcFdError } from '../errors.js';
 import type { CloseReason } from '../inbox/inbox-watcher.js';
 import { setImmediate } from '../timers.js';
+import type { FdConnection, FdConnectionStats } from './fd-transceiver.js';
 import type { Peer } from './peer.js';
 import type { RefusalReason } from './refusal.js';
-import type { FdConnection, FdConnectionStats } from './transceiver.js';
 
 /** The payload of `grpcfd:connection:open`: a connection was made, and nothing has been read from it. */
 export interface ConnectionOpenEvent {

@@ -4,11 +4,11 @@ import { GrpcFdError } from '../errors.js';
 import { aTimeout } from '../inbox/clock.js';
 import { LIMIT_RULES } from '../inbox/limits.js';
 import { SOCKET_FILE_RULES } from '../socket/unix-listener.js';
+import type { FdConnection } from './fd-transceiver.js';
 import { fromOtherCopy } from './internals/two-copies.js';
 import { checkMethodRules, type MethodRule } from './method-rules.js';
 import type { ConnectedSocket } from './open-socket.js';
 import type { Peer } from './peer.js';
-import type { FdConnection } from './transceiver.js';
 
 /** Options of each connection, for `channelCredentials()` and `serverCredentials()`: see {@link FdChannelOptions}, {@link FdServerOptions}. */
 export interface FdConnectionOptions {

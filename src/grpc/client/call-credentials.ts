@@ -1,6 +1,13 @@
 import * as grpc from '@grpc/grpc-js';
 import { check, grpcComplaint, rule } from '../../checks.js';
 import type { ReceivedFile } from '../../descriptor/received-file.js';
+import type {
+  FdTransceiver,
+  NamesOf,
+  ReceivedFiles,
+  SendableFiles,
+  SendFilenameOptions,
+} from '../fd-transceiver.js';
 import { takeAnswer } from '../fds-metadata.js';
 import { type CallObserver, installCallHook } from '../internals/call-hook.js';
 import { componentsOf, isEmptyCallCredentials } from '../internals/call-metadata.js';
@@ -9,13 +16,6 @@ import type { ReceiveFileOptions, ReceiveFilesOptions } from '../receive-options
 import type { DescriptorSource } from '../reference.js';
 import type { SentFd } from '../send-outcome.js';
 import type { SendableObject } from '../sendable.js';
-import type {
-  FdTransceiver,
-  NamesOf,
-  ReceivedFiles,
-  SendableFiles,
-  SendFilenameOptions,
-} from '../transceiver.js';
 import { CallBoundCredentials, CombinedCallCredentials, isBound } from './attempt-binding.js';
 import { CallLoad, ClientCall } from './client-call.js';
 import { CredentialsTransceiver, credentialsClosed } from './credentials-transceiver.js';

@@ -3,7 +3,7 @@ import type * as grpc from '@grpc/grpc-js';
 import { aFunction, check, grpcComplaint } from '../../checks.js';
 import { fitIntoTrailers, quotePeerText } from '../../error-text.js';
 import { statusOfAbort, statusOfSystemError } from '../../errors.js';
-import type { FdServerCall } from '../transceiver.js';
+import type { FdServerCall } from '../fd-transceiver.js';
 import { fromAnyCall } from './server-call.js';
 
 /** The reply of an asynchronous handler. */

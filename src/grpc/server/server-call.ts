@@ -10,6 +10,7 @@ import { native } from '../../native/binding.js';
 import { type Connection, wrongConnection } from '../connection.js';
 import type { CountedFd } from '../counted-fd.js';
 import { log } from '../diagnostics.js';
+import type { FdServerCall } from '../fd-transceiver.js';
 import {
   FDS_METADATA_KEY,
   type FdsMetadata,
@@ -26,12 +27,7 @@ import { type ReceiveFileOptions, splitOptions } from '../receive-options.js';
 import type { Reference } from '../reference.js';
 import { Outcome, Sent, type SentFd } from '../send-outcome.js';
 import { SentRanges } from '../sent-ranges.js';
-import {
-  type FdServerCall,
-  noDescriptorSupport,
-  Transceiver,
-  UnsupportedTransceiver,
-} from '../transceiver.js';
+import { noDescriptorSupport, Transceiver, UnsupportedTransceiver } from '../transceiver.js';
 
 const connections = new WeakMap<object, Connection>();
 const transceivers = new WeakMap<ServerHttp2Stream, ServerCallTransceiver>();

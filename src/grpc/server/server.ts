@@ -20,6 +20,7 @@ import { isAbstract } from '../../socket/address.js';
 import { SocketFile } from '../../socket/socket-file.js';
 import { UnixListener, type UnixListenerEvents, type UnixListenOptions } from '../../socket/unix-listener.js';
 import { Connection, type ConnectionOrigin, OnConnectionError } from '../connection.js';
+import type { FdConnection } from '../fd-transceiver.js';
 import { bridgedSocketOf } from '../internals/bridged-socket.js';
 import { isInheritedNumber } from '../internals/fd-target.js';
 import {
@@ -35,7 +36,6 @@ import {
 import { isFromOtherLibrary } from '../internals/user-agent.js';
 import { adoptListener, type ConnectedSocket, takeSocket } from '../open-socket.js';
 import type { FdServerOptions } from '../options.js';
-import type { FdConnection } from '../transceiver.js';
 import type { Admission, Candidate } from './admission.js';
 import { endInTwoSteps } from './graceful-end.js';
 import { leaveAfterLoss } from './leave-after-loss.js';
