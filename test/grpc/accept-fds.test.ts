@@ -63,11 +63,18 @@ for (const security of SECURITIES) {
   });
 
   test(`${security}: a client with acceptFds: false gets none either`, async () => {
+    const outcomes: Promise<unknown>[] = [];
     const { address } = await serve(
       {
         unary: grpcfd.handler((_call, fds) => {
           const fd = fileWith('reply');
-          const { ref } = fds.sendFd(fd);
+          const { ref, sent } = fds.sendFd(fd);
+          outcomes.push(
+            sent.then(
+              () => undefined,
+              (error: unknown) => error,
+            ),
+          );
           closeSync(fd);
           return { ref };
         }),
@@ -78,6 +85,8 @@ for (const security of SECURITIES) {
     using fds = grpcfd.callCredentials();
     const { ref } = (await client.unary({}, fds.options())) as { ref: string };
     await assertFails(fds.recvFd(ref), 'ERR_GRPCFD_NOT_ACCEPTED', 'PERMISSION_DENIED');
+    const [outcome] = await Promise.all(outcomes);
+    if (kernelRefuses()) assertFailure(outcome, 'ERR_GRPCFD_SEND_FAILED', 'PERMISSION_DENIED');
     client.grpc.close();
   });
 }

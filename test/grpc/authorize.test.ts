@@ -206,6 +206,14 @@ test('256 connections may wait, and those of one account take no place of anothe
   assert.ok(refusals.every(({ reason, peer }) => reason === 'undecided' && peer?.pid === process.pid));
   answers[0]?.();
   assert.notEqual((await call)['code'], 'UNAVAILABLE');
+  // One that comes when all places are taken gets one of the account that has the most.
+  await rawClient(address);
+  await within(HANG_MS, 'all places are taken', () => grpcfd.stats().undecidedConnections === 256);
+  const late = new OtherUser(address, { uid: 65534, gid: 65534 }).call();
+  await within(HANG_MS, 'it is asked', () => answers.length === 2);
+  answers[1]?.();
+  assert.notEqual((await late)['code'], 'UNAVAILABLE');
+  assert.ok(refusals.every(({ peer }) => peer?.pid === process.pid));
   for (const socket of flood) socket.destroy();
   await within(HANG_MS, 'all are gone', () => grpcfd.stats().undecidedConnections === 0);
 });

@@ -63,10 +63,8 @@ for (const security of SECURITIES) {
 test('descriptors that are closed tell why', async () => {
   const closed = eventsOf<grpcfd.FdClosedEvent>('grpcfd:fd:closed');
   const before = grpcfd.stats();
-  const { address } = await serve(
-    { unary: grpcfd.handler(() => ({})) },
-    { options: { holdMs: 30, maxHeldFds: 2 } },
-  );
+  const { address } = await serve({ unary: grpcfd.handler(() => ({})) });
+  const forgetful = await serve({}, { options: { holdMs: 30 } });
   const client = await dial(address);
   const fd = fileWith('untaken');
   {
@@ -79,7 +77,7 @@ test('descriptors that are closed tell why', async () => {
     [closed[0]?.reason, closed[0]?.count, closed[0]?.connection.role],
     ['call ended', 1, 'server'],
   );
-  const raw = await FrameClient.connect(address);
+  const raw = await FrameClient.connect(forgetful.address);
   raw.sendFds([fd, fd, fd]);
   raw.write(Buffer.from([0, 0, 0, 0xfd, 0, 0, 0, 0, 0]));
   closeSync(fd);
@@ -145,6 +143,23 @@ test('subscribers run when the bookkeeping is done: one may close the connection
   channel('grpcfd:fd:received').unsubscribe(close);
   assert.ok(closings > 0);
   await assertBothWays(client);
+  client.grpc.close();
+});
+
+test('a subscriber does not run in the middle of what it is told of', async () => {
+  const taken = eventsOf<grpcfd.FdEvent>('grpcfd:fd:taken');
+  const { address } = await serve(bothWays);
+  const client = await dial(address);
+  using fds = grpcfd.callCredentials();
+  const file = fileWith('request');
+  const { ref } = fds.sendFd(file);
+  closeSync(file);
+  const reply = (await client.unary({ file: ref }, fds.options())) as { file: string };
+  await within(HANG_MS, 'the server has taken its file', () => taken.length === 1);
+  const receiving = fds.recvFile(reply.file);
+  assert.equal(taken.length, 1);
+  await (await receiving).close();
+  await within(HANG_MS, 'the event comes', () => taken.length === 2);
   client.grpc.close();
 });
 

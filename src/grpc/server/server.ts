@@ -113,20 +113,13 @@ export class Server extends grpc.Server {
    */
   override tryShutdown(callback: (error?: Error) => void): void {
     this.#isShutDown = true;
-    this.#endWaiting();
     super.tryShutdown(callback);
   }
 
   /** As with a stock server: stops listening, and ends all connections with their calls. `serveConnection()` fails from then on. */
   override forceShutdown(): void {
     this.#isShutDown = true;
-    this.#endWaiting();
     super.forceShutdown();
-  }
-
-  /** Those that came through `serveConnection()`. */
-  #endWaiting(): void {
-    for (const { serve } of this.#served) serve.endWaiting();
   }
 
   #checkOpen(): void {
@@ -157,17 +150,12 @@ export class Server extends grpc.Server {
 }
 
 /** Serves a connection over `fd`, and calls one of the two functions, perhaps later. If that is `refused`, `fd` is closed. */
-type ServeFunction = (
+type Serve = (
   fd: number,
   peer: PeerCredentials | undefined,
   served: (connection: Connection) => void,
   refused: (error: unknown) => void,
 ) => void;
-
-type Serve = ServeFunction & {
-  /** Refuses those that wait for `authorize()`. */
-  readonly endWaiting: () => void;
-};
 
 /** By the credentials that it was created with. */
 const latestServe = new WeakMap<grpc.ServerCredentials, Serve>();
@@ -199,8 +187,8 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions, admi
     return connection;
   };
   const allowHalfOpen = allowsHalfOpen(server);
-  const endWaiting = (): void => admission.endWaiting(server);
-  if (admission.authorizes) beforeClose(server, endWaiting);
+  // A shutdown closes the servers of connection injectors, too.
+  if (admission.authorizes) beforeClose(server, () => admission.endWaiting(server));
 
   const accepted: Candidate = {
     server,
@@ -250,7 +238,7 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions, admi
   if (methods === undefined) server.prependListener('stream', registerStream);
   else refuseStreamsWith(server, (stream, headers) => registerGuarded(stream, headers, methods));
 
-  const serve: ServeFunction = (fd, given, served, refused) => {
+  return (fd, given, served, refused) => {
     const open = (admitted: number, origin: ConnectionOrigin): void => {
       try {
         const connection = connect(admitted, origin);
@@ -262,7 +250,6 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions, admi
     };
     admission.admit(fd, { server, given, allowHalfOpen, open, refused: ({ error }) => refused(error) });
   };
-  return Object.assign(serve, { endWaiting });
 }
 
 /** A user has closed the connection in `onConnection`. */
