@@ -120,7 +120,7 @@ function cLibrary(): 'glibc' | 'musl' {
     isGlibc = /\/libc(-2\.\d+\.so|\.so\.6)$/m.test(readFileSync('/proc/self/maps', 'utf8'));
   } catch {
     // Without /proc, the report of Node.js tells. It takes some milliseconds.
-    isGlibc = JSON.stringify(process.report.getReport()).includes('"glibcVersionRuntime"');
+    isGlibc = 'glibcVersionRuntime' in (process.report.getReport() as { header: object }).header;
   }
   return isGlibc ? 'glibc' : 'musl';
 }
