@@ -17,6 +17,11 @@ const VARIABLE = 'GRPCFD_ADDON';
  */
 export const supported = process.platform === 'linux' && (process.arch === 'x64' || process.arch === 'arm64');
 
+/** The part of the report of Node.js that is used. */
+interface Report {
+  readonly header: object;
+}
+
 interface Candidate {
   readonly file: string;
   readonly madeFor: string;
@@ -120,7 +125,7 @@ function cLibrary(): 'glibc' | 'musl' {
     isGlibc = /\/libc(-2\.\d+\.so|\.so\.6)$/m.test(readFileSync('/proc/self/maps', 'utf8'));
   } catch {
     // Without /proc, the report of Node.js tells. It takes some milliseconds.
-    isGlibc = 'glibcVersionRuntime' in (process.report.getReport() as { header: object }).header;
+    isGlibc = 'glibcVersionRuntime' in (process.report.getReport() as Report).header;
   }
   return isGlibc ? 'glibc' : 'musl';
 }
