@@ -13,7 +13,8 @@ NAPI_MODULE_INIT() {
       !DefineWithoutWaitingFunctions(env, exports) || !DefineOpenerFunction(env, exports) ||
       !DefineDirectoryFunction(env, exports) || !DefineSocketDialFunction(env, exports) || !DefineThreadsFunction(env, exports) ||
       !DefineNamespaceFunction(env, exports) || !DefineEventFdFunctions(env, exports) || !DefineSocketInfoFunctions(env, exports) ||
-      !DefinePipeNameFunction(env, exports) || !DefinePeerFunctions(env, exports) || !DefineTestingFunctions(env, exports)) {
+      !DefinePipeNameFunction(env, exports) || !DefinePeerFunctions(env, exports) || !DefineClosingFunctions(env, exports) ||
+      !DefineTestingFunctions(env, exports)) {
     napi_throw_error(env, nullptr, "the addon could not be set up");
     return nullptr;
   }

@@ -37,6 +37,7 @@ napi_value Bridge::DefineClass(napi_env env) {
                               {"detach", Detach},
                               {"peerInode", PeerInode},
                               {"unread", Unread},
+                              {"account", Account},
                               {"ref", Ref},
                               {"bytesRead", BytesRead},
                               {"bytesWritten", BytesWritten},
@@ -236,6 +237,12 @@ napi_value Bridge::PeerInode(napi_env env, napi_callback_info info) {
 }
 
 // Memory that what the peer has not read takes up in the kernel (SIOCOUTQ).
+napi_value Bridge::Account(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bridge* bridge = Unwrap(env, arguments.self());
+  return bridge == nullptr ? nullptr : MakeInt(env, bridge->account_);
+}
+
 napi_value Bridge::Unread(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   Bridge* bridge = Unwrap(env, arguments.self());

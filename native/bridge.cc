@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "arguments.h"
+#include "closing.h"
 #include "environment.h"
 #include "message.h"
 #include "node-stream.h"
@@ -35,6 +36,9 @@ uv_poll_t* NewPoll() { return static_cast<uv_poll_t*>(::operator new(uv_handle_s
 uv_handle_t* AsHandle(uv_poll_t* poll) { return reinterpret_cast<uv_handle_t*>(poll); }
 
 }  // namespace
+
+Bridge::Bridge(napi_env env, Environment& environment)
+    : env_(env), environment_(environment), account_(environment.NewAccount()) {}
 
 Bridge::~Bridge() { ::operator delete(socket_poll_); }
 
@@ -68,7 +72,7 @@ void Bridge::Close() {
   if (environment_.is_torn_down() && outgoing_ == Outgoing::kNative) Forward();
   uv_close(AsHandle(socket_poll_), OnClosed);
   // libuv allows this as soon as uv_close has been called: the descriptor is out of the epoll set by then.
-  socket_.Reset();
+  environment_.closing().CloseConnection(std::move(socket_));
   environment_.RemoveFarEnd(far_.Get());
   far_.Reset();
   ForgetRest();
@@ -206,7 +210,7 @@ bool Bridge::FeedOnce() {
     napi_value memory = nullptr;
     FdList arrived;
     if (napi_get_reference_value(env_, arrived_, &memory) == napi_ok && ReadFds(env_, memory, &arrived)) {
-      LeaveDescriptors(environment_, std::move(message), arrived);
+      LeaveDescriptors(environment_, account_, std::move(message), arrived);
       TellArrived();
     }
     // It threw, and a handler of uncaught exceptions destroyed the socket.

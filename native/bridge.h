@@ -52,7 +52,7 @@ class Bridge final : public LoopHandle {
   // What JavaScript is told. See BRIDGE_EVENT in src/native/types.ts.
   enum class Event { kArrived, kOutgoing, kSendFailed, kFlushed, kHungUp, kDrained, kStalled, kAnswered };
 
-  Bridge(napi_env env, Environment& environment) : env_(env), environment_(environment) {}
+  Bridge(napi_env env, Environment& environment);
   ~Bridge();
 
   static napi_value Construct(napi_env env, napi_callback_info info);
@@ -69,6 +69,7 @@ class Bridge final : public LoopHandle {
   static napi_value Detach(napi_env env, napi_callback_info info);
   static napi_value PeerInode(napi_env env, napi_callback_info info);
   static napi_value Unread(napi_env env, napi_callback_info info);
+  static napi_value Account(napi_env env, napi_callback_info info);
   static napi_value Ref(napi_env env, napi_callback_info info);
   static napi_value BytesRead(napi_env env, napi_callback_info info);
   static napi_value BytesWritten(napi_env env, napi_callback_info info);
@@ -108,6 +109,8 @@ class Bridge final : public LoopHandle {
 
   napi_env env_;
   Environment& environment_;
+  // On which what comes is closed.
+  const uint32_t account_;
   OwnFd socket_;
   OwnFd far_;
   // Node's: freed some time after uv_close. nullptr from Detach on, which JavaScript calls before that.

@@ -1,7 +1,6 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <string>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
 
@@ -9,6 +8,7 @@
 #include "define.h"
 #include "environment.h"
 #include "fd-set.h"
+#include "file-status.h"
 #include "functions.h"
 #include "inherited.h"
 #include "own-fd.h"
@@ -31,7 +31,10 @@ napi_value Duplicate(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   int fd = -1;
   if (!arguments.Int(0, &fd)) return nullptr;
-  return GiveDescriptor(env, fcntl(fd, F_DUPFD_CLOEXEC, 0), "fcntl");
+  Environment& environment = Environment::Of(env);
+  const int duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  environment.SetAccount(duplicate, environment.AccountOf(fd));
+  return GiveDescriptor(env, duplicate, "fcntl");
 }
 
 // Replaces all numbers by guarded duplicates, or throws and makes no duplicate.
@@ -51,51 +54,10 @@ napi_value DuplicateAll(napi_env env, napi_callback_info info) {
   }
   Environment& environment = Environment::Of(env);
   for (size_t i = 0; i < duplicates.size(); i++) {
+    const uint32_t account = environment.AccountOf(descriptors.data[i]);
     descriptors.data[i] = duplicates[i].Release();
     environment.Guard(descriptors.data[i]);
-  }
-  return nullptr;
-}
-
-napi_value Close(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  int fd = -1;
-  if (!arguments.Int(0, &fd)) return nullptr;
-  Environment::Of(env).Unguard(fd);
-  // EINTR and EIO come after the number has been freed: retrying would close what another thread has just opened.
-  if (close(fd) != 0 && errno == EBADF) return ThrowSystemError(env, errno, "close");
-  return nullptr;
-}
-
-// Finds the end of a run of consecutive numbers. The numbers of one message mostly are: the kernel takes the lowest free ones.
-size_t EndOfRun(const FdList& descriptors, size_t start) {
-  size_t end = start + 1;
-  while (end < descriptors.size && descriptors.data[end - 1] >= 0 &&
-         static_cast<int64_t>(descriptors.data[end]) == static_cast<int64_t>(descriptors.data[end - 1]) + 1) {
-    end++;
-  }
-  return end;
-}
-
-// Linux 5.9; not in the headers of the systems that prebuilt binaries are made on. The same number on every architecture.
-constexpr long kCloseRange = 436;
-
-// Closes all from `first` to `last` in one system call; false on older kernels, and where a sandbox forbids it.
-bool CloseRange(int first, int last) { return syscall(kCloseRange, first, last, 0) == 0; }
-
-napi_value CloseAll(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  FdList descriptors;
-  if (!arguments.CountedFds(0, &descriptors)) return nullptr;
-  Environment& environment = Environment::Of(env);
-  for (int fd : descriptors) environment.Unguard(fd);
-  for (size_t start = 0; start < descriptors.size;) {
-    const size_t end = EndOfRun(descriptors, start);
-    const int first = descriptors.data[start];
-    if (end - start == 1 || !CloseRange(first, descriptors.data[end - 1])) {
-      for (size_t i = start; i < end; i++) close(descriptors.data[i]);
-    }
-    start = end;
+    environment.SetAccount(descriptors.data[i], account);
   }
   return nullptr;
 }
@@ -134,10 +96,12 @@ napi_value Open(napi_env env, napi_callback_info info) {
   int flags = 0;
   int mode = 0;
   if (!arguments.Path(0, &path) || !arguments.Int(1, &flags) || !arguments.Int(2, &mode)) return nullptr;
+  Environment& environment = Environment::Of(env);
   int fd;
   do {
     fd = openat(AT_FDCWD, path.c_str(), flags | O_CLOEXEC, static_cast<mode_t>(mode));
   } while (fd < 0 && errno == EINTR);
+  environment.SetAccount(fd, 0);
   return GiveDescriptor(env, fd, "open");
 }
 
@@ -148,10 +112,10 @@ napi_value Identify(napi_env env, napi_callback_info info) {
   uint64_t* identities = nullptr;
   if (!arguments.CountedFds(0, &descriptors) || !arguments.Uint64s(2, descriptors.size * 2, &identities)) return nullptr;
   for (int fd : descriptors) {
-    struct stat status;
-    if (fstat(fd, &status) != 0) return ThrowSystemError(env, errno, "fstat");
-    *identities++ = status.st_dev;
-    *identities++ = status.st_ino;
+    FileStatus status;
+    if (const int error = ReadStatus(fd, &status); error != 0) return ThrowSystemError(env, error, "statx");
+    *identities++ = status.device;
+    *identities++ = status.inode;
   }
   return nullptr;
 }
@@ -196,8 +160,6 @@ bool DefineDescriptorFunctions(napi_env env, napi_value exports) {
          Define(env, exports,
                 {{"duplicate", Duplicate},
                  {"duplicateAll", DuplicateAll},
-                 {"close", Close},
-                 {"closeAll", CloseAll},
                  {"guard", Guard},
                  {"unguard", Unguard},
                  {"unguardAll", UnguardAll},

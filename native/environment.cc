@@ -10,7 +10,9 @@
 #include <utility>
 
 #include "bridge.h"
+#include "closing.h"
 #include "ready-set.h"
+#include "specimens.h"
 
 namespace grpcfd {
 namespace {
@@ -67,12 +69,19 @@ void FarEnds::Forward() {
   }
 }
 
+Environment::Environment() : closing_(std::make_unique<Closing>(*this)) {}
+
+Environment::~Environment() = default;
+
 bool Environment::Install(napi_env env) {
   std::unique_ptr<Environment> environment(new Environment);
   if (napi_get_uv_event_loop(env, &environment->loop_) != napi_ok) return false;
   const auto finalize = [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); };
   if (napi_set_instance_data(env, environment.get(), finalize, nullptr) != napi_ok) return false;
   Environment* installed = environment.release();
+  // While the table of descriptors has room: what is closed to make room is to be told without any.
+  const Devices* devices = nullptr;
+  static_cast<void>(FindDevices(&devices));
   // Asynchronous, because the loop must turn once more for libuv to let go of the closed handles.
   return napi_add_async_cleanup_hook(env, OnTeardown, installed, &installed->hook_) == napi_ok;
 }
@@ -91,6 +100,7 @@ Scratch Environment::scratch() {
 napi_value Environment::Give(napi_env env, OwnFd descriptor) {
   napi_value number = nullptr;
   if (napi_create_int32(env, descriptor.Get(), &number) != napi_ok) return nullptr;
+  SetAccount(descriptor.Get(), 0);
   Guard(descriptor.Release());
   return number;
 }
@@ -111,6 +121,7 @@ bool Environment::IsInUse(int fd) const {
 
 void Environment::Remove(LoopHandle* handle) {
   handles_.erase(handle);
+  if (handles_.empty()) closing_->ForgetMounts();
   if (tearing_down_ && handles_.empty()) FinishTeardown();
 }
 
@@ -175,7 +186,8 @@ void Environment::Forget(ReadySet* set) {
 void Environment::OnTeardown(napi_async_cleanup_hook_handle, void* data) {
   auto* environment = static_cast<Environment*>(data);
   environment->tearing_down_ = true;
-  for (int fd : environment->guarded_.TakeAll()) close(fd);
+  const std::vector<int> guarded = environment->guarded_.TakeAll();
+  environment->closing().CloseAll(guarded.data(), guarded.size());
   // Closing one may close another.
   const std::vector<LoopHandle*> handles(environment->handles_.begin(), environment->handles_.end());
   for (LoopHandle* handle : handles) handle->Close();

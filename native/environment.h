@@ -3,6 +3,8 @@
 
 #include <node_api.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <unordered_set>
 #include <vector>
@@ -15,6 +17,7 @@
 namespace grpcfd {
 
 class Bridge;
+class Closing;
 class ReadySet;
 class Threads;
 
@@ -51,6 +54,7 @@ struct Scratch {
 // be it by worker.terminate() in the middle of anything, every open handle and every guarded descriptor is closed.
 class Environment {
  public:
+  ~Environment();
   static bool Install(napi_env env);
   static Environment& Of(napi_env env);
 
@@ -59,7 +63,11 @@ class Environment {
   FarEnds& far_ends() { return far_ends_; }
   bool is_torn_down() const { return tearing_down_; }
 
+  // Closes what may take any time.
+  Closing& closing() { return *closing_; }
+
   void Add(LoopHandle* handle) { handles_.insert(handle); }
+  bool HasHandles() const { return !handles_.empty(); }
   // Whether an object of the event loop, of Node.js or of this addon, uses the descriptor of that number.
   bool IsInUse(int fd) const;
   // Called when libuv has let go of the handle.
@@ -92,7 +100,21 @@ class Environment {
   // be between any two instructions, so descriptors are guarded before JavaScript hears of them. Owners who give one away
   // must unguard it first: its number may be anybody's afterwards.
   void Guard(int fd) { guarded_.Add(fd); }
-  void Unguard(int fd) { guarded_.Remove(fd); }
+  void Unguard(int fd) {
+    guarded_.Remove(fd);
+    SetAccount(fd, 0);
+  }
+
+  // The account on which a descriptor is closed: that of the connection on which it came, or which it is a duplicate of. 0: no connection's.
+  uint32_t NewAccount() { return ++last_account_; }
+  uint32_t AccountOf(int fd) const {
+    return fd >= 0 && static_cast<size_t>(fd) < accounts_.size() ? accounts_[static_cast<size_t>(fd)] : 0;
+  }
+  void SetAccount(int fd, uint32_t account) {
+    if (fd < 0 || AccountOf(fd) == account) return;
+    if (static_cast<size_t>(fd) >= accounts_.size()) accounts_.resize(static_cast<size_t>(fd) + 1);
+    accounts_[static_cast<size_t>(fd)] = account;
+  }
 
   // Passes a descriptor to JavaScript as a number, guarded. nullptr, and it is closed, when there is no number to be had.
   napi_value Give(napi_env env, OwnFd descriptor);
@@ -115,7 +137,7 @@ class Environment {
     int open_handles_ = 3;
   };
 
-  Environment() = default;
+  Environment();
 
   static void OnTeardown(napi_async_cleanup_hook_handle hook, void* data);
   void FinishTeardown();
@@ -127,6 +149,7 @@ class Environment {
   napi_async_cleanup_hook_handle hook_ = nullptr;
   bool tearing_down_ = false;
   std::unordered_set<LoopHandle*> handles_;
+  std::unique_ptr<Closing> closing_;
   BeforeWait* before_wait_ = nullptr;
   ReadySet* ready_set_ = nullptr;
   Threads* threads_ = nullptr;
@@ -136,6 +159,9 @@ class Environment {
   std::unique_ptr<uint8_t[]> scratch_;
   FarEnds far_ends_;
   FdSet guarded_;
+  // By the number of the descriptor.
+  std::vector<uint32_t> accounts_;
+  uint32_t last_account_ = 0;
 };
 
 }  // namespace grpcfd

@@ -2,11 +2,9 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <iterator>
 #include <string_view>
 
@@ -14,6 +12,7 @@
 #include "define.h"
 #include "file-status.h"
 #include "functions.h"
+#include "kernel-name.h"
 #include "specimens.h"
 #include "system-error.h"
 
@@ -46,12 +45,7 @@ constexpr uint32_t kDmaBufMagic = 0x444d4142;
 
 // The kernel gives these names. They mean something only on the device of anonymous inodes.
 Kind ReadAnonymousName(int fd) {
-  char path[32];
-  char name[64];
-  std::snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-  const ssize_t length = readlink(path, name, sizeof(name));
-  if (length < 0) return kUnknown;
-  const std::string_view text(name, static_cast<size_t>(length));
+  const KernelName name(fd);
   constexpr struct {
     std::string_view name;
     Kind kind;
@@ -59,7 +53,7 @@ Kind ReadAnonymousName(int fd) {
       {"anon_inode:[eventfd]", kEventfd},   {"anon_inode:[eventpoll]", kEpoll}, {"anon_inode:[timerfd]", kTimerfd},
       {"anon_inode:[signalfd]", kSignalfd}, {"anon_inode:inotify", kInotify},   {"anon_inode:[pidfd]", kPidfd},
   };
-  const auto* found = std::find_if(std::begin(kNames), std::end(kNames), [&](const auto& each) { return each.name == text; });
+  const auto* found = std::find_if(std::begin(kNames), std::end(kNames), [&](const auto& each) { return each.name == name.text(); });
   return found == std::end(kNames) ? kUnknown : found->kind;
 }
 

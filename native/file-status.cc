@@ -20,12 +20,18 @@ struct Statx {
   uint64_t inode, size, blocks, attributes_mask;
   uint64_t times[8];
   uint32_t device_major, device_minor, on_major, on_minor;
-  uint64_t spare[14];
+  uint64_t mount;
+  uint64_t spare[13];
 };
 static_assert(sizeof(Statx) == 256, "the kernel writes 256 bytes");
 
 constexpr int kDontSync = 0x4000;           // AT_STATX_DONT_SYNC
-constexpr unsigned kTypeModeInode = 0x103;  // STATX_TYPE | STATX_MODE | STATX_INO
+// STATX_TYPE, STATX_MODE and STATX_INO. The kernel tells links and blocks without being asked, where it has them. Asked for blocks, CIFS
+// would wait until its server has got what was written.
+constexpr unsigned kTypeModeInode = 0x103;
+constexpr unsigned kMount = 0x1000;         // STATX_MNT_ID
+constexpr unsigned kLinksAndBlocks = 0x404;  // STATX_NLINK | STATX_BLOCKS
+constexpr uint64_t kBlock = 512;
 
 int ReadOld(int directory, const char* path, int flags, FileStatus* out) {
   struct stat status;
@@ -38,23 +44,37 @@ int ReadOld(int directory, const char* path, int flags, FileStatus* out) {
   return 0;
 }
 
+int ReadNew(int directory, const char* path, int flags, unsigned mask, Statx* status, FileStatus* out) {
+  if (syscall(SYS_statx, directory, path, flags | kDontSync, mask, status) != 0) return errno;
+  out->device = makedev(status->on_major, status->on_minor);
+  out->inode = status->inode;
+  out->mode = status->mode;
+  out->device_major = status->device_major;
+  out->device_minor = status->device_minor;
+  return 0;
+}
+
 int Read(int directory, const char* path, int flags, FileStatus* out) {
   Statx status;
-  if (syscall(SYS_statx, directory, path, flags | kDontSync, kTypeModeInode, &status) != 0) {
-    // Kernels before 4.11, and sandboxes that do not know the system call.
-    return errno == ENOSYS || errno == EPERM ? ReadOld(directory, path, flags, out) : errno;
-  }
-  out->device = makedev(status.on_major, status.on_minor);
-  out->inode = status.inode;
-  out->mode = status.mode;
-  out->device_major = status.device_major;
-  out->device_minor = status.device_minor;
-  return 0;
+  const int error = ReadNew(directory, path, flags, kTypeModeInode, &status, out);
+  // Kernels before 4.11, and sandboxes that do not know the system call.
+  return error == ENOSYS || error == EPERM ? ReadOld(directory, path, flags, out) : error;
 }
 
 }  // namespace
 
 int ReadStatus(int fd, FileStatus* out) { return Read(fd, "", AT_EMPTY_PATH, out); }
+
+int ReadStatus(int fd, ClosingStatus* out) {
+  Statx status;
+  if (const int error = ReadNew(fd, "", AT_EMPTY_PATH, kTypeModeInode | kMount, &status, out); error != 0) return error;
+  if ((status.mask & kLinksAndBlocks) != kLinksAndBlocks) return EOPNOTSUPP;
+  out->links = status.links;
+  out->bytes = status.blocks * kBlock;
+  out->mount = (status.mask & kMount) != 0 ? status.mount : 0;
+  return 0;
+}
+
 int ReadStatus(const char* path, FileStatus* out) { return Read(AT_FDCWD, path, 0, out); }
 
 }  // namespace grpcfd

@@ -5,7 +5,7 @@
 
 namespace grpcfd {
 
-// Functions on any descriptor: duplicate, duplicateAll, close, closeAll, guard, unguard, unguardAll, open, identify,
+// Functions on any descriptor: duplicate, duplicateAll, guard, unguard, unguardAll, open, identify,
 // statusFlags, setCloseOnExec, systemError.
 bool DefineDescriptorFunctions(napi_env env, napi_value exports);
 
@@ -13,7 +13,7 @@ bool DefineDescriptorFunctions(napi_env env, napi_value exports);
 bool DefineFileKindFunction(napi_env env, napi_value exports);
 
 // Functions that make unix sockets or ask about them: connectUnix, bindUnix, socketPair, peerCredentials, socketName,
-// isListening, sendDatagram, placeholder and isPlaceholder.
+// isListening, sendDatagram, placeholder and findSockets.
 bool DefineUnixSocketFunctions(napi_env env, napi_value exports);
 
 // Functions that tell more of a peer, and refuse its descriptors: peerGroups, peerLabel, peerPidFd, refuseRights.
@@ -46,6 +46,10 @@ bool DefineDirectoryFunction(napi_env env, napi_value exports);
 bool DefineSocketDialFunction(napi_env env, napi_value exports);
 bool DefineThreadsFunction(napi_env env, napi_value exports);
 
+// Functions that close descriptors and wait for none: close, closeAll, closeAtOnce, closeAndTell, leaveAccount,
+// keepAliveForClosers, waitingCloses, stuckCloses.
+bool DefineClosingFunctions(napi_env env, napi_value exports);
+
 // Tells the type of a namespace: namespaceType.
 bool DefineNamespaceFunction(napi_env env, napi_value exports);
 
@@ -54,6 +58,9 @@ bool DefineEventFdFunctions(napi_env env, napi_value exports);
 
 // Functions that only the tests of this package need, under `exports.testing`.
 bool DefineTestingFunctions(napi_env env, napi_value exports);
+// More of them: lingeringSocket; pendingCloses and closesAtOnce.
+bool DefineTestingSocketFunction(napi_env env, napi_value testing);
+bool DefineTestingClosingFunctions(napi_env env, napi_value testing);
 
 }  // namespace grpcfd
 

@@ -6,7 +6,7 @@ namespace grpcfd {
 // An object that is part of the event loop of an environment, and has to leave it when the environment is torn down.
 class LoopHandle {
  public:
-  // Closes its descriptors at once and leaves the event loop. Idempotent.
+  // Closes its descriptors and leaves the event loop. Idempotent.
   virtual void Close() = 0;
   // Whether it uses a descriptor of that number that libuv does not know.
   virtual bool Uses(int) const { return false; }

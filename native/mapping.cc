@@ -5,9 +5,12 @@
 #include <fcntl.h>
 #include <memory>
 #include <sys/mman.h>
+#include <utility>
 
 #include "arguments.h"
+#include "closing.h"
 #include "define.h"
+#include "environment.h"
 #include "functions.h"
 #include "system-error.h"
 
@@ -21,7 +24,10 @@ namespace {
 
 // The size of a step. Neither Vacate nor page faults of other threads may wait for long: the kernel holds the lock of the address
 // space for as long as one madvise takes, 0.25 ms for this much.
-constexpr size_t kPopulateStep = size_t{4} << 20;
+constexpr size_t kStep = size_t{4} << 20;
+
+// To unmap so much takes about as long as to have a thread do it.
+constexpr size_t kUnmapAtOnce = size_t{1} << 20;
 
 // The type tag that distinguishes an ArrayBuffer of Map from other wrapped objects.
 constexpr napi_type_tag kMappingTag = {0x9f5a1c0e77d24b63, 0xb1e83d52c4069a7f};
@@ -45,7 +51,7 @@ napi_value Mapping::Map(napi_env env, int fd, size_t length, bool writable) {
   const int flags = writable ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE;
   void* address = mmap(nullptr, length, PROT_READ | PROT_WRITE, flags, fd, 0);
   if (address == MAP_FAILED) return ThrowSystemError(env, errno, "mmap");
-  auto* mapping = new Mapping(address, length);
+  auto* mapping = new Mapping(address, length, Environment::Of(env).closing().closers());
   napi_value buffer = nullptr;
   if (napi_create_external_arraybuffer(env, address, length, ReleaseMapping, mapping, &buffer) != napi_ok) {
     // Some failures run the finalizer and some do not. So the few bytes of the object stay, and the memory does not.
@@ -75,8 +81,32 @@ Mapping* Mapping::Of(napi_env env, napi_value buffer) {
   return static_cast<Mapping*>(mapping);
 }
 
+class Mapping::Vacation final : public Closers::Work {
+ public:
+  explicit Vacation(Mapping* mapping) : mapping_(mapping) { mapping->Retain(); }
+  void Run() override {
+    mapping_->Unmap();
+    mapping_->Release();
+  }
+
+ private:
+  Mapping* mapping_;
+};
+
+Mapping::Mapping(void* address, size_t length, std::shared_ptr<Closers> closers)
+    : address_(address), length_(length), closers_(std::move(closers)) {}
+
 void Mapping::Vacate() {
   if (vacated_.exchange(true)) return;
+  if (length_ <= kUnmapAtOnce) Unmap();
+  else closers_->Run(std::make_unique<Vacation>(this));
+}
+
+void Mapping::Unmap() {
+  // The kernel keeps the lock of the address space until all of a mapping is gone, and page faults of other threads wait for it.
+  for (size_t offset = 0; offset < length_; offset += kStep) {
+    madvise(static_cast<char*>(address_) + offset, std::min(kStep, length_ - offset), MADV_DONTNEED);
+  }
   // In one step, so that nothing else can be mapped in between, and writable from the start: a thread of the pool may be storing to it.
   constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
   if (mmap(address_, length_, PROT_READ | PROT_WRITE, kFlags, -1, 0) != MAP_FAILED) return;
@@ -107,7 +137,14 @@ int Mapping::Seal(int fd, int seals) {
 }
 
 void Mapping::Release() {
-  if (--references_ == 0) delete this;
+  if (--references_ > 0) return;
+  if (length_ <= kUnmapAtOnce || vacated_.exchange(true)) {
+    delete this;
+    return;
+  }
+  // The thread is the only one that has it.
+  references_ = 0;
+  closers_->Run(std::make_unique<Vacation>(this));
 }
 
 Mapping::~Mapping() {
@@ -116,9 +153,9 @@ Mapping::~Mapping() {
 
 void Mapping::Populate() {
   while (!vacated_.load()) {
-    const size_t offset = populated_.fetch_add(kPopulateStep);
+    const size_t offset = populated_.fetch_add(kStep);
     if (offset >= length_) return;
-    const size_t size = std::min(kPopulateStep, length_ - offset);
+    const size_t size = std::min(kStep, length_ - offset);
     // The error is ignored: a real one shows when the memory is touched, and a kernel that is too old for this causes no other.
     if (madvise(static_cast<char*>(address_) + offset, size, MADV_POPULATE_READ) != 0) return;
   }

@@ -126,12 +126,13 @@ bool FindFile(int fd, uint64_t* device, uint64_t* inode) {
   return true;
 }
 
-void LeaveDescriptors(Environment& environment, ReceivedMessage message, FdList out) {
+void LeaveDescriptors(Environment& environment, uint32_t account, ReceivedMessage message, FdList out) {
   const size_t room = out.size - kArrivedHeader;
   const size_t count = message.descriptors.size() < room ? message.descriptors.size() : room;
   for (size_t i = 0; i < count; i++) {
     const int fd = message.descriptors[i].Release();
     environment.Guard(fd);
+    environment.SetAccount(fd, account);
     out.data[kArrivedHeader + i] = fd;
   }
   out.data[0] = static_cast<int>(count);

@@ -36,8 +36,8 @@ bool FindFile(int fd, uint64_t* device, uint64_t* inode);
 int ProbeSocketFile(const UnixAddress& address);
 
 // Leaves the descriptors of a message in memory of JavaScript, guarded: their number, whether some were truncated, and
-// then the descriptors themselves.
-void LeaveDescriptors(Environment& environment, ReceivedMessage message, FdList out);
+// then the descriptors themselves. They are closed on that account.
+void LeaveDescriptors(Environment& environment, uint32_t account, ReceivedMessage message, FdList out);
 
 // send(buffers, limit, descriptors, count): one sendmsg. Returns the bytes sent or the negative errno.
 napi_value SendArguments(napi_env env, const Arguments& arguments, int socket);

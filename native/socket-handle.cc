@@ -5,8 +5,10 @@
 #include <new>
 #include <poll.h>
 #include <sys/socket.h>
+#include <utility>
 
 #include "arguments.h"
+#include "closing.h"
 #include "define.h"
 #include "environment.h"
 #include "inherited.h"
@@ -61,6 +63,9 @@ napi_value SocketHandle::Construct(napi_env env, napi_callback_info info) {
   return arguments.self();
 }
 
+SocketHandle::SocketHandle(napi_env env, Environment& environment)
+    : env_(env), environment_(environment), account_(environment.NewAccount()) {}
+
 SocketHandle::~SocketHandle() { ::operator delete(poll_); }
 
 int SocketHandle::Start(int fd) {
@@ -75,11 +80,13 @@ int SocketHandle::Start(int fd) {
   return 0;
 }
 
-void SocketHandle::Close() {
-  if (!socket_.IsOpen()) return;
+void SocketHandle::Close() { CloseAndTell(nullptr); }
+
+bool SocketHandle::CloseAndTell(napi_value on_closed) {
+  if (!socket_.IsOpen()) return false;
   uv_close(uv_handle(), OnClosed);
   // libuv allows this as soon as uv_close has been called: the descriptor is out of the epoll set by then.
-  socket_.Reset();
+  return environment_.closing().CloseSocket(env_, std::move(socket_), on_closed);
 }
 
 void SocketHandle::OnClosed(uv_handle_t* handle) {
@@ -175,7 +182,7 @@ napi_value SocketHandle::Receive(napi_env env, napi_callback_info info) {
   ReceivedMessage message =
       ReceiveMessage(handle->socket_.Get(), buffer.data + offset, buffer.size - static_cast<size_t>(offset));
   const ssize_t bytes = message.bytes;
-  LeaveDescriptors(handle->environment_, std::move(message), arrived);
+  LeaveDescriptors(handle->environment_, handle->account_, std::move(message), arrived);
   return MakeInt(env, bytes);
 }
 
@@ -277,8 +284,13 @@ napi_value SocketHandle::Release(napi_env env, napi_callback_info info) {
 napi_value SocketHandle::CloseMethod(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   void* data = nullptr;
-  if (napi_unwrap(env, arguments.self(), &data) == napi_ok) static_cast<SocketHandle*>(data)->Close();
-  return nullptr;
+  if (napi_unwrap(env, arguments.self(), &data) != napi_ok) return nullptr;
+  napi_valuetype type = napi_undefined;
+  napi_typeof(env, arguments[0], &type);
+  napi_value result = nullptr;
+  const bool is_pending = static_cast<SocketHandle*>(data)->CloseAndTell(type == napi_function ? arguments[0] : nullptr);
+  napi_get_boolean(env, is_pending, &result);
+  return result;
 }
 
 }  // namespace grpcfd

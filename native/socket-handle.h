@@ -3,6 +3,8 @@
 
 #include <node_api.h>
 
+#include <cstdint>
+
 #include "libuv.h"
 #include "loop-handle.h"
 #include "own-fd.h"
@@ -18,11 +20,11 @@ class SocketHandle final : public LoopHandle {
  public:
   static napi_value DefineClass(napi_env env);
 
-  // Closes the socket at once and leaves the event loop. Idempotent.
+  // Closes the socket and leaves the event loop. Idempotent.
   void Close() override;
 
  private:
-  SocketHandle(napi_env env, Environment& environment) : env_(env), environment_(environment) {}
+  SocketHandle(napi_env env, Environment& environment);
   ~SocketHandle();
 
   static napi_value Construct(napi_env env, napi_callback_info info);
@@ -46,6 +48,8 @@ class SocketHandle final : public LoopHandle {
   // The handle behind `self`, or nullptr with an exception pending when it is closed.
   static SocketHandle* Unwrap(napi_env env, napi_value self, const char* syscall);
 
+  // See Closing::CloseSocket.
+  bool CloseAndTell(napi_value on_closed);
   int Start(int fd);
   int Rearm();
   void UpdateRef();
@@ -55,6 +59,8 @@ class SocketHandle final : public LoopHandle {
 
   napi_env env_;
   Environment& environment_;
+  // On which what comes is closed.
+  const uint32_t account_;
   OwnFd socket_;
   uv_poll_t* poll_ = nullptr;
   // The events that JavaScript wants, and those that the event loop watches. The loop may go on watching for readiness to read that is

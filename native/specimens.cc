@@ -1,5 +1,6 @@
 #include "specimens.h"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -23,7 +24,6 @@ constexpr unsigned kHugePageShift = 26;
 // Linux 5.3; not in the headers of the systems that prebuilt binaries are made on. The same number on every architecture.
 constexpr long kPidfdOpen = 434;
 
-constexpr uint32_t kMajorOfMemoryDevices = 1;  // /dev/null, /dev/zero
 constexpr uint32_t kMaxMajor = 4095;
 
 // Takes over `made`, or the errno that it stands for.
@@ -45,6 +45,10 @@ int Find(Devices* devices) {
   if (const int error = ReadDevice(OwnFd(epoll_create1(EPOLL_CLOEXEC)), &devices->anonymous); error != 0) return error;
   OwnFd process(static_cast<int>(syscall(kPidfdOpen, getpid(), 0)));
   if (const int error = ReadDevice(std::move(process), &devices->process); error != 0) return error;
+  int ends[2] = {-1, -1};
+  static_cast<void>(pipe2(ends, O_CLOEXEC));
+  const OwnFd other_end(ends[1]);
+  if (const int error = ReadDevice(OwnFd(ends[0]), &devices->pipes); error != 0) return error;
   FileStatus status;
   if (ReadStatus("/proc/self/ns/net", &status) == 0) devices->namespaces = status.device;
   return 0;

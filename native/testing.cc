@@ -269,7 +269,7 @@ napi_value ReceiveDatagram(napi_env env, napi_callback_info info) {
   if (!arguments.Int(0, &fd) || !arguments.GetBytes(1, &buffer) || !arguments.Fds(2, &arrived)) return nullptr;
   ReceivedMessage message = ReceiveMessage(fd, buffer.data, buffer.size);
   const ssize_t bytes = message.bytes;
-  LeaveDescriptors(Environment::Of(env), std::move(message), arrived);
+  LeaveDescriptors(Environment::Of(env), 0, std::move(message), arrived);
   return MakeInt(env, bytes);
 }
 
@@ -301,6 +301,7 @@ bool DefineTestingFunctions(napi_env env, napi_value exports) {
                  {"pidFd", PidFd},
                  {"terminal", Terminal},
                  {"unreadBytes", UnreadBytes}}) &&
+         DefineTestingSocketFunction(env, testing) && DefineTestingClosingFunctions(env, testing) &&
          napi_set_named_property(env, exports, "testing", testing) == napi_ok;
 }
 

@@ -1,8 +1,5 @@
 #include "threads.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <cerrno>
 #include <mutex>
 #include <new>
@@ -10,18 +7,14 @@
 #include <vector>
 
 #include "arguments.h"
+#include "closing.h"
 #include "define.h"
+#include "detached-thread.h"
 #include "environment.h"
 #include "functions.h"
-#include "stay-loaded.h"
 #include "system-error.h"
 
 namespace grpcfd {
-namespace {
-
-constexpr size_t kStackSize = 256 * 1024;
-
-}  // namespace
 
 int FdJob::Keep(int fd) {
   if (fd < 0) return errno;
@@ -29,10 +22,17 @@ int FdJob::Keep(int fd) {
   return 0;
 }
 
+void FdJob::Abandon(Environment& environment) {
+  const int fd = made_.Release();
+  if (fd >= 0) environment.closing().CloseAll(&fd, 1);
+}
+
 napi_value FdJob::Result(napi_env env, Environment& environment) {
   napi_value fd = nullptr;
   napi_create_int32(env, made_.Get(), &fd);
-  if (made_.IsOpen()) environment.Guard(made_.Release());
+  if (!made_.IsOpen()) return fd;
+  environment.SetAccount(made_.Get(), 0);
+  environment.Guard(made_.Release());
   return fd;
 }
 
@@ -71,8 +71,6 @@ Threads::Threads(napi_env env, Environment& environment)
 Threads::~Threads() { ::operator delete(async_); }
 
 int Threads::Start(napi_env env, Environment& environment, std::unique_ptr<ThreadJob> job, napi_value on_done) {
-  // A thread may run its code after the worker that started it has ended.
-  StayLoaded();
   Threads* threads = environment.threads();
   if (threads == nullptr) {
     threads = new Threads(env, environment);
@@ -83,19 +81,7 @@ int Threads::Start(napi_env env, Environment& environment, std::unique_ptr<Threa
   request->mailbox = threads->mailbox_;
   napi_create_reference(env, on_done, 1, &request->on_done);
 
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  pthread_attr_setstacksize(&attributes, kStackSize);
-  // The thread inherits the mask: the signals of the process are for others.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  pthread_t thread;
-  const int error = pthread_create(&thread, &attributes, Run, request.get());
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  pthread_attr_destroy(&attributes);
+  const int error = StartDetachedThread(Run, request.get());
   if (error != 0) {
     napi_delete_reference(env, request->on_done);
     if (threads->pending_ == 0) threads->Close();
@@ -157,6 +143,7 @@ void Threads::Close() {
   {
     const std::lock_guard<std::mutex> lock(mailbox_->mutex);
     mailbox_->async = nullptr;
+    for (const std::unique_ptr<Request>& request : mailbox_->done) request->job->Abandon(environment_);
     mailbox_->done.clear();
   }
   environment_.ForgetThreads(this);

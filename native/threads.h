@@ -21,12 +21,15 @@ class ThreadJob {
   virtual int Run() = 0;
   // On the thread of the event loop, after Run: what the callback is given.
   virtual napi_value Result(napi_env env, Environment& environment) = 0;
+  // On the thread of the event loop, in place of Result: nobody wants it any more.
+  virtual void Abandon(Environment&) {}
 };
 
 // One that makes a descriptor, which the callback owns, guarded. It is -1 after an error.
 class FdJob : public ThreadJob {
  public:
   napi_value Result(napi_env env, Environment& environment) final;
+  void Abandon(Environment& environment) final;
 
  protected:
   // Keeps what a system call has returned. Returns 0 or the errno.

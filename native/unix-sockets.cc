@@ -152,18 +152,24 @@ napi_value Placeholder(napi_env env, napi_callback_info) {
   return Environment::Of(env).Give(env, std::move(socket));
 }
 
-napi_value IsPlaceholder(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  int fd = -1;
-  if (!arguments.Int(0, &fd)) return nullptr;
+// In the order of SOCKETS in src/native/types.ts.
+enum SocketKind : int32_t { kNoSocket, kUnixSocket, kPlaceholder };
+
+SocketKind KindOfSocket(int fd) {
   sockaddr_un address = {};
   socklen_t size = sizeof(address);
-  const bool named = getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0 &&
-                     address.sun_family == AF_UNIX && address.sun_path[0] == '\0' &&
-                     memcmp(address.sun_path + 1, kPlaceholderName, sizeof(kPlaceholderName) - 1) == 0;
-  napi_value result = nullptr;
-  napi_get_boolean(env, named, &result);
-  return result;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0 || address.sun_family != AF_UNIX) return kNoSocket;
+  const bool named = address.sun_path[0] == '\0' && memcmp(address.sun_path + 1, kPlaceholderName, sizeof(kPlaceholderName) - 1) == 0;
+  return named ? kPlaceholder : kUnixSocket;
+}
+
+// findSockets(descriptors, count): replaces each with its kind. What is no socket is told apart without a look at its file.
+napi_value FindSockets(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  FdList descriptors;
+  if (!arguments.CountedFds(0, &descriptors)) return nullptr;
+  for (size_t i = 0; i < descriptors.size; i++) descriptors.data[i] = KindOfSocket(descriptors.data[i]);
+  return nullptr;
 }
 
 // Two connected sockets, both guarded.
@@ -196,7 +202,7 @@ bool DefineUnixSocketFunctions(napi_env env, napi_value exports) {
                  {"isListening", IsListening},
                  {"sendDatagram", SendDatagram},
                  {"placeholder", Placeholder},
-                 {"isPlaceholder", IsPlaceholder}});
+                 {"findSockets", FindSockets}});
 }
 
 }  // namespace grpcfd

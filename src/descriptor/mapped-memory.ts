@@ -58,8 +58,8 @@ export class MappedMemory implements Disposable {
   }
 
   /**
-   * Gives the memory back at once. Idempotent. An operation that still reads or writes {@link bytes} in another thread does no harm: it
-   * reads zeros, and its stores are lost.
+   * Gives the memory back: at once, or soon if there is much of it. {@link bytes} is empty when this returns. Idempotent. An
+   * operation that still reads or writes {@link bytes} in another thread does no harm: soon it reads zeros, and its stores are lost.
    */
   close(): void {
     if (this.bytes.length > 0) native.unmap(this.#buffer);

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { anInteger, check, grpcComplaint } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
+import { closed } from '../native/closed.js';
 import type { FileKind } from '../native/types.js';
 import type { FdSocket } from '../socket/fd-socket.js';
 import { closedByOwner, closeWhenCollected } from './close-when-collected.js';
@@ -448,21 +449,28 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
       return fd;
     }
     const duplicate = native.duplicate(fd);
+    native.unguard(duplicate);
     this[Symbol.dispose]();
     return duplicate;
   }
 
   /**
    * Closes the descriptor when the operations in flight have ended. (Earlier, its number could become that of another file, which they
-   * would use.) New operations fail at once. Idempotent: every call returns the same promise. An error that a file system reports only
-   * when a file is closed is lost: call `fsync` for data that must be on disk.
+   * would use.) New operations fail at once. Idempotent: every call returns the same promise, which resolves when the descriptor is closed.
+   *
+   * A close may take any time: with a file whose server does not answer, a socket with a linger time, memory of gigabytes. It never stops the
+   * event loop, but may take a thread. A program that has nothing else to do waits for it for a second at most. An error that a file system
+   * reports only when a file is closed is lost: call `fsync` for data that must be on disk.
    */
   close(): Promise<void> {
     this.#closing ??= this.#closeWhenIdle();
     return this.#closing;
   }
 
-  /** {@link close} without its promise, for `using`. Where no operation is in flight, the descriptor is closed when this returns. */
+  /**
+   * {@link close} without its promise, for `using`. Where no operation is in flight, the descriptor is closed when this returns, or soon if
+   * its close may take any time.
+   */
   [Symbol.dispose](): void {
     this.close().catch(() => {});
   }
@@ -480,7 +488,8 @@ export class ReceivedFile implements Disposable, AsyncDisposable {
         this.#onIdle = resolve;
       });
     }
-    native.close(fd);
+    const pending = closed(fd);
+    if (pending !== undefined) await pending;
   }
 
   #detach(): number | undefined {

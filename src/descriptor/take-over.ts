@@ -158,7 +158,9 @@ function withDuplicate<Made>({ fd, url }: LookedAt, make: (fd: number) => Made):
   let duplicate: number | undefined;
   try {
     duplicate = native.duplicate(fd);
-    return make(duplicate);
+    const made = make(duplicate);
+    native.leaveAccount(duplicate);
+    return made;
   } catch (cause) {
     if (duplicate !== undefined) native.close(duplicate);
     if (cause instanceof GrpcFdError) throw cause;

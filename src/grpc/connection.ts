@@ -3,9 +3,10 @@ import type { Socket } from 'node:net';
 import { cutPeerText, quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import { descriptorsDropped } from '../inbox/failures.js';
+import type { DescriptorOperations } from '../inbox/held-descriptors.js';
 import { Inbox } from '../inbox/inbox.js';
 import { resolveLimits } from '../inbox/limits.js';
-import type { Arrival, InodeName, SequenceName } from '../inbox/names.js';
+import type { InodeName, SequenceName } from '../inbox/names.js';
 import { type ReceiveOptions, receive } from '../inbox/pending-receive.js';
 import { SequenceCounter } from '../inbox/sequence-counter.js';
 import { native } from '../native/binding.js';
@@ -13,7 +14,7 @@ import type { PeerCredentials } from '../native/types.js';
 import type { BridgedStream } from '../socket/bridged-stream.js';
 import { peerOf } from '../socket/peer.js';
 import { setImmediate } from '../timers.js';
-import { arrivalOf, inodeOf, learnSocketDevice } from './arrival.js';
+import { arrivalsOf, inodeOf } from './arrival.js';
 import type { CountedFd } from './counted-fd.js';
 import { CountingTransceiver } from './counting-transceiver.js';
 import { connectionClose, connectionOpen, log, publish } from './diagnostics.js';
@@ -111,11 +112,10 @@ export class Connection extends CountingTransceiver implements FdConnection {
     this.#sharedId = role === 'client' ? this.id : undefined;
     const limits = resolveLimits(options);
     this.holdMs = limits.holdMs;
-    this.inbox = new Inbox(native, limits);
+    this.inbox = new Inbox(INBOX_OPERATIONS, limits);
     this.inbox.watch(this);
     if (role === 'server') this.inbox.expectClaims(tableSize);
     if (!this.#acceptsFds) this.#refuseFds(fd);
-    learnSocketDevice(fd);
     const listener: BridgedConnectionListener = {
       onDescriptors: (fds, truncated) => this.#received(fds, truncated),
       onFailed: (error) => this.#failed(error),
@@ -206,6 +206,7 @@ export class Connection extends CountingTransceiver implements FdConnection {
       bytesWritten: this.#stream.bytesWritten,
       sentFds: this.#stream.sentFds,
       pendingFds: this.#stream.pendingFds + (this.#handshake?.pending ?? 0),
+      closingFds: this.#stream.closingFds,
     };
   }
 
@@ -374,8 +375,9 @@ export class Connection extends CountingTransceiver implements FdConnection {
     const excess = fds.length > room ? fds.splice(room) : [];
     if (fds.length > 0) {
       this.fdsReceived(fds.length);
-      this.inbox.arrive(fds.map((fd) => this.#arrivalOf(fd)));
+      this.inbox.arrive(arrivalsOf(fds, this.#peerInode, this.#tableIsFull));
     }
+    this.#endIfClosesHang();
     if (!truncated && excess.length === 0) return;
     native.closeAll(excess);
     this.inbox.lose(excess.length === 0 ? undefined : tooManyInHandshake);
@@ -383,14 +385,20 @@ export class Connection extends CountingTransceiver implements FdConnection {
     this.onDescriptorsLost?.();
   }
 
-  #arrivalOf(fd: number): Arrival {
-    try {
-      return arrivalOf(fd, () => this.#stream.peerInode);
-    } catch (cause) {
-      // The descriptor table is full.
-      setImmediate(() => this.socket.destroy(connectionFailed(cause as Error)));
-      return { fd, inode: inodeOf(fd) };
-    }
+  readonly #peerInode = (): string | undefined => this.#stream.peerInode;
+
+  readonly #tableIsFull = (error: Error): void => {
+    setImmediate(() => this.socket.destroy(connectionFailed(error)));
+  };
+
+  /** A peer may send what takes for ever to close, and takes up room in the table until then. */
+  #endIfClosesHang(): void {
+    const { stuckCloses } = this.#stream;
+    if (stuckCloses === 0 || stuckCloses <= maxStuckCloses()) return;
+    const error = new Error(
+      `${stuckCloses} file descriptors that the peer sent wait to be closed, and none has been for a second`,
+    );
+    setImmediate(() => this.socket.destroy(connectionFailed(error)));
   }
 
   /** A session that is closing, and whose streams have all ended, ends by itself when its users have read what came. */
@@ -455,6 +463,18 @@ function peerOrClose(fd: number, dialled: boolean): PeerCredentials | undefined 
     native.close(fd);
     throw error;
   }
+}
+
+const INBOX_OPERATIONS: DescriptorOperations = {
+  duplicate: (fd) => native.duplicate(fd),
+  identify: inodeOf,
+  close: (fd) => native.close(fd),
+  closeAll: (fds) => native.closeAll(fds),
+};
+
+/** Each of them takes up room in the table of this process. */
+function maxStuckCloses(): number {
+  return Math.max(64, Math.floor(tableSize() / 16));
 }
 
 /** For `getPeer()` in handlers. gRPC in C++ also calls a peer of which nothing is known `unix:`. */

@@ -143,6 +143,8 @@ export interface FdConnectionStats {
   readonly heldFds: number;
   /** Descriptors held now and claimed by running calls. */
   readonly claimedFds: number;
+  /** Descriptors that wait now for a thread which closes them. */
+  readonly closingFds: number;
   /** Receives that wait now. */
   readonly pendingReceives: number;
   /** Descriptors closed because more than `maxHeldFds` were idle. */

@@ -51,7 +51,8 @@ export async function receiveAll<Field extends string>(
     if (missing.size > 0) await waitForAll(receiver, missing, expected, options, files);
     return files;
   } catch (error) {
-    await closeAll(files.values());
+    // Nobody waits for that: a close may take any time.
+    for (const file of files.values()) file[Symbol.dispose]();
     throw error;
   }
 }

@@ -94,7 +94,7 @@ export abstract class Transceiver implements FdTransceiver {
   recvFd(source: DescriptorSource, options?: ReceiveFileOptions): Promise<number> {
     return settled(() => {
       const { wait, expect } = splitOptions(options);
-      if (expect === undefined) return this.#receive(this.#parse(source), wait, (fd) => fd);
+      if (expect === undefined) return this.#receive(this.#parse(source), wait, giveAway);
       return this.#receiveLooked(source, wait, (fd, look) => new ReceivedFile(fd, expect, look).release());
     });
   }
@@ -132,7 +132,8 @@ export abstract class Transceiver implements FdTransceiver {
     check(grpcComplaint, 'from', from, aTransceiver);
     const { wait, expect } = splitOptions(options);
     if (wait !== undefined) checkReceiveOptions(wait);
-    await using file = await from.recvFile(source, { ...wait, keep: true });
+    // Not awaited at its end: a close may take any time.
+    using file = await from.recvFile(source, { ...wait, keep: true });
     const handOver = async () => {
       const isHandedOver = wait?.keep !== true && parseSource(source).kind === 'reference';
       if (isHandedOver) await from.recvFd(source).then(native.close, () => {});
@@ -256,6 +257,12 @@ export abstract class Transceiver implements FdTransceiver {
     const look = isHandedOver ? this.#lookAt(name) : undefined;
     return this.#receive(name, options, (fd) => resultOf(fd, look));
   }
+}
+
+/** The descriptor is the user's from now on. */
+function giveAway(fd: number): number {
+  native.unguard(fd);
+  return fd;
 }
 
 /** As an async function does, but without a further promise where there is one. */

@@ -12,8 +12,8 @@ import { SequenceSet } from './sequence-set.js';
 export interface DescriptorOperations {
   /** A new CLOEXEC descriptor of the same open file; throws a Node-style error (EMFILE). */
   duplicate(fd: number): number;
-  /** Another owner closes the descriptor from now on. Must not throw. */
-  unguard(fd: number): void;
+  /** Which file it is. Must not throw. */
+  identify(fd: number): Inode;
   /** Must not throw. The inbox closes only descriptors that it owns. */
   close(fd: number): void;
   /** The same for several, in as few native calls as possible. */
@@ -59,7 +59,8 @@ export class HeldDescriptors implements HeldGroup {
   readonly #bySequence = new Map<number, Held>();
   /** Least recently used first, which is also the order in which hold times end. */
   readonly #idle = new LinkedList<Held>();
-  readonly #idleByInode = new InodeIndex<Held>();
+  /** Undefined until somebody asks by inode: an exact peer names nothing so, and its descriptors are not looked at. */
+  #idleByInode: InodeIndex<Held> | undefined;
   #cancelTimer: (() => void) | undefined;
   #cancelEviction: (() => void) | undefined;
   #sparing: Sparing;
@@ -105,15 +106,18 @@ export class HeldDescriptors implements HeldGroup {
     return this.#superseded;
   }
 
+  /** What came in. It is held with {@link add}. */
+  receive(arrival: Arrival, sequence: number): Held {
+    return new Held(arrival, sequence, this.#clock.now(), this.#operations.identify);
+  }
+
   /** Takes ownership of the descriptor. More than `maxHeldFds` may be idle then, until {@link evict}. */
-  add(arrival: Arrival, sequence: number): Held {
-    const held = new Held(arrival, sequence, this.#clock.now());
-    this.#bySequence.set(sequence, held);
+  add(held: Held): void {
+    this.#bySequence.set(held.sequence, held);
     this.#total?.changed(1);
     held.idleLink = this.#idle.append(held);
-    if (!held.isPlaceholder) held.inodeLink = this.#idleByInode.add(held.inode, held);
+    if (this.#idleByInode !== undefined) addTo(this.#idleByInode, held);
     this.#arm();
-    return held;
   }
 
   /**
@@ -121,11 +125,10 @@ export class HeldDescriptors implements HeldGroup {
    * and may send one file again and again.
    */
   supersede(inode: Inode): void {
-    let held = this.#idleByInode.newest(inode);
-    while (held !== undefined) {
+    const index = this.startIndex();
+    for (let held = index.newest(inode); held !== undefined; held = index.newest(inode)) {
       this.#superseded++;
       this.#close(held, 'superseded');
-      held = this.#idleByInode.newest(inode);
     }
   }
 
@@ -172,7 +175,22 @@ export class HeldDescriptors implements HeldGroup {
 
   /** The newest of an inode: first among those of the call, then among the idle ones. */
   newest(inode: Inode, claims: Claims | undefined): Held | undefined {
-    return claims?.newest(inode) ?? this.#idleByInode.newest(inode);
+    return claims?.newest(inode) ?? this.startIndex().newest(inode);
+  }
+
+  /** Whether somebody has asked by inode. */
+  get isIndexed(): boolean {
+    return this.#idleByInode !== undefined;
+  }
+
+  /** Somebody asks by inode. From the first time on, all that is idle and all that comes is looked at. */
+  startIndex(): InodeIndex<Held> {
+    if (this.#idleByInode !== undefined) return this.#idleByInode;
+    const index = new InodeIndex<Held>();
+    this.#idleByInode = index;
+    // In the order in which they came. That of the idle ones changes with their use.
+    for (const held of this.#bySequence.values()) if (held.idleLink !== undefined) addTo(index, held);
+    return index;
   }
 
   /**
@@ -195,7 +213,6 @@ export class HeldDescriptors implements HeldGroup {
     held.handedOver = true;
     held.claims?.changed();
     this.#forget(held);
-    this.#operations.unguard(held.fd);
     return held.fd;
   }
 
@@ -306,7 +323,7 @@ export class HeldDescriptors implements HeldGroup {
     if (held.idleLink === undefined) return;
     this.#idle.remove(held.idleLink);
     held.idleLink = undefined;
-    if (held.inodeLink !== undefined) this.#idleByInode.remove(held.inode, held.inodeLink);
+    if (held.inodeLink !== undefined) this.#idleByInode?.remove(held.inode, held.inodeLink);
     held.inodeLink = undefined;
     if (this.#idle.size <= this.#limits.maxHeldFds) {
       this.#cancelEviction?.();
@@ -351,4 +368,8 @@ export class HeldDescriptors implements HeldGroup {
     }
     this.#arm();
   }
+}
+
+function addTo(index: InodeIndex<Held>, held: Held): void {
+  if (!held.isPlaceholder) held.inodeLink = index.add(held.inode, held);
 }

@@ -4,7 +4,6 @@ import type { Arrival, Inode } from './names.js';
 /** A descriptor that the connection owns. */
 export class Held {
   readonly fd: number;
-  readonly inode: Inode;
   readonly sequence: number;
   readonly isPlaceholder: boolean;
   lastUsedAt: number;
@@ -18,15 +17,24 @@ export class Held {
   inodeLink: Link<Held> | undefined;
   /** A receiver owns the descriptor now. */
   handedOver = false;
+  readonly #identify: (fd: number) => Inode;
+  #inode: Inode | undefined;
   /** It was closed although its call runs: a limit was reached. */
   evicted = false;
 
-  constructor(arrival: Arrival, sequence: number, now: number) {
+  constructor(arrival: Arrival, sequence: number, now: number, identify: (fd: number) => Inode) {
     this.fd = arrival.fd;
-    this.inode = arrival.inode;
+    this.#inode = arrival.inode;
+    this.#identify = identify;
     this.sequence = sequence;
     this.isPlaceholder = arrival.isPlaceholder === true;
     this.lastUsedAt = now;
+  }
+
+  /** Of the file. The first use must be while the descriptor is held. */
+  get inode(): Inode {
+    this.#inode ??= this.#identify(this.fd);
+    return this.#inode;
   }
 }
 

@@ -124,11 +124,14 @@ export class Inbox {
     const { held, waits } = this.#state;
     const deliveries: Delivery[] = [];
     for (const arrival of arrivals) {
-      if (this.peerKind === 'inode') held.supersede(arrival.inode);
-      const arrived = held.add(arrival, this.#incoming.next());
-      this.#receivedInodes.delete(arrival.inode);
-      if (arrived.isPlaceholder) continue;
-      for (const wait of waits.takeInode(arrival.inode)) deliveries.push(this.#prepare(wait, arrived));
+      const arrived = held.receive(arrival, this.#incoming.next());
+      // An exact peer names its descriptors otherwise. As long as nobody asks by inode, they are not looked at.
+      if (this.peerKind === 'inode') held.supersede(arrived.inode);
+      held.add(arrived);
+      if (arrived.isPlaceholder || !held.isIndexed) continue;
+      this.#receivedInodes.delete(arrived.inode);
+      if (waits.size === 0) continue;
+      for (const wait of waits.takeInode(arrived.inode)) deliveries.push(this.#prepare(wait, arrived));
     }
     held.evict();
     for (const delivery of deliveries) this.#deliver(delivery);
@@ -230,7 +233,7 @@ export class Inbox {
    */
   wait(name: InodeName, waiter: Waiter, scope?: CallScope): () => void {
     this.#assertOpen(scope);
-    const { waits, limits } = this.#state;
+    const { held, waits, limits } = this.#state;
     const { loss } = this;
     if (loss !== undefined) throw loss;
     if (waits.size >= limits.maxPendingReceives) {
@@ -242,6 +245,7 @@ export class Inbox {
     }
     const wait: Wait = { waiter, inode: name.inode, group: scope?.waits, withdrawn: false };
     waits.add(wait);
+    held.startIndex();
     return () => {
       wait.withdrawn = true;
       waits.remove(wait);

@@ -8,6 +8,8 @@ export interface ListFunctions {
   /** Replaces the descriptors in the list with their duplicates. */
   duplicateAll(fds: Int32Array, count: number): void;
   identify(fds: Int32Array, count: number, identities: BigUint64Array): void;
+  /** Replaces each descriptor in the list with what it tells of it. */
+  findSockets(fds: Int32Array, count: number): void;
   /** Writes five numbers: see native/file-kind.cc. */
   describe(fd: number, into: BigUint64Array): void;
 }
@@ -18,6 +20,7 @@ export interface ArrayFunctions {
   unguardAll(fds: readonly number[]): void;
   duplicateAll(fds: readonly number[]): number[];
   identify(fds: readonly number[]): BigUint64Array;
+  findSockets(fds: readonly number[]): number[];
   inode(fd: number): string;
   describe(fd: number): Description;
 }
@@ -58,6 +61,11 @@ export function withArrays(addon: ListFunctions): ArrayFunctions {
       if (identities.length < values) identities = new BigUint64Array(values);
       addon.identify(packed, fds.length, identities);
       return identities.slice(0, values);
+    },
+    findSockets(fds) {
+      const packed = packFds(fds);
+      addon.findSockets(packed, fds.length);
+      return unpackFds(packed, 0, fds.length);
     },
     inode(fd) {
       addon.identify(packFds([fd]), 1, identity);

@@ -1,6 +1,7 @@
 /** The exports of the addon: syscalls that Node.js lacks, without policy. They throw errors in the form of Node's own. */
-import type { EventFdFunctions } from './event-fd.js';
 
+import type { ClosingFunctions } from './closing-types.js';
+import type { EventFdFunctions } from './event-fd.js';
 import type { NamespaceFunctions } from './namespace-types.js';
 import type { PeerFunctions } from './peer-types.js';
 import type { SocketFunctions } from './socket-types.js';
@@ -104,6 +105,9 @@ export interface Description {
   readonly device: readonly [major: number, minor: number];
 }
 
+/** What `findSockets` tells of a descriptor: no unix socket, a unix socket, or what `placeholder` has made, here or in another process. */
+export const SOCKETS = { NONE: 0, UNIX: 1, PLACEHOLDER: 2 } as const;
+
 /** How {@link NativeBinding.readNow} and `writeNow` keep from waiting. */
 export const WAY = {
   /** The open file is non-blocking, and nobody else can change that. */
@@ -162,8 +166,11 @@ export interface SocketHandle {
   unref(): void;
   /** Closes nothing: the descriptor is returned, and belongs to the caller. It is not guarded. After that, it is as after `close`. */
   release(): number;
-  /** Closes the socket at once. Idempotent. */
-  close(): void;
+  /**
+   * Closes the socket. Idempotent. True if it is not closed yet, because a thread closes it, together with what the peer has sent: then
+   * `onClosed` is called when it is.
+   */
+  close(onClosed?: () => void): boolean;
 }
 
 /** How the bytes are forwarded that Node wrote to its end of a {@link Bridge}. */
@@ -241,6 +248,8 @@ export interface Bridge {
   peerInode(): string | undefined;
   /** Kernel memory of the messages that the peer has not read, in bytes. */
   unread(): number;
+  /** The account on which the descriptors are closed that come on this connection: see {@link ClosingFunctions}. */
+  account(): number;
   /** Keeps the process alive until it is closed. */
   ref(): void;
   bytesRead(): number;
@@ -254,7 +263,8 @@ export interface NativeBinding
     NamespaceFunctions,
     EventFdFunctions,
     PeerFunctions,
-    SocketFunctions {
+    SocketFunctions,
+    ClosingFunctions {
   /**
    * `fds` are the connection, the far end of the pair, and the near end, which Node already has. Takes over and unguards the first two,
    * unless this throws. Descriptors are put into `arrived`, as {@link SocketHandle.receive} does.
@@ -275,10 +285,6 @@ export interface NativeBinding
   duplicate(fd: number): number;
   /** Guarded duplicates of all of them. When this throws, no duplicate is left. */
   duplicateAll(fds: readonly number[]): number[];
-  /** Closes and unguards `fd`. It throws EBADF only: after any other error the descriptor is closed, too. */
-  close(fd: number): void;
-  /** Closes and unguards all of them, also when some fail. */
-  closeAll(fds: readonly number[]): void;
   /**
    * The addon closes a guarded `fd` when this environment is torn down. For a worker that may be at any moment (`worker.terminate()`). Call
    * `unguard` before you give a guarded descriptor to code that closes it without `close` and `closeAll`: its number may belong to another
@@ -289,7 +295,7 @@ export interface NativeBinding
   unguardAll(fds: readonly number[]): void;
   /** `open(2)` with O_CLOEXEC. `fs.openSync` is not used, because Node closes what a worker opened with it when the worker ends. */
   open(path: string, flags: number, mode: number): number;
-  /** `[dev, ino, dev, ino…]` of descriptors of any kind, O_PATH included. */
+  /** `[dev, ino, dev, ino…]` of descriptors of any kind, O_PATH included. No server of a file system is asked, but before Linux 4.11. */
   identify(fds: readonly number[]): BigUint64Array;
   /** `<st_dev>/<st_ino>`, both decimal, of a descriptor of any kind, O_PATH included. */
   inode(fd: number): string;
@@ -374,8 +380,8 @@ export interface NativeBinding
   setCloseOnExec(fd: number): void;
   /** A descriptor without any use, guarded. It is sent in place of one that cannot be sent. */
   placeholder(): number;
-  /** Whether a descriptor is one that {@link placeholder} made, here or in another process. */
-  isPlaceholder(fd: number): boolean;
+  /** For each descriptor, one of {@link SOCKETS}. No file system is asked. */
+  findSockets(fds: readonly number[]): number[];
 
   /** A memory file of that size, close-on-exec, guarded. */
   memFd(name: string, size: number, flags: number): number;
@@ -390,7 +396,7 @@ export interface NativeBinding
    * mapping lasts until `unmap`, or until the buffer is collected.
    */
   map(fd: number, length: number, writable: boolean): ArrayBuffer;
-  /** Gives the memory back at once, and empties the buffer of `map`. Idempotent. */
+  /** Empties the buffer of `map`, and gives the memory back: at once if there is little, and soon otherwise. Idempotent. */
   unmap(buffer: ArrayBuffer): void;
   /**
    * Adds seals to the file of the buffer of a writable `map`, whose stores stay in it then. Where this throws, nothing has changed; only if
@@ -438,5 +444,11 @@ export interface NativeBinding
     terminal(): [number, number];
     /** FIONREAD. */
     unreadBytes(fd: number): number;
+    /** A TCP socket and its peer, guarded. The last close of the socket waits until the peer is closed, or an hour. */
+    lingeringSocket(): [number, number];
+    /** How many closes of this thread have not ended. */
+    pendingCloses(): number;
+    /** Whether the descriptor would be closed before `close` returns. */
+    closesAtOnce(fd: number): boolean;
   };
 }

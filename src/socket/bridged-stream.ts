@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { Bridge, systemError } from '../native/binding.js';
+import { Bridge, native, systemError } from '../native/binding.js';
 import { BRIDGE_EVENT, type Bridge as BridgeHandle, OUTGOING } from '../native/types.js';
 import { clearTimeout, setTimeout } from '../timers.js';
 import { arrivals } from './arrivals.js';
@@ -58,6 +58,8 @@ export class BridgedStream {
   readonly #listener: BridgedStreamListener;
   readonly #bridge: BridgeHandle;
   readonly #sender: Sender;
+  /** On which what comes is closed. */
+  readonly #account: number;
   readonly #unread: UnreadDescriptors;
   #state: 'open' | 'failed' | 'closing' | 'closed' = 'open';
   /** Why nothing can be sent any more. */
@@ -85,6 +87,7 @@ export class BridgedStream {
     this.#bridge = new Bridge(Int32Array.of(socket, far, near), arrivals.memory, (event, value) =>
       this.#onEvent(event, value),
     );
+    this.#account = this.#bridge.account();
     this.#unread = new UnreadDescriptors(this.#bridge);
     this.#sender = new Sender(this.#bridge, this.#unread);
     open.add(this);
@@ -109,6 +112,16 @@ export class BridgedStream {
 
   get sentFds(): number {
     return this.#sender.descriptors.sent;
+  }
+
+  /** Descriptors that came in, and wait for a thread that closes them. */
+  get closingFds(): number {
+    return native.waitingCloses(this.#account);
+  }
+
+  /** The same, if none has been closed for a second. 0 otherwise. */
+  get stuckCloses(): number {
+    return native.stuckCloses(this.#account);
   }
 
   /** Queued, and not yet taken by the kernel. */

@@ -11,7 +11,7 @@ import {
 } from '../checks.js';
 import { close, closeAll, unguardAll } from '../native/binding.js';
 import type { PeerCredentials } from '../native/types.js';
-import { nextTick, setImmediate } from '../timers.js';
+import { delay, nextTick, setImmediate } from '../timers.js';
 import { Duplicates } from './duplicates.js';
 import { UnixStream } from './unix-stream.js';
 
@@ -61,6 +61,9 @@ export interface FdSocketStats {
 export type FdsListener = (fds: number[], truncated: boolean) => void;
 
 type AnyListener = Parameters<Duplex['on']>[1];
+
+/** How long 'close' waits for the close. */
+const CLOSE_PATIENCE_MS = 100;
 
 /** As much as `UnixStream` reads at a time. The default of Node before version 22, 16 KiB, would stop it after each read. */
 const DEFAULT_HIGH_WATER_MARK = 64 * 1024;
@@ -292,8 +295,10 @@ export class FdSocket extends Duplex {
 
   /** @internal */
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    this.#stream.close();
-    callback(error);
+    const pending = this.#stream.close();
+    if (pending === undefined) callback(error);
+    // 'close' comes when the peer has met the end, but nobody waits for ever for what the peer has sent.
+    else void Promise.race([pending, delay(CLOSE_PATIENCE_MS)]).then(() => callback(error));
   }
 }
 

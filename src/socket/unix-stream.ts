@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { constants } from 'node:os';
 import { peerCredentials, SocketHandle, systemError } from '../native/binding.js';
+import { whenClosed } from '../native/closed.js';
 import {
   DISCONNECT,
   type SocketHandle as Handle,
@@ -222,13 +223,15 @@ export class UnixStream {
   }
 
   /**
-   * Closes the socket at once. Queued descriptors are rejected, and the callback of a write or shutdown in progress is called, all with
+   * Closes the socket. What the peer has sent goes with it, and that may take any time: then a thread does it, and the promise resolves when it
+   * is done. Queued descriptors are rejected, and the callback of a write or shutdown in progress is called, all with
    * ECANCELED. Idempotent.
    */
-  close(): void {
-    if (this.#closed) return;
-    this.#handle.close();
+  close(): Promise<void> | undefined {
+    if (this.#closed) return undefined;
+    const pending = whenClosed((onClosed) => this.#handle.close(onClosed));
     this.#finishClose();
+    return pending;
   }
 
   #finishClose(): void {

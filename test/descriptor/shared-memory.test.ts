@@ -13,6 +13,7 @@ import { runFixture } from '../support/child.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { collectUntil, mappingsOf } from '../support/mappings.js';
 import { fileWith } from '../support/temporary.js';
+import { within } from '../support/until.js';
 
 trackDescriptors();
 
@@ -299,7 +300,7 @@ test('Terminating a worker unmaps its mappings', async () => {
     assert.deepEqual(await once(worker, 'message'), [1]);
     assert.equal(mappingsOf(name), 2);
     await worker.terminate();
-    assert.equal(mappingsOf(name), 0);
+    await within(2_000, 'they are gone', () => mappingsOf(name) === 0);
   }
 });
 

@@ -9,6 +9,7 @@ import { describe, test } from 'node:test';
 import * as tls from 'node:tls';
 import * as grpc from '@grpc/grpc-js';
 import { native } from '#src/native/binding.js';
+import { allClosed } from '../support/all-closed.js';
 import { certificates } from '../support/certificates.js';
 import { runFixture } from '../support/child.js';
 import { leaveFree, liftLimit } from '../support/descriptor-limit.js';
@@ -204,12 +205,13 @@ describe('Taking over a bound UDP socket', () => {
 describe('What cannot be taken over', () => {
   trackDescriptors();
 
-  const assertRefused = (
+  const assertRefused = async (
     file: ReturnType<typeof received>,
     method: Taking | 'socketInfo',
     reason: string,
     text: RegExp,
-  ): void => {
+  ): Promise<void> => {
+    await allClosed();
     const before = sharedState(file.fd);
     const table = descriptorTable();
     assert.throws(
@@ -237,7 +239,8 @@ describe('What cannot be taken over', () => {
       const reason = kind === 'socket' ? 'ERR_GRPCFD_PATH_ONLY' : 'ERR_GRPCFD_UNEXPECTED_KIND';
       const text =
         kind === 'socket' ? /socket file that was opened with O_PATH/ : new RegExp(`the kind ${kind}, but`);
-      for (const method of [...TAKING, 'socketInfo'] as const) assertRefused(file, method, reason, text);
+      for (const method of [...TAKING, 'socketInfo'] as const)
+        await assertRefused(file, method, reason, text);
       assert.ok(what);
     }
   });
@@ -276,7 +279,7 @@ describe('What cannot be taken over', () => {
         `is a socket of the family ${what.replaceAll(/[()]/g, '\\$&')}, but .* was expected`,
       );
       for (const method of TAKING) {
-        if (!isGood(method)) assertRefused(file, method, 'ERR_GRPCFD_UNEXPECTED_KIND', text);
+        if (!isGood(method)) await assertRefused(file, method, 'ERR_GRPCFD_UNEXPECTED_KIND', text);
       }
     }
   });
@@ -325,7 +328,12 @@ describe('What cannot be taken over', () => {
     await once(client, 'close');
     // The reset has come when the kernel tells it.
     await within(5_000, 'the reset', () => !native.describeSocket(numberOf(accepted)).connected);
-    assertRefused(received(accepted), 'toSocket', 'ERR_GRPCFD_UNEXPECTED_KIND', /\(not connected, bound\)/);
+    await assertRefused(
+      received(accepted),
+      'toSocket',
+      'ERR_GRPCFD_UNEXPECTED_KIND',
+      /\(not connected, bound\)/,
+    );
   });
 });
 

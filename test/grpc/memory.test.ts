@@ -11,6 +11,7 @@ import { Connection } from '#src/grpc/connection.js';
 import { CountedFd } from '#src/grpc/counted-fd.js';
 import { CallScope } from '#src/inbox/call-scope.js';
 import { PendingReceive } from '#src/inbox/pending-receive.js';
+import { allClosed } from '../support/all-closed.js';
 import { defer, descriptorTable, trackDescriptors } from '../support/fd-table.js';
 import { Gate } from '../support/gate.js';
 import { dial, type Message, serve, type TestClient } from '../support/service.js';
@@ -82,6 +83,7 @@ test('Closing unused credentials closes their files at once', async () => {
     outcome = fds.sendFd(file).sent;
     assert.equal(copiesOf(file), 2);
   }
+  await allClosed();
   assert.equal(copiesOf(file), 1);
   await assert.rejects(outcome, { reason: 'ERR_GRPCFD_CLOSED' });
 });

@@ -18,6 +18,7 @@ import { fileURLToPath } from 'node:url';
 import * as grpcfd from 'grpcfd';
 import { listen } from 'grpcfd/socket';
 import { native } from '#src/native/binding.js';
+import { allClosed } from '../support/all-closed.js';
 import { certificates } from '../support/certificates.js';
 import { runFixture } from '../support/child.js';
 import { assertFailure } from '../support/failure.js';
@@ -376,6 +377,8 @@ describe('What has a descriptor is sent', () => {
     server.close();
     successor.on('connection', (socket) => socket.end('the successor'));
     assert.equal(await textOf(await connectTo(successor)), 'the successor');
+    // The received descriptor, which a thread closes.
+    await allClosed();
     successor.close();
     assert.equal(existsSync(path), false);
 

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { native } from '#src/native/binding.js';
+import { allClosed } from '../support/all-closed.js';
 import { assertBothWays, bothWays } from '../support/both-ways.js';
 import { assertFails } from '../support/failure.js';
 import { defer, descriptorTable, trackDescriptors } from '../support/fd-table.js';
@@ -140,8 +141,10 @@ test('Nothing but the connections themselves grows with the connections that wer
     while ((await channelzOf(server)).connections > 0) await delay(1);
   };
   await serveOne();
+  await allClosed();
   const before = descriptorTable().size;
   for (let round = 0; round < 20; round++) await serveOne();
+  await allClosed();
   assert.equal(descriptorTable().size, before);
   await shutDown(server);
 });
@@ -223,6 +226,7 @@ test('What cannot be served is refused, and stays its owner’s', async () => {
   await refuse(/standard stream/, 1, credentials);
   for (const fd of [a, b, listening, read, write]) native.inode(fd);
   native.closeAll([a, b, listening, read, write]);
+  await allClosed();
   await refuse(/not a unix stream socket: EBADF/, a, credentials);
   const [used, other] = native.socketPair();
   native.unguard(used);

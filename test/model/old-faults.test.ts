@@ -6,6 +6,7 @@ import { CallScope } from '#src/inbox/call-scope.js';
 import { HeldDescriptors } from '#src/inbox/held-descriptors.js';
 import type { ClaimEntry } from '#src/inbox/names.js';
 import { native } from '#src/native/binding.js';
+import { SOCKETS } from '#src/native/types.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { temporaryDirectory } from '../support/temporary.js';
 import { canRefuse } from './real/pipes.js';
@@ -93,7 +94,7 @@ function keepWhatIsAboveTheLimit(): void {
 
 /** A placeholder is a socket like any other. */
 function takePlaceholdersForSockets(): void {
-  replace(native, 'isPlaceholder', () => () => false);
+  replace(native, 'findSockets', () => (fds) => fds.map(() => SOCKETS.UNIX));
 }
 
 const FAULTS: [what: string, putBack: () => void, skip?: boolean][] = [

@@ -131,7 +131,7 @@ test('A file whose file system does not tell its inode, such as FUSE to other us
   const { inode: inodeOf } = native;
   t.mock.method(native, 'inode', (fd: number) => {
     const inode = inodeOf(fd);
-    if (inode === files[1]?.inode) throw native.systemError(constants.errno.EACCES, 'fstat');
+    if (inode === files[1]?.inode) throw native.systemError(constants.errno.EACCES, 'statx');
     return inode;
   });
   const entries = files.map(({ sequence, inode }, index) => `a.${index}.${sequence}.${inode}`);

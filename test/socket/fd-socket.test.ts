@@ -64,7 +64,7 @@ test('Received descriptors belong to the listener, and stay open when the socket
 test('A number that is not an open descriptor is refused at once', () => {
   const [a] = socketPair();
   const closed = native.duplicate(0);
-  native.close(closed);
+  closeSync(closed);
   for (const fd of [-1, closed]) assert.throws(() => a.sendFd(fd), { code: 'EBADF', syscall: 'fcntl' });
   for (const fd of [Number.NaN, 1.5, 2 ** 32, '0' as unknown as number]) {
     assert.throws(() => a.sendFd(fd), { code: 'ERR_INVALID_ARG_TYPE' });

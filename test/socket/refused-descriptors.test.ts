@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { readlinkSync } from 'node:fs';
+import { closeSync, readlinkSync } from 'node:fs';
 import { test } from 'node:test';
-import { close, native } from '#src/native/binding.js';
+import { native } from '#src/native/binding.js';
 import { trackDescriptors } from '../support/fd-table.js';
 import { streamPair } from '../support/stream-pair.js';
 import { contentOf, fileWith } from '../support/temporary.js';
@@ -26,7 +26,7 @@ test('Refused descriptors are replaced by placeholders, so that later descriptor
   good.push(a.queueOwned(files[1]));
   refused.push(a.queueOwned(bad[1]));
   good.push(a.queueOwned(files[2]));
-  for (const fd of bad) close(fd);
+  for (const fd of bad) closeSync(fd);
 
   await a.write('the bytes');
   await Promise.all(good);
@@ -42,7 +42,7 @@ test('Refused descriptors are replaced by placeholders, so that later descriptor
   );
   for (const fd of [second, fourth]) {
     assert.match(readlinkSync(`/proc/self/fd/${fd}`), /^socket:/);
-    close(fd ?? -1);
+    closeSync(fd ?? -1);
   }
 });
 
@@ -52,7 +52,7 @@ test('No byte is lost when one of 200 descriptors before a single byte is refuse
   const sent = Array.from({ length: 63 }, () => a.queue(0));
   const refused = a.queueOwned(bad);
   for (let count = 0; count < 136; count++) sent.push(a.queue(0));
-  close(bad);
+  closeSync(bad);
   await a.write('1');
   await a.write('234');
   await Promise.all(sent);
@@ -65,7 +65,7 @@ test('Each placeholder has its own inode, so that no receiver takes it for anoth
   const [a, b] = streamPair();
   const bad = [native.duplicate(0), native.duplicate(0)];
   for (const fd of bad) a.queueOwned(fd);
-  for (const fd of bad) close(fd);
+  for (const fd of bad) closeSync(fd);
   await a.write('x');
   await b.until(() => b.fds.length === 2);
   const [, first, , second] = native.identify(b.fds);
@@ -92,7 +92,7 @@ test('The stream may be closed when a refused descriptor settles', async () => {
   const bad = native.duplicate(0);
   a.stream.queueDescriptor({ fd: bad, settle: () => a.close() });
   const behind = a.queue(0);
-  close(bad);
+  closeSync(bad);
   await assert.rejects(a.write('x'), { code: 'ECANCELED' });
   await assert.rejects(behind, { code: 'ECANCELED' });
 });

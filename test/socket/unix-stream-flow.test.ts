@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { close, closeAll, native, SocketHandle } from '#src/native/binding.js';
 import type { SocketHandle as Handle } from '#src/native/types.js';
 import { arrivals } from '#src/socket/arrivals.js';
+import { allClosed } from '../support/all-closed.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { Endpoint, endpoint, streamPair } from '../support/stream-pair.js';
 import { contentOf, fileWith } from '../support/temporary.js';
@@ -291,6 +292,7 @@ test('When the peer has gone, a write fails, and the bytes that the peer had sen
   const peer = new Endpoint(a);
   await peer.write('farewell');
   peer.close();
+  await allClosed();
   const sent = receiver.queue(0);
   await assert.rejects(receiver.write('x'), { code: 'EPIPE' });
   await assert.rejects(sent, { code: 'EPIPE' });

@@ -26,7 +26,7 @@ function contents(fds: number[]): string[] {
 
 function closed(): number {
   const fd = native.duplicate(0);
-  native.close(fd);
+  closeSync(fd);
   return fd;
 }
 

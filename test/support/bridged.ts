@@ -1,4 +1,5 @@
 /** A connection under a net.Socket: Node's own, or one that carries descriptors. What holds for the one is to hold for the other. */
+import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { bridgedConnection } from '#src/grpc/internals/bridged-socket.js';
 import { closeAll, native, SocketHandle } from '#src/native/binding.js';
@@ -67,6 +68,7 @@ export function handleOf(socket: Socket): PipeHandle {
 /** A connected socket that is read and written by hand, and goes with the test. */
 export class RawPeer {
   readonly #handle: Handle;
+  #closed = false;
 
   constructor(fd: number) {
     this.#handle = new SocketHandle(fd, () => {});
@@ -109,7 +111,9 @@ export class RawPeer {
   }
 
   close(): void {
-    this.#handle.close();
+    // Not by the addon, whose threads would do it some time later.
+    if (!this.#closed) closeSync(this.#handle.release());
+    this.#closed = true;
   }
 }
 

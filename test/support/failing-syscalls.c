@@ -1,4 +1,4 @@
-// For LD_PRELOAD: a system call that fails for as long as the environment says so, as GRPCFD_FAULT=fstat:5 (a name below, an errno), or so
+// For LD_PRELOAD: a system call that fails for as long as the environment says so, as GRPCFD_FAULT=statx:5 (a name below, an errno), or so
 // many times, as GRPCFD_FAULT=sendmsg:5:1. With the errno -1 the process is killed instead, before the call. With bind:-2 the call
 // succeeds, and then a link to "victim" takes the place of the socket file. With untyped:0, directories do not tell the types of their
 // entries. With seccomp:1, openat2 fails with that errno from then on, in all threads that are made afterwards: a real filter does it. With
@@ -26,9 +26,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { NONE, NO_WAIT, STATX, FSTAT, GET_FLAGS, DUPLICATE, SENDMSG, LINK, BIND, FCHMOD, CHMOD, FCHOWNAT, LISTEN, UNLINK, FLOCK, OPENAT2, UNTYPED, IO_SUBMIT, POLL };
+enum { NONE, NO_WAIT, STATX, GET_FLAGS, DUPLICATE, SENDMSG, LINK, BIND, FCHMOD, CHMOD, FCHOWNAT, LISTEN, UNLINK, FLOCK, OPENAT2, UNTYPED, IO_SUBMIT, POLL };
 
-static const char* const names[] = {"",     "no-wait", "statx", "fstat",    "F_GETFL", "F_DUPFD", "sendmsg", "link",
+static const char* const names[] = {"",     "no-wait", "statx",    "F_GETFL", "F_DUPFD", "sendmsg", "link",
                                     "bind", "fchmod",  "chmod", "fchownat", "listen",  "unlink",  "flock",   "openat2", "untyped",
                                     "io_submit", "poll"};
 
@@ -134,12 +134,6 @@ int statx(int directory, const char* restrict path, int flags, unsigned int mask
   return real(directory, path, flags, mask, result);
 }
 
-int fstat(int fd, struct stat* result) {
-  static int (*real)(int, struct stat*);
-  if (real == NULL) real = dlsym(RTLD_NEXT, "fstat");
-  return fails(FSTAT) ? -1 : real(fd, result);
-}
-
 ssize_t sendmsg(int fd, const struct msghdr* message, int flags) {
   static ssize_t (*real)(int, const struct msghdr*, int);
   if (real == NULL) real = dlsym(RTLD_NEXT, "sendmsg");
@@ -200,12 +194,6 @@ int fcntl(int fd, int command, ...) {
 }
 
 #ifdef __GLIBC__
-int fstat64(int fd, struct stat64* result) {
-  static int (*real)(int, struct stat64*);
-  if (real == NULL) real = dlsym(RTLD_NEXT, "fstat64");
-  return fails(FSTAT) ? -1 : real(fd, result);
-}
-
 int fcntl64(int fd, int command, ...) {
   va_list list;
   va_start(list, command);

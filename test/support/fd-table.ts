@@ -7,7 +7,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 /** The target of each descriptor number, as in `/proc/self/fd`. */
 export type DescriptorTable = ReadonlyMap<number, string>;
 
+/** Without the list of mounts, which the addon keeps open while there is a connection. */
 export function descriptorTable(): DescriptorTable {
+  return new Map([...openDescriptors()].filter(([, target]) => !MOUNTS.test(target)));
+}
+
+const MOUNTS = /^\/proc\/\d+\/mountinfo$/;
+
+export function openDescriptors(): DescriptorTable {
   const table = new Map<number, string>();
   for (const name of readdirSync('/proc/self/fd')) {
     try {

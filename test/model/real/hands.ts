@@ -1,6 +1,8 @@
 /** What one end does with the descriptors that it receives in a history. */
-import { closeSync, readdirSync, writeSync } from 'node:fs';
+
+import { closeSync, writeSync } from 'node:fs';
 import type { FdServerCall, FdTransceiver, GrpcFdError, ReceivedFile } from 'grpcfd';
+import { descriptorTable } from '../../support/fd-table.js';
 import { type Identity, identityOf } from './pipes.js';
 
 /** A descriptor that was received, and the number by which the history knows it. */
@@ -114,7 +116,7 @@ export class Hands {
 
   /** What is open in this process. */
   async descriptors(): Promise<string[]> {
-    return readdirSync('/proc/self/fd');
+    return [...descriptorTable().keys()].map(String);
   }
 
   async closeAll(): Promise<void> {

@@ -1,0 +1,95 @@
+#include "mounts.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cinttypes>
+#include <cstdio>
+#include <iterator>
+#include <string_view>
+
+namespace grpcfd {
+namespace {
+
+// The size of a read. The kernel gives whole lines.
+constexpr size_t kReadSize = 16 * 1024;
+
+FileSystem KindOf(std::string_view type) {
+  constexpr std::string_view kInMemory[] = {"tmpfs", "devtmpfs"};
+  constexpr std::string_view kOnDisk[] = {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "overlay"};
+  const auto is_type = [type](std::string_view each) { return each == type; };
+  if (std::any_of(std::begin(kInMemory), std::end(kInMemory), is_type)) return FileSystem::kMemory;
+  if (std::any_of(std::begin(kOnDisk), std::end(kOnDisk), is_type)) return FileSystem::kDisk;
+  return FileSystem::kUnknown;
+}
+
+FileSystem Lookup(const std::unordered_map<uint64_t, FileSystem>& table, uint64_t key) {
+  const auto found = table.find(key);
+  return found == table.end() ? FileSystem::kUnknown : found->second;
+}
+
+}  // namespace
+
+void Mounts::Update() {
+  if (list_.IsOpen() && !HasChanged()) return;
+  devices_.clear();
+  mounts_.clear();
+  // Opened before it is read: what changes meanwhile is told by the next look.
+  if (!list_.IsOpen()) list_ = OwnFd(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
+  std::string text;
+  if (!list_.IsOpen() || !Read(&text)) Close();
+  else Parse(text);
+}
+
+FileSystem Mounts::Find(uint64_t device, uint64_t mount) const {
+  const FileSystem by_mount = Lookup(mounts_, mount);
+  return by_mount == FileSystem::kUnknown ? Lookup(devices_, device) : by_mount;
+}
+
+void Mounts::Close() {
+  list_.Reset();
+  devices_.clear();
+  mounts_.clear();
+}
+
+// The kernel tells each change once.
+bool Mounts::HasChanged() const {
+  pollfd list = {list_.Get(), POLLPRI, 0};
+  return poll(&list, 1, 0) != 0;
+}
+
+bool Mounts::Read(std::string* text) const {
+  if (lseek(list_.Get(), 0, SEEK_SET) != 0) return false;
+  for (;;) {
+    const size_t size = text->size();
+    text->resize(size + kReadSize);
+    const ssize_t length = read(list_.Get(), &(*text)[size], kReadSize);
+    text->resize(size + static_cast<size_t>(std::max<ssize_t>(length, 0)));
+    if (length <= 0) return length == 0;
+  }
+}
+
+// A line is: mount id, id of the parent, major:minor, …, " - ", type, …
+void Mounts::Parse(const std::string& text) {
+  for (size_t start = 0; start < text.size();) {
+    const size_t end = std::min(text.find('\n', start), text.size());
+    const std::string line = text.substr(start, end - start);
+    start = end + 1;
+    uint64_t mount = 0;
+    unsigned device_major = 0;
+    unsigned device_minor = 0;
+    if (std::sscanf(line.c_str(), "%" SCNu64 " %*u %u:%u", &mount, &device_major, &device_minor) != 3) continue;
+    const size_t separator = line.find(" - ");
+    if (separator == std::string::npos) continue;
+    const size_t type = separator + 3;
+    const FileSystem kind = KindOf(std::string_view(line).substr(type, line.find(' ', type) - type));
+    if (kind == FileSystem::kUnknown) continue;
+    mounts_[mount] = kind;
+    devices_[makedev(device_major, device_minor)] = kind;
+  }
+}
+
+}  // namespace grpcfd
