@@ -1,0 +1,61 @@
+// The last use of much memory takes long to end. The event loop goes on meanwhile.
+import assert from 'node:assert/strict';
+import { writeSync } from 'node:fs';
+import { test } from 'node:test';
+import { ReceivedFile } from 'grpcfd';
+import { native } from '#src/native/binding.js';
+import { F_SEAL_SHRINK, MFD_ALLOW_SEALING } from '#src/native/types.js';
+import { trackDescriptors } from '../support/fd-table.js';
+
+trackDescriptors();
+
+const CHUNK = Buffer.alloc(16 << 20, 'x');
+const SIZE = 512 << 20;
+/** It takes the time of thousands of turns to free so much. */
+const TURNS = 10;
+
+function largeMemory(): ReceivedFile {
+  const fd = native.memFd('large', SIZE, MFD_ALLOW_SEALING);
+  for (let offset = 0; offset < SIZE; offset += CHUNK.length) writeSync(fd, CHUNK, 0, CHUNK.length, offset);
+  native.addSeals(fd, F_SEAL_SHRINK);
+  return new ReceivedFile(fd);
+}
+
+/** Turns of the event loop until the condition holds. */
+async function turnsUntil(condition: () => boolean): Promise<number> {
+  for (let turns = 0; ; turns++) {
+    if (condition()) return turns;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+test('the last close of 512 MiB of memory', async () => {
+  let isClosed = false;
+  void largeMemory()
+    .close()
+    .then(() => {
+      isClosed = true;
+    });
+  assert.ok((await turnsUntil(() => isClosed)) > TURNS);
+});
+
+test('the end of a mapping of 512 MiB, which is the last use of the memory', async () => {
+  const file = largeMemory();
+  const memory = file.map();
+  await memory.populate();
+  await file.close();
+  memory.close();
+  assert.equal(memory.bytes.length, 0);
+  assert.ok((await turnsUntil(() => native.testing.pendingCloses() === 0)) > TURNS);
+});
+
+test('a mapping of 512 MiB that is collected', async () => {
+  const file = largeMemory();
+  const gone = new WeakRef(file.map().bytes.buffer);
+  await file.close();
+  while (gone.deref() !== undefined || native.testing.pendingCloses() === 0) {
+    await new Promise((resolve) => setImmediate(resolve));
+    globalThis.gc?.();
+  }
+  assert.ok((await turnsUntil(() => native.testing.pendingCloses() === 0)) > TURNS);
+});
