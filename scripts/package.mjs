@@ -5,7 +5,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, write
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { build, transform } from 'esbuild';
 
 const PLATFORMS = ['linux-x64-glibc', 'linux-arm64-glibc', 'linux-x64-musl', 'linux-arm64-musl'];
 const UNPACKED_FIELDS = ['scripts', 'devDependencies', 'imports', 'type', 'files'];
@@ -70,7 +70,8 @@ async function bundle() {
     write: false,
     logLevel: 'warning',
   });
-  for (const { path, text } of outputFiles) write(`dist/bundle/${basename(path)}`, asCommonJs(text));
+  for (const { path, text } of outputFiles)
+    write(`dist/bundle/${basename(path)}`, await withoutComments(asCommonJs(text)));
   writeDoor('index', 'grpcfd');
   writeDoor('socket/index', 'socket');
   // What src/register.ts does, with the copy of the bundle.
@@ -116,6 +117,12 @@ function asCommonJs(text) {
   const left = /^(import|export)\b.*/m.exec(code);
   if (left !== null) throw new Error(`a line of a kind that is new: ${left[0]}`);
   return `'use strict';\n${code}`;
+}
+
+/** Comments are a fifth of each file, which is read at every start. One character above ASCII in them makes V8 read twice the bytes. */
+async function withoutComments(code) {
+  const { code: dense } = await transform(code, { minifyWhitespace: true });
+  return (await transform(dense)).code;
 }
 
 /** Exports each name by itself, so that `import` finds the names. */

@@ -3,8 +3,9 @@
  * duplicate. When they throw, nothing of the open file has changed.
  */
 
-import * as dgram from 'node:dgram';
+import type * as dgram from 'node:dgram';
 import * as net from 'node:net';
+import process from 'node:process';
 import { aBoolean, anInteger, checkGrpcOptions, type RulesFor, rule } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
 import { setConnected } from '../internals/dgram-state.js';
@@ -117,7 +118,9 @@ export function toDatagramSocket(file: LookedAt): dgram.Socket {
     socket.type === 'datagram' &&
     socket.protocol === IPPROTO_UDP;
   assertIs(file, socket, 'a bound UDP socket', isUdp && socket.localAddress !== undefined);
-  const made = dgram.createSocket(socket.family === 'ipv4' ? 'udp4' : 'udp6');
+  const made = process
+    .getBuiltinModule('node:dgram')
+    .createSocket(socket.family === 'ipv4' ? 'udp4' : 'udp6');
   // libuv sets it in the open file. Another user of this machine could bind to the same port then, and get its datagrams.
   const reusesAddress = native.reusesAddress(file.fd);
   try {

@@ -1,13 +1,13 @@
 /** What can be sent: everything that has a descriptor of its own. */
 
-import * as dgram from 'node:dgram';
+import type * as dgram from 'node:dgram';
 import * as net from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { keepFileWhileServed } from '../descriptor/server-file.js';
 import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
-import { descriptorOfDatagramSocket } from '../internals/dgram-state.js';
+import { descriptorOfDatagramSocket, isDatagramSocket } from '../internals/dgram-state.js';
 import {
   descriptorOf,
   hasHandle,
@@ -53,7 +53,7 @@ export function lend(thing: unknown): Lent {
   if (thing instanceof net.Socket) return lendSocket(thing);
   if (thing instanceof FdSocket) return lendFdSocket(thing);
   if (thing instanceof net.Server) return lendServer(thing);
-  if (thing instanceof dgram.Socket) return lendDatagramSocket(thing);
+  if (isDatagramSocket(thing)) return lendDatagramSocket(thing);
   if (thing instanceof FdListener) return { fd: thing.fd, onSent: () => thing.share() };
   const fd = (thing as Partial<HasFd> | null | undefined)?.fd;
   if (typeof fd === 'number') return { fd };

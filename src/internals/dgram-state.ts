@@ -7,6 +7,7 @@
  */
 
 import type * as dgram from 'node:dgram';
+import process from 'node:process';
 import { changed, hidden } from './hidden.js';
 
 interface State {
@@ -23,6 +24,11 @@ function stateOf(socket: dgram.Socket): State {
     throw changed('the state of a dgram.Socket');
   }
   return state;
+}
+
+/** Whether it is one. To import that module would take a fifth of a millisecond of every start. */
+export function isDatagramSocket(thing: unknown): thing is dgram.Socket {
+  return thing instanceof process.getBuiltinModule('node:dgram').Socket;
 }
 
 /** The number of the descriptor, which stays Node's. Undefined before it is bound, and after it was closed. */

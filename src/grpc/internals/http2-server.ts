@@ -11,7 +11,6 @@
  * false in a thread of such a process, which listens by itself with stock, too.
  */
 
-import type { Cluster } from 'node:cluster';
 import {
   constants,
   type Http2SecureServer,
@@ -22,15 +21,10 @@ import {
 import type * as net from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { changed, hidden } from '../../internals/hidden.js';
+import { isClusterWorker } from '../../internals/net-handle.js';
 import { native } from '../../native/binding.js';
 import { nextTick } from '../../timers.js';
 import { fdOfAddress } from './fd-target.js';
-
-/** `cluster.isWorker`. To import that module, and child_process with it, would take a millisecond of every start. */
-export function isClusterWorker(): boolean {
-  // Its type is that of `import`, where the members are those of `default`.
-  return (process.getBuiltinModule('node:cluster') as unknown as Cluster).isWorker;
-}
 
 export type AnyHttp2Server = Http2Server | Http2SecureServer;
 

@@ -13,6 +13,7 @@ import {
   rule,
 } from '../../checks.js';
 import { GrpcFdError } from '../../errors.js';
+import { isClusterWorker } from '../../internals/net-handle.js';
 import { native, supported } from '../../native/binding.js';
 import type { PeerCredentials } from '../../native/types.js';
 import { withoutDescriptors } from '../../native/without-addon.js';
@@ -27,7 +28,6 @@ import {
   type AnyHttp2Server,
   allowsHalfOpen,
   beforeClose,
-  isClusterWorker,
   listenOnUnixPathsWith,
   refuseStreamsWith,
   replaceCreateHttp2Server,
