@@ -11,6 +11,7 @@ import { Gate } from '../support/gate.js';
 import {
   callHeaders,
   FRAME,
+  type Frame,
   FrameReader,
   goaway,
   message,
@@ -222,7 +223,7 @@ test('a client that leaves first gets no notice', async () => {
 });
 
 /** The frames that a client sees of a shutdown, after a call of its own. */
-async function framesOfEnd(kind: 'stock' | 'ours', security: Security): Promise<unknown[]> {
+async function framesOfEnd(kind: 'stock' | 'ours', security: Security): Promise<readonly Frame[]> {
   const server = kind === 'stock' ? new grpc.Server() : new grpcfd.Server();
   server.addService(testService, { ...answer });
   const stock = await stockServerCredentials(security);
@@ -233,11 +234,15 @@ async function framesOfEnd(kind: 'stock' | 'ours', security: Security): Promise<
   await call(client, 1);
   client.frames.length = 0;
   await Promise.all([shutDown(server), settledWithin(SOON_MS, 'the end', client.closed())]);
-  return client.frames.map(({ type, payload }) => [type, payload.toString('hex')]);
+  return client.frames;
 }
 
 test('TLS: a session ends as with a stock server', async () => {
   const [stock, ours] = [await framesOfEnd('stock', 'TLS'), await framesOfEnd('ours', 'TLS')];
-  assert.deepEqual(ours, stock);
-  assert.equal(ours.filter((each) => (each as unknown[])[0] === FRAME.GOAWAY).length, 1);
+  const asText = ({ type, payload }: Frame): unknown[] => [type, payload.toString('hex')];
+  assert.deepEqual(ours.map(asText), stock.map(asText));
+  // Up to Node.js 20.19 there are two of them, which say the same.
+  const goaways = ours.filter(({ type }) => type === FRAME.GOAWAY).map(readGoaway);
+  assert.ok(goaways.length > 0);
+  for (const { lastStreamId } of goaways) assert.notEqual(lastStreamId, NO_STREAM_EXCLUDED);
 });
