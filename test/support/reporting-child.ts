@@ -5,31 +5,39 @@ import { fileURLToPath } from 'node:url';
 /** A process that does not come to what it has to do in this time has frozen. */
 const PATIENCE_MS = 60_000;
 
-interface Report<Kind> {
-  readonly kind: Kind;
-  readonly problems: readonly string[];
-}
-
 /** A child process that reports to this one. */
-export class Child<R extends Report<string>, Order extends object> {
+export class Child<R extends { readonly kind: string }, Order extends object> {
   /** The last report. */
   last: R | undefined;
+  /** When it came, by `performance.now()`. */
+  heardAt = performance.now();
   readonly #process: ChildProcess;
   readonly #seen = new Set<string>();
   #ended: string | undefined;
 
-  constructor(program: string, args: readonly string[], env: NodeJS.ProcessEnv) {
-    this.#process = fork(fileURLToPath(new URL(program, import.meta.url)), [...args], {
+  /** @param program the compiled file */
+  constructor(program: URL, args: readonly string[], env: NodeJS.ProcessEnv) {
+    this.#process = fork(fileURLToPath(program), [...args], {
       execArgv: ['--expose-gc'],
       env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...env },
     });
     this.#process.on('message', (report: R) => {
       this.last = report;
+      this.heardAt = performance.now();
       this.#seen.add(report.kind);
     });
     this.#process.on('exit', (code, signal) => {
       this.#ended = `${signal ?? code}`;
     });
+  }
+
+  get pid(): number {
+    return this.#process.pid ?? -1;
+  }
+
+  /** Its exit code, or the signal that ended it. Undefined while it runs. */
+  get ended(): string | undefined {
+    return this.#ended;
   }
 
   tell(order: Order): void {
