@@ -9,8 +9,8 @@ import { Cell, type CellOptions, type Member } from './cell.js';
 import { EXCHANGE_SECURITIES, judgeRow, limitOf, planRow } from './go-rows.js';
 import { fdsOf, Party } from './party.js';
 
-/** What the runtime of Go opens with the first connection, and keeps. */
-const OF_THE_RUNTIME = /^anon_inode:\[event(poll|fd)\]$/;
+/** What the runtime of Go opens at some time, and keeps: for its first connection, and to learn how many processors it may use. */
+const OF_THE_RUNTIME = /^anon_inode:\[event(poll|fd)\]$|^\/sys\/fs\/cgroup\//;
 /** For what the package and the kernel close in turns of their own. */
 const SETTLE_MS = 5_000;
 const CLIENTS = 2;

@@ -41,8 +41,9 @@ interface Judge {
   problem(fault: Fault, text: string): void;
 }
 
-/** What a server that was killed makes of a call. */
-const BROKEN = /UNAVAILABLE|Unavailable|CONNECTION_CLOSED|connection closed before|RST_STREAM with code 0/;
+/** What a server that was killed makes of a call, and of the sockets and the files in /proc that it had sent. */
+const BROKEN =
+  /UNAVAILABLE|Unavailable|CONNECTION_CLOSED|connection closed before|RST_STREAM with code 0|ECONNRESET|ECONNREFUSED|ENOENT/;
 const CUT_SHORT = /DEADLINE_EXCEEDED|DeadlineExceeded|CANCELLED|Canceled|the client waited|context deadline/;
 
 /** Counts how a row ended. @param reason undefined if it went well, 'hang' if it did not end */
