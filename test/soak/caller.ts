@@ -42,7 +42,9 @@ export class Caller {
   }
 
   /** Resolves when the call and all that it brought is over, or hangs. */
-  async run(client: grpc.Client, plan: CallPlan): Promise<void> {
+  async run(client: grpc.Client, planned: CallPlan): Promise<void> {
+    const plan = this.#hangs ? hanging(planned) : planned;
+    this.#hangs = false;
     const late = new AbortController();
     const stage = { now: 'its descriptors are made', cancel: () => {} };
     const over = this.#exchange(client, plan, stage).then(
@@ -102,12 +104,12 @@ export class Caller {
 
   /** Attaches the descriptors of each request when it is asked for. */
   async *#requests(fds: grpcfd.FdTransceiver, id: string, plan: CallPlan): AsyncGenerator<SoakMessage> {
-    const { requests, replies, inOrder, delayMs, rpc } = plan;
+    const { requests, replies, inOrder, delayMs, rpc, hangs } = plan;
     for (const [index, { items, bytes }] of requests.entries()) {
       const isLast = index === requests.length - 1;
       const wanted = rpc === 'bidi' ? replies.slice(index, index + 1) : isLast ? replies : [];
       const files = await this.#transfer.give(fds, items);
-      yield { id, files, inOrder, delayMs, replies: wanted, body: bodyOf(bytes) };
+      yield { id, files, inOrder, delayMs, hangs, replies: wanted, body: bodyOf(bytes) };
     }
   }
 
@@ -141,8 +143,7 @@ export class Caller {
     first: SoakMessage,
     onReply: (reply: SoakMessage) => void,
   ): Started {
-    const base: grpc.CallOptions = this.#hangs ? {} : { deadline: Date.now() + plan.deadlineMs };
-    this.#hangs = false;
+    const base: grpc.CallOptions = plan.hangs ? {} : { deadline: Date.now() + plan.deadlineMs };
     const options = fds.options(base);
     const metadata = new grpc.Metadata({ waitForReady: true });
     const { path, requestSerialize: pack, responseDeserialize: unpack } = soakService[plan.rpc];
@@ -196,4 +197,18 @@ export class Caller {
       this.#book.problem('unexpected outcome', `${plan.rpc}, ${name}: a receive failed: ${failure}`);
     }
   }
+}
+
+/** The planted fault: a call that is not answered and has no deadline, though its plan has one. */
+function hanging(plan: CallPlan): CallPlan {
+  const [request, reply] = [plan.requests.slice(0, 1), plan.replies.slice(0, 1)];
+  return {
+    ...plan,
+    rpc: 'unary',
+    requests: request,
+    replies: reply,
+    deadlineMs: 100,
+    cancelMs: undefined,
+    hangs: true,
+  };
 }

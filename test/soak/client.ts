@@ -6,13 +6,13 @@ import * as grpcfd from 'grpcfd';
 import { type Random, randomFrom } from '../support/random.js';
 import { stockChannelCredentials } from '../support/service.js';
 import { Caller } from './caller.js';
-import { type CallPlan, planCall } from './plan.js';
+import { type CallPlan, LONG_DEADLINE_MS, planCall } from './plan.js';
 import { rehearse } from './rehearse.js';
 import { SoakChild } from './soak-child.js';
 import { Transfer } from './transfer.js';
 
 const CHANNELS = 2;
-const CALLERS_OF_A_CHANNEL = 4;
+const CALLERS_OF_A_CHANNEL = 3;
 /** So often all callers of a channel pause, for longer than it takes a channel to become idle. */
 const CALLS_BETWEEN_PAUSES = 400;
 const PAUSE_MS = 2_500;
@@ -46,7 +46,6 @@ const clients = Array.from(
       ...task.grpcOptions,
     }),
 );
-const HOLD_UP_MS = 20_000;
 let isCalm = false;
 let callers: Promise<void>[] = [];
 
@@ -68,7 +67,7 @@ child.obey({
   },
   async finish() {
     if (!task.mayBreak) {
-      for (const client of clients) await caller.run(client, { ...LAST, deadlineMs: HOLD_UP_MS });
+      for (const client of clients) await caller.run(client, { ...LAST, deadlineMs: LONG_DEADLINE_MS });
     }
     for (const client of clients) client.close();
   },

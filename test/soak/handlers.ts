@@ -3,23 +3,23 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { type Book, reasonOf } from './book.js';
-import type { Task } from './messages.js';
 import { bodyOf, isBody, type MessagePlan, type SoakMessage } from './service.js';
 import type { Transfer } from './transfer.js';
 
 type Fds = grpcfd.FdServerCall;
+
+/** A wait for it ends with the call. */
+const NEVER_SENT = 'inode://0/0';
 
 export class Handlers {
   /** Handlers that run now. */
   running = 0;
   readonly #book: Book;
   readonly #transfer: Transfer;
-  #hangs: boolean;
 
-  constructor(task: Task, book: Book, transfer: Transfer) {
+  constructor(book: Book, transfer: Transfer) {
     this.#book = book;
     this.#transfer = transfer;
-    this.#hangs = task.plant === 'hang';
   }
 
   get implementation(): grpc.UntypedServiceImplementation {
@@ -62,10 +62,6 @@ export class Handlers {
   async #run<T>(work: () => Promise<T>): Promise<T> {
     this.running++;
     try {
-      if (this.#hangs) {
-        this.#hangs = false;
-        await new Promise(() => {});
-      }
       const result = await work();
       this.#book.count('handlers that ended well');
       return result;
@@ -86,6 +82,7 @@ export class Handlers {
   }
 
   async #receive(fds: Fds, request: SoakMessage, isFirst: boolean): Promise<void> {
+    if (request.hangs === true) await fds.recvFd(NEVER_SENT);
     if (!isBody(request.body)) this.#book.problem('wrong bytes', `in a request of ${request.id}`);
     if (request.inOrder && isFirst) await this.#transfer.takeInOrder(fds, request.files);
     else await this.#transfer.take(fds, request.files);

@@ -18,12 +18,14 @@ export interface CallPlan {
   readonly atOnce: boolean;
   /** How long the handler waits before each answer. */
   readonly delayMs: number;
+  /** A planted fault: nobody ends the call at its deadline. */
+  readonly hangs?: true;
   /** How long the caller rests afterwards. */
   readonly restMs: number;
 }
 
 /** Long enough for any call on a busy machine. */
-export const LONG_DEADLINE_MS = 20_000;
+export const LONG_DEADLINE_MS = 60_000;
 const MAX_SHORT_DEADLINE_MS = 250;
 const MAX_CANCEL_MS = 60;
 const MAX_MESSAGES = 8;
@@ -76,8 +78,8 @@ function howManyFds(random: Random): number {
   const lot = random(100);
   if (lot < 15) return 0;
   if (lot < 60) return 1;
-  if (lot < 88) return 2 + random(7);
-  if (lot < 97) return 9 + random(56);
+  if (lot < 91) return 2 + random(7);
+  if (lot < 98) return 9 + random(56);
   return 65 + random(MAX_FDS - 64);
 }
 

@@ -7,7 +7,7 @@ import { bind, shutDown, stockChannelCredentials, stockServerCredentials } from 
 import { Caller } from './caller.js';
 import { Handlers } from './handlers.js';
 import { ITEM_KINDS } from './items.js';
-import { planCall } from './plan.js';
+import { LONG_DEADLINE_MS, planCall } from './plan.js';
 import { soakService } from './service.js';
 import type { SoakChild } from './soak-child.js';
 import { Transfer } from './transfer.js';
@@ -19,7 +19,7 @@ export async function rehearse(child: SoakChild): Promise<void> {
   const address = `unix:${join(task.directory, `rehearsal-${process.pid}.sock`)}`;
   const transfer = new Transfer(task, book);
   const server = new grpcfd.Server();
-  server.addService(soakService, new Handlers(task, book, transfer).implementation);
+  server.addService(soakService, new Handlers(book, transfer).implementation);
   await bind(server, address, grpcfd.serverCredentials(await stockServerCredentials(task.security)));
   const credentials = grpcfd.channelCredentials(await stockChannelCredentials(task.security));
   const client = new grpc.Client(address, credentials, { 'grpc.use_local_subchannel_pool': 1 });
@@ -30,7 +30,7 @@ export async function rehearse(child: SoakChild): Promise<void> {
     rpc: 'unary',
     requests: [message],
     replies: [message],
-    deadlineMs: 20_000,
+    deadlineMs: LONG_DEADLINE_MS,
     cancelMs: undefined,
   });
   client.close();

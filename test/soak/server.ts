@@ -11,12 +11,12 @@ import { SoakChild } from './soak-child.js';
 import { Transfer } from './transfer.js';
 
 /** What was sent on a stream, and not received there, is closed then. */
-const HOLD_MS = 60_000;
+const HOLD_MS = 90_000;
 
 const child = new SoakChild();
 const { task, book } = child;
 await rehearse(child);
-const handlers = new Handlers(task, book, new Transfer(task, book));
+const handlers = new Handlers(book, new Transfer(task, book));
 const server = new grpcfd.Server({ ...task.grpcOptions });
 server.addService(soakService, handlers.implementation);
 const credentials = grpcfd.serverCredentials(await stockServerCredentials(task.security), {

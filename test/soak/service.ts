@@ -33,6 +33,8 @@ export interface SoakMessage {
   readonly inOrder?: boolean;
   /** In a request: how long the handler waits before it answers. */
   readonly delayMs?: number;
+  /** In a request: the handler does not answer before the call is cancelled. A planted fault. */
+  readonly hangs?: boolean | undefined;
   /** In a request: the replies to send for it. */
   readonly replies?: readonly MessagePlan[];
   readonly body: Buffer;

@@ -13,8 +13,8 @@ export class Transfer {
   readonly #task: Task;
   readonly #book: Book;
   readonly #directory: string;
-  /** Whether the fault that was asked for has not been made yet. */
-  #swaps: boolean;
+  readonly #swaps: boolean;
+  /** Whether the leak that was asked for has not been made yet. */
   #leaks: boolean;
   #items = 0;
 
@@ -104,14 +104,13 @@ export class Transfer {
     this.#book.problem('wrong file', `promised ${promised}, and found ${found}`);
   }
 
-  /** The planted fault: the first two descriptors of one kind have each other's names. */
+  /** A planted fault: two descriptors of one kind have each other's names. */
   #swapped(notes: FileNote[]): FileNote[] {
     if (!this.#swaps) return notes;
     const one = notes.findIndex(({ kind }, at) => notes.findIndex((note) => note.kind === kind) < at);
     const other = notes.findIndex(({ kind }) => kind === notes[one]?.kind);
     const [first, second] = [notes[other], notes[one]];
     if (first === undefined || second === undefined || !first.take || !second.take) return notes;
-    this.#swaps = false;
     notes[other] = { ...first, name: second.name };
     notes[one] = { ...second, name: first.name };
     return notes;
