@@ -2,11 +2,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Random, randomFrom } from '../support/random.js';
 import { Child } from '../support/reporting-child.js';
-import type { Counts, Fault, Order, Problem, Report, Task } from './messages.js';
+import type { Counts, Fault, Order, Plant, Problem, Report, Task } from './messages.js';
 import { Party } from './party.js';
 
 /** A process that gives no sign of life for so long has frozen. */
 const FREEZE_MS = 30_000;
+
+/** The process that makes a planted fault. */
+const PLANTED_IN: Record<Plant, string> = { leak: 'server', swap: 'client', hang: 'client' };
 
 export interface CellOptions {
   readonly name: string;
@@ -90,7 +93,8 @@ export abstract class Cell {
   /** Starts a process. Its random numbers follow from the seed and from how many processes were started before. */
   protected launch(program: string, name: string): Member {
     const { seed, directory, environment, task } = this.options;
-    const each: Task = { ...task, directory, name, seed: seed + 1_000 * ++this.#started };
+    const plant = task.plant !== undefined && PLANTED_IN[task.plant] === name ? task.plant : undefined;
+    const each: Task = { ...task, plant, directory, name, seed: seed + 1_000 * ++this.#started };
     const child = new Child<Report, Order>(
       new URL(program, import.meta.url),
       [JSON.stringify(each)],
