@@ -22,12 +22,20 @@ export interface PairRow {
   readonly unread: number;
 }
 
+/** What a process that finished says of another that does not tell: it was killed, or is a Go peer. */
+export interface OneSidedRow extends Omit<PeerCounts, 'endedEarly'> {
+  readonly name: string;
+  readonly peer: string;
+}
+
 export interface Audit {
   readonly pairs: readonly PairRow[];
+  readonly oneSided: readonly OneSidedRow[];
   readonly problems: readonly Problem[];
 }
 
-export function audit(processes: readonly Audited[]): Audit {
+/** @param silent names of those that do not tell, by their process ids */
+export function audit(processes: readonly Audited[], silent: ReadonlyMap<number, string> = new Map()): Audit {
   const problems: Problem[] = [];
   const miscount = (text: string) => void problems.push({ fault: 'miscount', text });
   for (const process of processes) auditProcess(process, miscount);
@@ -37,7 +45,13 @@ export function audit(processes: readonly Audited[]): Audit {
       return row === undefined ? [] : [row];
     }),
   );
-  return { pairs, problems };
+  const oneSided = processes.flatMap(({ name, report }) =>
+    Object.entries(report.peers).flatMap(([pid, { endedEarly: _, ...counts }]) => {
+      const peer = silent.get(Number(pid));
+      return peer === undefined ? [] : [{ name, peer, ...counts }];
+    }),
+  );
+  return { pairs, oneSided, problems };
 }
 
 function auditProcess({ name, report }: Audited, miscount: (text: string) => void): void {

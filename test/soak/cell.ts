@@ -124,6 +124,7 @@ export abstract class Cell {
     await member.child.until('finished');
     member.party.report = member.child.last;
     member.party.fate = 'finished';
+    member.party.left = member.party.report?.problems.filter(({ fault }) => fault === 'leak').length ?? 0;
     this.#members.delete(member);
     const how = await member.child.exit();
     if (how !== '0') this.problem('crash', `${member.party.name} ended with ${how}`);

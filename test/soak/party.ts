@@ -14,13 +14,13 @@ export class Party {
   report: Report | undefined;
   peakFds = 0;
   peakKiB = 0;
-  readonly fdsAtStart: number;
+  /** Descriptors that were open at the end, and not at the start. */
+  left = 0;
 
   constructor(name: string, language: 'Node' | 'Go', pid: number) {
     this.name = name;
     this.language = language;
     this.pid = pid;
-    this.fdsAtStart = fdsOf(pid).length;
   }
 
   /** Looks at the process, which may have ended. */

@@ -1,7 +1,7 @@
 /** The tables at the end of a soak. */
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
-import type { PairRow } from './audit.js';
+import type { OneSidedRow, PairRow } from './audit.js';
 import { increase } from './book.js';
 import type { Cell } from './cell.js';
 import { type Counts, FAULTS } from './messages.js';
@@ -33,12 +33,17 @@ export function callCounts(cells: readonly Cell[]): Counts {
 export function tablesOf(outcome: Outcome): Table[] {
   const { cells, parties, pairs } = outcome;
   return [
+    { title: 'Faults', rows: byName(FAULTS.map((fault) => [fault, { count: countOf(outcome, fault) }])) },
     { title: 'Calls, by their status', rows: byName(cells.map((cell) => [cell.name, callCounts([cell])])) },
     { title: 'Kills and restarts', rows: byName(cells.map((cell) => [cell.name, disturbances(cell)])) },
     { title: 'Descriptors between processes that both finished', rows: pairRows(pairs) },
+    {
+      title:
+        'Descriptors between a process that finished, which counts, and one that was killed or is a Go peer',
+      rows: oneSidedRows(outcome.oneSided),
+    },
     { title: 'What became of descriptors, in processes that finished', rows: fates(parties) },
     { title: 'Processes', rows: processRows(parties) },
-    { title: 'Faults', rows: byName(FAULTS.map((fault) => [fault, { count: countOf(outcome, fault) }])) },
   ];
 }
 
@@ -60,6 +65,11 @@ seconds.
 ${Object.entries(versions())
   .map(([name, version]) => `| ${name} | ${version} |`)
   .join('\n')}
+
+- "Taken" are descriptors that users received, and "closed" those that the package closed because nobody did. What came from a Go peer is both:
+  users receive duplicates of it.
+- "Unread" are descriptors that were sent on a connection which ended before its other end had read them.
+- Processes that take each other's place have one row.
 
 ${tables.join('\n\n')}
 `;
@@ -91,16 +101,30 @@ function disturbances({ counts }: Cell): Counts {
   return Object.fromEntries(Object.entries(counts).filter(([name]) => !name.startsWith('rows: ')));
 }
 
-/** Processes with one name are added up. */
 function pairRows(pairs: readonly PairRow[]): Record<string, Row> {
   const rows: Record<string, Counts> = {};
   for (const { from, to, ...numbers } of pairs) {
-    const name = from === to ? `${from} → itself` : `${from} → ${to.slice(to.lastIndexOf(': ') + 2)}`;
-    rows[name] ??= { pairs: 0 };
-    increase(rows[name], 'pairs');
-    for (const [what, number] of Object.entries(numbers)) increase(rows[name], what, number);
+    // A process begins with a call to itself.
+    if (from !== to) addTo(rows, `${from} → ${withoutCell(to)}`, numbers);
   }
   return rows;
+}
+
+function oneSidedRows(all: readonly OneSidedRow[]): Record<string, Row> {
+  const rows: Record<string, Counts> = {};
+  for (const { name, peer, ...numbers } of all) addTo(rows, `${name} ↔ ${withoutCell(peer)}`, numbers);
+  return rows;
+}
+
+/** Processes with one name are added up. */
+function addTo(rows: Record<string, Counts>, name: string, numbers: Counts): void {
+  rows[name] ??= { pairs: 0 };
+  increase(rows[name], 'pairs');
+  for (const [what, number] of Object.entries(numbers)) increase(rows[name], what, number);
+}
+
+function withoutCell(name: string): string {
+  return name.slice(name.lastIndexOf(': ') + 2);
 }
 
 function fates(parties: readonly Party[]): Record<string, Row> {
@@ -114,7 +138,11 @@ function fates(parties: readonly Party[]): Record<string, Row> {
     if (own !== undefined) {
       add('given', { sent: own.sent });
       add('given, and not sent', own.notSent);
-      increase(all, 'sent again with another attempt of a call', stats.sentFds - own.sent);
+      increase(
+        all,
+        'sent beyond that, with another attempt of a call or as the call ended',
+        stats.sentFds - own.sent,
+      );
       add('received', { 'the right file': own.right, 'a wrong file': own.wrong });
       add('received, and not looked at', own.unchecked);
       add('receives that failed', own.notReceived);
@@ -125,12 +153,13 @@ function fates(parties: readonly Party[]): Record<string, Row> {
 }
 
 function processRows(parties: readonly Party[]): Record<string, Row> {
-  const rows = new Map<string, Record<'started' | 'killed' | 'peak fds' | 'peak MiB', number>>();
-  for (const { name, fate, peakFds, peakKiB } of parties) {
-    const row = rows.get(name) ?? { started: 0, killed: 0, 'peak fds': 0, 'peak MiB': 0 };
+  const rows = new Map<string, Record<'started' | 'killed' | 'peak fds' | 'peak MiB' | 'fds left', number>>();
+  for (const { name, fate, peakFds, peakKiB, left } of parties) {
+    const row = rows.get(name) ?? { started: 0, killed: 0, 'peak fds': 0, 'peak MiB': 0, 'fds left': 0 };
     rows.set(name, row);
     row.started++;
     if (fate === 'killed') row.killed++;
+    row['fds left'] += left;
     row['peak fds'] = Math.max(row['peak fds'], peakFds);
     row['peak MiB'] = Math.max(row['peak MiB'], Math.round(peakKiB / 1024));
   }

@@ -124,7 +124,8 @@ export async function runSoak(task: SoakTask, onSample: (cells: readonly Cell[])
   const finished = parties.flatMap(({ name, pid, fate, report }) =>
     report !== undefined && fate === 'finished' ? [{ name, pid, report }] : [],
   );
-  const audited = audit(finished);
+  const silent = parties.filter(({ pid }) => !finished.some((process) => process.pid === pid));
+  const audited = audit(finished, new Map(silent.map(({ pid, name }) => [pid, name])));
   problems.push(
     ...cells.flatMap((cell) => cell.problems),
     ...parties.flatMap(({ name, report }) =>
@@ -136,6 +137,7 @@ export async function runSoak(task: SoakTask, onSample: (cells: readonly Cell[])
     cells,
     parties,
     pairs: audited.pairs,
+    oneSided: audited.oneSided,
     problems,
     seconds: (performance.now() - began) / 1_000,
     withoutGo: workplace === undefined && 'missing' in go ? go.missing : undefined,
