@@ -38,7 +38,7 @@ export class Caller {
     this.#task = task;
     this.#book = book;
     this.#transfer = transfer;
-    this.#hangs = task.plant === 'hang';
+    this.#hangs = task.plants.includes('hang');
   }
 
   /** Resolves when the call and all that it brought is over, or hangs. */

@@ -16,7 +16,7 @@ export interface CellOptions {
   readonly seed: number;
   readonly directory: string;
   readonly environment: NodeJS.ProcessEnv;
-  readonly task: Pick<Task, 'security' | 'grpcOptions' | 'mayBreak' | 'plant' | 'hangMs' | 'certs' | 'bin'>;
+  readonly task: Pick<Task, 'security' | 'grpcOptions' | 'mayBreak' | 'plants' | 'hangMs' | 'certs' | 'bin'>;
 }
 
 export interface Member {
@@ -54,9 +54,8 @@ export abstract class Cell {
     for (const { child } of this.#members) child.kill('SIGKILL');
   }
 
-  /** Resolves when all has ended after `over`. */
+  /** Resolves when all has ended after `over`. Its processes have started. */
   async run(over: Promise<unknown>): Promise<void> {
-    await this.start();
     const disturbance = this.disturb();
     await Promise.race([over, disturbance]);
     await over;
@@ -93,8 +92,8 @@ export abstract class Cell {
   /** Starts a process. Its random numbers follow from the seed and from how many processes were started before. */
   protected launch(program: string, name: string): Member {
     const { seed, directory, environment, task } = this.options;
-    const plant = task.plant !== undefined && PLANTED_IN[task.plant] === name ? task.plant : undefined;
-    const each: Task = { ...task, plant, directory, name, seed: seed + 1_000 * ++this.#started };
+    const plants = task.plants.filter((plant) => PLANTED_IN[plant] === name);
+    const each: Task = { ...task, plants, directory, name, seed: seed + 1_000 * ++this.#started };
     const child = new Child<Report, Order>(
       new URL(program, import.meta.url),
       [JSON.stringify(each)],

@@ -19,7 +19,7 @@ export interface Task {
   readonly grpcOptions: Readonly<Record<string, string | number>>;
   /** Whether the server of the calls, or its connections, may end at any time. */
   readonly mayBreak: boolean;
-  readonly plant: Plant | undefined;
+  readonly plants: readonly Plant[];
   /** A call that takes so much longer than its deadline hangs. */
   readonly hangMs: number;
   /** The directories of the certificates and the programs of the Go peers, where there are any. */

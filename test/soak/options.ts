@@ -10,7 +10,7 @@ export interface Options {
   readonly markdown: string | undefined;
   /** Parts of names of cells. Empty for all. */
   readonly only: readonly string[];
-  readonly plant: Plant | undefined;
+  readonly plants: readonly Plant[];
 }
 
 const DEFAULT_MINUTES = 2;
@@ -20,7 +20,7 @@ const USAGE = `npm run soak [-- OPTIONS]
   --seed S         which calls, kills and restarts; default: of the clock
   --markdown FILE  writes the report to a file, too
   --only PART      only groups of processes whose name has this part; may be given again
-  --plant FAULT    makes a fault, which the run has to find: ${PLANTS.join(', ')}`;
+  --plant FAULT    makes a fault, which the run has to find: ${PLANTS.join(', ')}; may be given again`;
 
 export function readOptions(args: readonly string[]): Options {
   return readOrExit(USAGE, () => parse(args));
@@ -34,17 +34,19 @@ function parse(args: readonly string[]): Options {
       seed: { type: 'string' },
       markdown: { type: 'string' },
       only: { type: 'string', multiple: true, default: [] },
-      plant: { type: 'string' },
+      plant: { type: 'string', multiple: true, default: [] },
     },
   });
-  const plant = PLANTS.find((each) => each === values.plant);
-  if (plant === undefined && values.plant !== undefined)
-    throw new Error(`--plant takes ${PLANTS.join(', ')}`);
+  const plants = values.plant.map((text) => {
+    const plant = PLANTS.find((each) => each === text);
+    if (plant === undefined) throw new Error(`--plant takes ${PLANTS.join(', ')}`);
+    return plant;
+  });
   return {
     minutes: positive('--minutes', values.minutes) ?? DEFAULT_MINUTES,
     seed: whole('--seed', values.seed) ?? Date.now() % 2 ** 31,
     markdown: values.markdown,
     only: values.only,
-    plant,
+    plants,
   };
 }

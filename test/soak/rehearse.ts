@@ -15,7 +15,7 @@ import { Transfer } from './transfer.js';
 /** A call with a descriptor of each kind each way, to a server in this process. */
 export async function rehearse(child: SoakChild): Promise<void> {
   const { book } = child;
-  const task = { ...child.task, plant: undefined };
+  const task = { ...child.task, plants: [] };
   const address = `unix:${join(task.directory, `rehearsal-${process.pid}.sock`)}`;
   const transfer = new Transfer(task, book);
   const server = new grpcfd.Server();

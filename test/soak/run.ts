@@ -21,7 +21,7 @@ export interface SoakTask {
   readonly minutes: number;
   readonly seed: number;
   readonly only: readonly string[];
-  readonly plant?: Plant | undefined;
+  readonly plants?: readonly Plant[];
   readonly hangMs?: number;
 }
 
@@ -146,7 +146,7 @@ export async function runSoak(task: SoakTask, onSample: (cells: readonly Cell[])
 
 function makeCell(
   kind: Kind,
-  { seed, plant, hangMs = HANG_MS }: SoakTask,
+  { seed, plants = [], hangMs = HANG_MS }: SoakTask,
   directory: string,
   environment: NodeJS.ProcessEnv,
   workplace: Workplace | undefined,
@@ -160,7 +160,7 @@ function makeCell(
     seed: seed + SEEDS_OF_A_CELL * KINDS.indexOf(kind),
     directory,
     environment,
-    task: { security, grpcOptions, mayBreak, plant, hangMs, ...go },
+    task: { security, grpcOptions, mayBreak, plants, hangMs, ...go },
   };
   return kind.make(options, workplace as Workplace);
 }
@@ -174,8 +174,9 @@ async function runCells(
     for (const cell of cells) cell.sample();
     onSample(cells);
   }, SAMPLE_MS);
-  const over = delay(ms);
   try {
+    await Promise.all(cells.map((cell) => cell.start()));
+    const over = delay(ms);
     await Promise.all(cells.map((cell) => cell.run(over)));
   } finally {
     clearInterval(sampler);

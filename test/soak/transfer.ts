@@ -22,8 +22,8 @@ export class Transfer {
     this.#task = task;
     this.#book = book;
     this.#directory = join(task.directory, 'items');
-    this.#swaps = task.plant === 'swap';
-    this.#leaks = task.plant === 'leak';
+    this.#swaps = task.plants.includes('swap');
+    this.#leaks = task.plants.includes('leak');
   }
 
   /** Sends new descriptors. Returns what names them. Throws what the package throws. */
