@@ -4,9 +4,12 @@ import { type Random, randomFrom } from '../support/random.js';
 import { Child } from '../support/reporting-child.js';
 import type { Counts, Fault, Order, Plant, Problem, Report, Task } from './messages.js';
 import { Party } from './party.js';
+import { LONG_DEADLINE_MS } from './plan.js';
 
 /** A process that gives no sign of life for so long has frozen. */
-const FREEZE_MS = 30_000;
+const FREEZE_MS = 60_000;
+/** For an order. The last calls run to their deadline, and to the time that a hang is given. */
+const PATIENCE_MS = 3 * LONG_DEADLINE_MS;
 
 /** The process that makes a planted fault. */
 const PLANTED_IN: Record<Plant, string> = { leak: 'server', swap: 'client', hang: 'client' };
@@ -115,12 +118,12 @@ export abstract class Cell {
 
   protected async order(member: Member, kind: 'serve' | 'calm'): Promise<void> {
     member.child.tell({ kind });
-    await member.child.until(kind === 'serve' ? 'serving' : 'calm');
+    await member.child.until(kind === 'serve' ? 'serving' : 'calm', PATIENCE_MS);
   }
 
   protected async end(member: Member): Promise<void> {
     member.child.tell({ kind: 'finish' });
-    await member.child.until('finished');
+    await member.child.until('finished', PATIENCE_MS);
     member.party.report = member.child.last;
     member.party.fate = 'finished';
     member.party.left = member.party.report?.problems.filter(({ fault }) => fault === 'leak').length ?? 0;

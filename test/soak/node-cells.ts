@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Cell, type Member } from './cell.js';
 
+/** Until a server that shuts down has removed its socket file. */
+const GONE_MS = 60_000;
+
 /** A server that stays, a client that stays, and a client that is killed again and again. */
 export class SteadyCell extends Cell {
   #server!: Member;
@@ -63,10 +66,11 @@ export class RestartedCell extends Cell {
 
   /** Resolves when it does not listen any more. Its calls go on. */
   async #shutDown(server: Member): Promise<void> {
-    this.#ending.push(this.end(server));
+    const end = this.end(server).catch((error: Error) => this.problem('hang', error.message));
+    this.#ending.push(end);
     this.count('graceful restart');
     const path = join(this.options.directory, 'server.sock');
-    for (let waited = 0; existsSync(path) && waited < 10_000; waited += 5) await delay(5);
+    for (let waited = 0; existsSync(path) && waited < GONE_MS; waited += 5) await delay(5);
     if (existsSync(path)) this.problem('hang', 'a server that shuts down does not remove its socket file');
   }
 

@@ -39,8 +39,9 @@ export class SoakChild {
         clearInterval(beat);
         process.removeAllListeners('disconnect');
       }
-      this.#send(ANSWERS[order.kind]);
-      if (order.kind === 'finish') process.disconnect();
+      this.#send(ANSWERS[order.kind], () => {
+        if (order.kind === 'finish') process.disconnect();
+      });
     });
     this.#send('ready');
   }
@@ -54,7 +55,8 @@ export class SoakChild {
     }
   }
 
-  #send(kind: Report['kind']): void {
-    process.send?.(this.book.report(kind));
+  #send(kind: Report['kind'], onSent: () => void = () => {}): void {
+    // The parent may have gone.
+    process.send?.(this.book.report(kind), undefined, undefined, onSent);
   }
 }

@@ -11,12 +11,14 @@ export class Status {
   readonly #minutes: number;
   readonly #began = performance.now();
   #shownAt = performance.now();
+  readonly #told = new Set<string>();
 
   constructor(minutes: number) {
     this.#minutes = minutes;
   }
 
   show(cells: readonly Cell[]): void {
+    this.#tellProblems(cells);
     const now = performance.now();
     if (now - this.#shownAt < (process.stdout.isTTY ? TERMINAL_MS : PIPE_MS)) return;
     this.#shownAt = now;
@@ -27,6 +29,21 @@ export class Status {
 
   end(): void {
     if (process.stdout.isTTY) process.stdout.write('\r\x1b[K');
+  }
+
+  /** A new problem is told when it is found. */
+  #tellProblems(cells: readonly Cell[]): void {
+    const found = cells.flatMap((cell) => [
+      ...cell.problems,
+      ...cell.parties.flatMap(({ report }) => report?.problems ?? []),
+    ]);
+    for (const { fault, text } of found) {
+      const line = `${fault}: ${text}`;
+      if (this.#told.has(line)) continue;
+      this.#told.add(line);
+      this.end();
+      console.log(line);
+    }
   }
 
   #line(cells: readonly Cell[]): string {

@@ -26,7 +26,10 @@ export class Child<R extends { readonly kind: string }, Order extends object> {
       this.heardAt = performance.now();
       this.#seen.add(report.kind);
     });
-    this.#process.on('exit', (code, signal) => {
+    // What it has said last may be read after its exit.
+    const said = new Promise((resolve) => this.#process.once('disconnect', resolve));
+    this.#process.on('exit', async (code, signal) => {
+      await said;
       this.#ended = `${signal ?? code}`;
     });
   }
@@ -53,8 +56,8 @@ export class Child<R extends { readonly kind: string }, Order extends object> {
   }
 
   /** Resolves when that report has come. */
-  async until(kind: R['kind']): Promise<void> {
-    await this.#wait(`a process does not come to '${kind}'`, () => {
+  async until(kind: R['kind'], patienceMs = PATIENCE_MS): Promise<void> {
+    await this.#wait(patienceMs, `a process does not come to '${kind}'`, () => {
       if (this.#seen.has(kind)) return true;
       if (this.#ended !== undefined) throw new Error(`a process ended with ${this.#ended} before '${kind}'`);
       return false;
@@ -63,12 +66,12 @@ export class Child<R extends { readonly kind: string }, Order extends object> {
 
   /** Resolves with the exit code or the signal. */
   async exit(): Promise<string> {
-    await this.#wait('a process does not end', () => this.#ended !== undefined);
+    await this.#wait(PATIENCE_MS, 'a process does not end', () => this.#ended !== undefined);
     return this.#ended ?? '';
   }
 
-  async #wait(what: string, condition: () => boolean): Promise<void> {
-    const deadline = performance.now() + PATIENCE_MS;
+  async #wait(patienceMs: number, what: string, condition: () => boolean): Promise<void> {
+    const deadline = performance.now() + patienceMs;
     while (!condition()) {
       if (performance.now() > deadline) throw new Error(`hang: ${what}`);
       await delay(1);
