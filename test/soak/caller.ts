@@ -10,6 +10,12 @@ import type { Transfer } from './transfer.js';
 
 /** What a connection that breaks makes of a call. After GOAWAY, Node.js reports no error, and grpc-js says INTERNAL. */
 const BROKEN = ['UNAVAILABLE', 'INTERNAL: Received RST_STREAM with code 0 (Call ended without gRPC status)'];
+/**
+ * A server that ends a connection under TLS refuses calls that are on their way, and grpc-js repeats them. It cannot repeat a call with more
+ * bytes than it keeps (`grpc.per_rpc_retry_buffer_size`).
+ */
+const REFUSED = 'UNAVAILABLE: Stream refused by server';
+const KEPT_BYTES = 2 ** 20;
 /** Why something is not received whose connection or call has ended. */
 const ENDED: ReadonlySet<string> = new Set([
   'CONNECTION_CLOSED',
@@ -178,12 +184,14 @@ export class Caller {
     this.#book.count(`calls: ${name}`);
     const isShort = plan.deadlineMs < LONG_DEADLINE_MS;
     const outcome = `${name}: ${status.details}`;
+    const bytes = plan.requests.reduce((so, message) => so + message.bytes, 0);
     const isExpected =
       status.code === grpc.status.OK ||
       (status.code === grpc.status.CANCELLED && (plan.cancelMs !== undefined || isShort)) ||
       (status.code === grpc.status.DEADLINE_EXCEEDED && isShort) ||
+      (outcome === REFUSED && bytes > 0.9 * KEPT_BYTES) ||
       (this.#task.mayBreak && BROKEN.some((start) => outcome.startsWith(start)));
-    if (!isExpected) this.#book.problem('unexpected outcome', `${plan.rpc}: ${outcome}`);
+    if (!isExpected) this.#book.problem('unexpected outcome', `${plan.rpc}, ${bytes} bytes: ${outcome}`);
     if (status.code === grpc.status.OK && replies !== plan.replies.length) {
       this.#book.problem(
         'unexpected outcome',

@@ -7,7 +7,7 @@ import { Party } from './party.js';
 import { LONG_DEADLINE_MS } from './plan.js';
 
 /** A process that gives no sign of life for so long has frozen. */
-const FREEZE_MS = 60_000;
+const FREEZE_MS = 120_000;
 /** For an order. The last calls run to their deadline, and to the time that a hang is given. */
 const PATIENCE_MS = 3 * LONG_DEADLINE_MS;
 

@@ -11,7 +11,7 @@ import { SoakChild } from './soak-child.js';
 import { Transfer } from './transfer.js';
 
 /** What was sent on a stream, and not received there, is closed then. */
-const HOLD_MS = 90_000;
+const HOLD_MS = 1.5 * LONG_DEADLINE_MS;
 
 const child = new SoakChild();
 const { task, book } = child;

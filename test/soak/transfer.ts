@@ -4,10 +4,11 @@ import type { FdServerCall, FdTransceiver, ReceivedFile } from 'grpcfd';
 import { type Book, increase, reasonOf } from './book.js';
 import { makeItem, tokenIn } from './items.js';
 import type { Task } from './messages.js';
+import { LONG_DEADLINE_MS } from './plan.js';
 import type { FileNote, ItemPlan } from './service.js';
 
 /** How long a receive waits for a descriptor that does not come, so that it cannot be taken for a hang. */
-const RECEIVE_MS = 30_000;
+const RECEIVE_MS = LONG_DEADLINE_MS;
 
 export class Transfer {
   readonly #task: Task;
