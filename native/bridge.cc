@@ -29,6 +29,9 @@ constexpr int kForwardsPerTurn = 16;
 // Node stops reading while it writes. For longer than this, and without writing anything, it does so only where a write goes nowhere, or
 // for good.
 constexpr uint64_t kStalledMs = 250;
+// Node hears of the end of a write in the next turn of the event loop, under TLS in the one after. A turn may take any time: code of the user
+// may run, or the process may not.
+constexpr int kStalledTurns = 3;
 
 // The size is asked of the libuv in this process: it is not the same in every Node.js version that loads this binary.
 uv_poll_t* NewPoll() { return static_cast<uv_poll_t*>(::operator new(uv_handle_size(UV_POLL))); }
@@ -145,6 +148,7 @@ void Bridge::BeforeWait() {
   if (IsOpen() && read_to_end_ && !paused_) Feed();
   if (IsOpen()) {
     UpdateWatch();
+    if (paused_) turns_paused_++;
     if (paused_ || read_to_end_) MarkDue();
   }
   napi_close_handle_scope(env_, scope);
@@ -158,6 +162,7 @@ void Bridge::MarkDue() {
 void Bridge::Pause() {
   if (std::exchange(paused_, true)) return;
   paused_at_ = uv_now(environment_.loop());
+  turns_paused_ = 0;
   taken_when_paused_ = taken_;
   MarkDue();
   environment_.WatchForStalls();
@@ -177,9 +182,12 @@ bool Bridge::TellStalled() {
   if (NodeReads()) return true;
   // Under TLS, a write of HTTP/2 ends a turn later than that of the pair. With one in each turn, Node reads for a moment in between, and
   // never when the event loop waits.
-  if (std::exchange(taken_when_paused_, taken_) != taken_) paused_at_ = uv_now(environment_.loop());
+  if (std::exchange(taken_when_paused_, taken_) != taken_) {
+    paused_at_ = uv_now(environment_.loop());
+    turns_paused_ = 0;
+  }
   const bool writing = !rest_.empty() || uv_stream_get_write_queue_size(stream_) > 0;
-  if (writing || uv_now(environment_.loop()) - paused_at_ < kStalledMs) return true;
+  if (writing || turns_paused_ < kStalledTurns || uv_now(environment_.loop()) - paused_at_ < kStalledMs) return true;
   stalled_ = true;
   Emit(Event::kStalled);
   return false;

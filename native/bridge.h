@@ -139,6 +139,8 @@ class Bridge final : public LoopHandle {
   // Something came while Node was not reading.
   bool paused_ = false;
   uint64_t paused_at_ = 0;
+  // Turns of the event loop since then.
+  int turns_paused_ = 0;
   uint64_t taken_when_paused_ = 0;
   bool stalled_ = false;
   bool hung_up_ = false;

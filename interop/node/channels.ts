@@ -30,6 +30,7 @@ export class Channels {
 
   close(): void {
     for (const channel of this.#kept.values()) channel.close();
+    this.#kept.clear();
   }
 
   #dial({ target, security }: Row, options: grpcfd.FdConnectionOptions): grpc.Channel {

@@ -31,6 +31,7 @@ export class RowRunner {
 
   /** Rejects with the reason why the row failed. */
   async run(row: Row): Promise<void> {
+    if (row.op === 'close') return this.#channels.close();
     if (row.op === 'health') return this.#channels.with(row, {}, (channel) => checkHealth(row, channel));
     const set = await SampleSet.create(this.#memfds);
     try {
@@ -96,6 +97,6 @@ function makeSamples(set: SampleSet, { kind = 'REGULAR', fds = 1 }: Row): Promis
   return Promise.all(Array.from({ length: fds }, () => set.make(kind)));
 }
 
-function deadlineOf({ receiveMs }: Row): Date {
-  return new Date(Date.now() + receiveMs + CALL_GRACE_MS);
+function deadlineOf({ receiveMs, deadlineMs = receiveMs + CALL_GRACE_MS }: Row): Date {
+  return new Date(Date.now() + deadlineMs);
 }

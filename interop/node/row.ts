@@ -7,7 +7,7 @@ export type Direction = 'c2s' | 's2c';
 
 export interface Row {
   readonly id: number;
-  readonly op?: 'exchange' | 'health' | 'preface' | 'modes';
+  readonly op?: 'exchange' | 'health' | 'preface' | 'modes' | 'close';
   readonly target: string;
   readonly security: Security;
   readonly rpc?: Rpc;
@@ -18,6 +18,7 @@ export interface Row {
   readonly keep?: boolean;
   readonly warm?: boolean;
   readonly receiveMs: number;
+  readonly deadlineMs?: number;
 }
 
 export interface RowResult {

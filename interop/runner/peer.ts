@@ -146,6 +146,12 @@ export class ServerPeer extends Peer {
     return line === undefined ? undefined : (JSON.parse(line) as { metadata: string[] }).metadata;
   }
 
+  /** For a Go server: closes the files that it keeps of calls that have ended. */
+  async clearShelf(): Promise<void> {
+    this.write('clear');
+    await this.line(START_LIMIT_MS);
+  }
+
   target(security: Security): string {
     return `unix:${join(this.#directory, `${security}.sock`)}`;
   }

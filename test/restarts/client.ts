@@ -4,10 +4,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { descriptorTable } from '../support/fd-table.js';
+import { leaksSince } from '../support/leaks.js';
 import { RETRY } from '../support/policies.js';
 import { type Message, stockChannelCredentials, testService } from '../support/service.js';
 import { contentOf, fileWith } from '../support/temporary.js';
-import { leaksSince } from './leaks.js';
 import { type ClientReport, type Figures, PATHS } from './messages.js';
 
 const [, , security = '', directory = ''] = process.argv;

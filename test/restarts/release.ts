@@ -5,6 +5,7 @@ import type * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { connect, type FdListener, type FdSocket, type ListenOptions, listen } from 'grpcfd/socket';
 import { descriptorTable } from '../support/fd-table.js';
+import { leaksSince } from '../support/leaks.js';
 import {
   bind,
   type Message,
@@ -14,7 +15,6 @@ import {
   withResolvers,
 } from '../support/service.js';
 import { contentOf, fileWith } from '../support/temporary.js';
-import { leaksSince } from './leaks.js';
 import { PATHS, type ReleaseOrder, type ReleaseReport, type Way } from './messages.js';
 
 const [, , security = '', directory = ''] = process.argv;

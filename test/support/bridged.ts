@@ -15,6 +15,7 @@ export interface SocketOptions {
   readonly allowHalfOpen?: boolean;
   /** Owns the descriptors. */
   readonly onDescriptors?: (fds: number[], truncated: boolean) => void;
+  readonly onStalled?: () => void;
 }
 
 /** Takes `fd` over. The socket goes with the test. */
@@ -40,9 +41,9 @@ export interface Bridged {
 export const BRIDGED_PEER_NAME = 'unix:pid=1,uid=2,gid=3';
 
 export function bridged(fd: number, options: SocketOptions = {}): Bridged {
-  const { allowHalfOpen = false, onDescriptors = closeAll } = options;
+  const { allowHalfOpen = false, onDescriptors = closeAll, onStalled = () => {} } = options;
   const closed: boolean[] = [];
-  const listener = { onDescriptors, onClosed: () => void closed.push(stream.isOpen) };
+  const listener = { onDescriptors, onStalled, onClosed: () => void closed.push(stream.isOpen) };
   const { socket, stream } = bridgedConnection(fd, allowHalfOpen, listener, BRIDGED_PEER_NAME);
   defer(() => socket.destroy());
   return { socket, stream, closed };

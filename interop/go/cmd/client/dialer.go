@@ -47,10 +47,12 @@ func (d *dialer) dial(row *row, capturers ...func(grpcfd.FDSender)) (cc *grpc.Cl
 	return cc, func() {}, nil
 }
 
+// close closes the connections that were kept. Later rows make others.
 func (d *dialer) close() {
 	for _, cc := range d.kept {
 		_ = cc.Close()
 	}
+	d.kept = nil
 }
 
 // A target with the number of a connected socket that this process inherited.

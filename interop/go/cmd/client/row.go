@@ -20,18 +20,19 @@ const callGrace = 3 * time.Second
 
 // A row tells what to do; interop/README.md describes the fields.
 type row struct {
-	ID        int    `json:"id"`
-	Op        string `json:"op"`
-	Target    string `json:"target"`
-	Security  string `json:"security"`
-	RPC       string `json:"rpc"`
-	Direction string `json:"direction"`
-	Kind      string `json:"kind"`
-	Fds       int    `json:"fds"`
-	Times     int    `json:"times"`
-	Keep      bool   `json:"keep"`
-	Warm      bool   `json:"warm"`
-	ReceiveMs uint32 `json:"receiveMs"`
+	ID         int    `json:"id"`
+	Op         string `json:"op"`
+	Target     string `json:"target"`
+	Security   string `json:"security"`
+	RPC        string `json:"rpc"`
+	Direction  string `json:"direction"`
+	Kind       string `json:"kind"`
+	Fds        int    `json:"fds"`
+	Times      int    `json:"times"`
+	Keep       bool   `json:"keep"`
+	Warm       bool   `json:"warm"`
+	ReceiveMs  uint32 `json:"receiveMs"`
+	DeadlineMs uint32 `json:"deadlineMs"`
 }
 
 const (
@@ -39,6 +40,7 @@ const (
 	opHealth   = "health"
 	opPreface  = "preface"
 	opModes    = "modes"
+	opClose    = "close"
 
 	clientToServer = "c2s"
 	serverToClient = "s2c"
@@ -46,6 +48,9 @@ const (
 
 func run(dialer *dialer, row *row) error {
 	limit := time.Duration(row.ReceiveMs)*time.Millisecond + callGrace
+	if row.DeadlineMs > 0 {
+		limit = time.Duration(row.DeadlineMs) * time.Millisecond
+	}
 	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("the client waited %v", limit))
 	defer cancel()
 	switch row.Op {
@@ -57,6 +62,9 @@ func run(dialer *dialer, row *row) error {
 		return prefaceRow(ctx, dialer, row)
 	case opModes:
 		return modesRow(ctx, dialer, row)
+	case opClose:
+		dialer.close()
+		return nil
 	default:
 		return fmt.Errorf("no such op: %q", row.Op)
 	}

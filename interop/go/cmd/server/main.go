@@ -3,9 +3,9 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"flag"
-	"io"
 	"log"
 	"net"
 	"os"
@@ -60,7 +60,14 @@ func main() {
 	if err := json.NewEncoder(os.Stdout).Encode(map[string]bool{"ready": true}); err != nil {
 		log.Fatal(err)
 	}
-	_, _ = io.Copy(io.Discard, os.Stdin)
+	// Each line asks to close the files of the calls that have ended.
+	input := bufio.NewScanner(os.Stdin)
+	for input.Scan() {
+		shelf.clear()
+		if err := json.NewEncoder(os.Stdout).Encode(map[string]bool{"cleared": true}); err != nil {
+			log.Fatal(err)
+		}
+	}
 }
 
 func newServer(name, certs string, plain bool, options []grpc.ServerOption, shelf *shelf) (*grpc.Server, error) {

@@ -5,31 +5,42 @@ import { fileURLToPath } from 'node:url';
 /** A process that does not come to what it has to do in this time has frozen. */
 const PATIENCE_MS = 60_000;
 
-interface Report<Kind> {
-  readonly kind: Kind;
-  readonly problems: readonly string[];
-}
-
 /** A child process that reports to this one. */
-export class Child<R extends Report<string>, Order extends object> {
+export class Child<R extends { readonly kind: string }, Order extends object> {
   /** The last report. */
   last: R | undefined;
+  /** When it came, by `performance.now()`. */
+  heardAt = performance.now();
   readonly #process: ChildProcess;
   readonly #seen = new Set<string>();
   #ended: string | undefined;
 
-  constructor(program: string, args: readonly string[], env: NodeJS.ProcessEnv) {
-    this.#process = fork(fileURLToPath(new URL(program, import.meta.url)), [...args], {
+  /** @param program the compiled file */
+  constructor(program: URL, args: readonly string[], env: NodeJS.ProcessEnv) {
+    this.#process = fork(fileURLToPath(program), [...args], {
       execArgv: ['--expose-gc'],
       env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...env },
     });
     this.#process.on('message', (report: R) => {
       this.last = report;
+      this.heardAt = performance.now();
       this.#seen.add(report.kind);
     });
-    this.#process.on('exit', (code, signal) => {
+    // What it has said last may be read after its exit.
+    const said = new Promise((resolve) => this.#process.once('disconnect', resolve));
+    this.#process.on('exit', async (code, signal) => {
+      await said;
       this.#ended = `${signal ?? code}`;
     });
+  }
+
+  get pid(): number {
+    return this.#process.pid ?? -1;
+  }
+
+  /** Its exit code, or the signal that ended it. Undefined while it runs. */
+  get ended(): string | undefined {
+    return this.#ended;
   }
 
   tell(order: Order): void {
@@ -45,8 +56,8 @@ export class Child<R extends Report<string>, Order extends object> {
   }
 
   /** Resolves when that report has come. */
-  async until(kind: R['kind']): Promise<void> {
-    await this.#wait(`a process does not come to '${kind}'`, () => {
+  async until(kind: R['kind'], patienceMs = PATIENCE_MS): Promise<void> {
+    await this.#wait(patienceMs, `a process does not come to '${kind}'`, () => {
       if (this.#seen.has(kind)) return true;
       if (this.#ended !== undefined) throw new Error(`a process ended with ${this.#ended} before '${kind}'`);
       return false;
@@ -55,12 +66,12 @@ export class Child<R extends Report<string>, Order extends object> {
 
   /** Resolves with the exit code or the signal. */
   async exit(): Promise<string> {
-    await this.#wait('a process does not end', () => this.#ended !== undefined);
+    await this.#wait(PATIENCE_MS, 'a process does not end', () => this.#ended !== undefined);
     return this.#ended ?? '';
   }
 
-  async #wait(what: string, condition: () => boolean): Promise<void> {
-    const deadline = performance.now() + PATIENCE_MS;
+  async #wait(patienceMs: number, what: string, condition: () => boolean): Promise<void> {
+    const deadline = performance.now() + patienceMs;
     while (!condition()) {
       if (performance.now() > deadline) throw new Error(`hang: ${what}`);
       await delay(1);

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type DescriptorTable, descriptorTable } from '../support/fd-table.js';
+import { type DescriptorTable, descriptorTable } from './fd-table.js';
 
 /** Much is closed in later turns of the event loop. */
 const PATIENCE_MS = 5_000;
