@@ -1,0 +1,75 @@
+/** `npm run test:faults`: see scripts/test-faults.mjs. */
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { cleanUp } from '../support/fd-table.js';
+import { temporaryDirectory } from '../support/temporary.js';
+import { compileFaultyLibc, whyNoInjection } from './inject.js';
+import { countCalls, ERRORS, failEach, failFirst, type Row } from './matrix.js';
+import { BAD } from './plan.js';
+import { markdownOf, tableOf } from './report.js';
+import { FIRST_USE, SCENARIOS } from './scenarios.js';
+
+const { values: options } = parseArgs({
+  options: {
+    markdown: { type: 'string' },
+    scenario: { type: 'string', multiple: true },
+    syscall: { type: 'string', multiple: true },
+    error: { type: 'string', multiple: true },
+    jobs: { type: 'string', default: '2' },
+    json: { type: 'string' },
+  },
+});
+
+const obstacle = whyNoInjection();
+if (obstacle !== false) throw new Error(obstacle);
+
+const library = compileFaultyLibc(temporaryDirectory());
+const errors = options.error ?? [...ERRORS];
+const isWanted = (list: readonly string[] | undefined, name: string) =>
+  list === undefined || list.some((part) => name.includes(part));
+const rows: Row[] = [];
+const add = (more: readonly Row[]) => {
+  rows.push(...more);
+  for (const row of more) if (BAD.test(row.outcome)) console.log(JSON.stringify(row));
+};
+
+const jobs: (() => Promise<void>)[] = [];
+const isWantedCall = (name: string) => options.syscall === undefined || options.syscall.includes(name);
+for (const { name } of SCENARIOS.filter((each) => isWanted(options.scenario, each.name))) {
+  for (const syscall of (await countCalls(name, false, library)).keys()) {
+    if (!isWantedCall(syscall)) continue;
+    jobs.push(async () => add(await failEach(name, syscall, { errors, first: 1, step: 1 }, library)));
+  }
+}
+if (isWanted(options.scenario, 'first use')) {
+  const later = await countCalls(FIRST_USE, false, library);
+  for (const [syscall, count] of await countCalls(FIRST_USE, true, library)) {
+    // What comes again and again is in the scenario itself.
+    const first = Math.min(count, count - (later.get(syscall) ?? 0) + 2);
+    if (!isWantedCall(syscall)) continue;
+    for (const error of errors) {
+      for (let call = 1; call <= first; call++) {
+        jobs.push(async () => {
+          const row = await failFirst(FIRST_USE, syscall, error, call, library);
+          if (row !== undefined) add([{ ...row, scenario: 'first use' }]);
+        });
+      }
+    }
+  }
+}
+const total = jobs.length;
+const work = async () => {
+  for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) {
+    await job();
+    if (process.stderr.isTTY) process.stderr.write(`\r${total - jobs.length} of ${total}`);
+  }
+};
+await Promise.all(Array.from({ length: Number(options.jobs) }, work));
+await cleanUp();
+
+console.log(tableOf(rows));
+if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(rows, null, 1));
+if (options.markdown !== undefined) writeFileSync(options.markdown, markdownOf(rows));
+const bad = rows.filter(({ outcome }) => BAD.test(outcome));
+console.log(`${rows.length} faults, ${bad.length} of them with an outcome that is not documented`);
+process.exitCode = bad.length === 0 ? 0 : 1;
