@@ -29,7 +29,8 @@ interface Ended {
   readonly death: string | undefined;
 }
 
-async function runChild(plan: Plan, library: string): Promise<Ended> {
+/** `onReport` is told of each line as it comes. */
+async function runChild(plan: Plan, library: string, onReport: (report: Report) => void = () => {}): Promise<Ended> {
   const env = { ...process.env, LD_PRELOAD: library, NODE_TEST_CONTEXT: undefined };
   const child = spawn(process.execPath, ['--expose-gc', CHILD, JSON.stringify(plan)], {
     env,
@@ -46,7 +47,9 @@ async function runChild(plan: Plan, library: string): Promise<Ended> {
   createInterface(child.stdout).on('line', (line) => {
     clearTimeout(timer);
     timer = setTimeout(hang, HANG_MS);
-    reports.push(JSON.parse(line) as Report);
+    const report = JSON.parse(line) as Report;
+    reports.push(report);
+    onReport(report);
   });
   const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
   clearTimeout(timer);
@@ -57,7 +60,7 @@ async function runChild(plan: Plan, library: string): Promise<Ended> {
 
 /** How often the addon makes each system call in one run of the scenario; with `isFirst`, in a process that has not used it yet. */
 export async function countCalls(scenario: string, isFirst: boolean, library: string): Promise<Map<string, number>> {
-  const plan: Plan = { scenario, errors: [], first: 0, last: 0, step: 1, isFirst };
+  const plan: Plan = { scenario, syscalls: [], errors: [], from: undefined, first: 1, step: 1, isFirst };
   const { reports, death } = await runChild(plan, library);
   const counted = reports.find(({ kind }) => kind === 'counted' || kind === 'ran');
   if (counted === undefined || counted.kind === 'begins' || death !== undefined) {
@@ -66,35 +69,42 @@ export async function countCalls(scenario: string, isFirst: boolean, library: st
   return new Map(counted.counts);
 }
 
+/** Which calls fail, of all that there are: the first, and each `step`-th behind it. */
 export interface Sample {
   readonly errors: readonly string[];
   readonly first: number;
   readonly step: number;
 }
 
-/** Each call of `syscall` in the scenario fails in its turn, with each of the errors. A process that dies is followed by another one. */
+/** Each call of the system calls in the scenario fails in its turn, with each of the errors. A process that dies is followed by another one. */
 export async function failEach(
   scenario: string,
-  syscall: string,
+  syscalls: readonly string[],
   sample: Sample,
   library: string,
+  onRow: (row: Row) => void = () => {},
 ): Promise<readonly Row[]> {
   const rows: Row[] = [];
-  let plan: Plan = { ...sample, scenario, syscall, last: Number.MAX_SAFE_INTEGER, isFirst: false };
+  const add = (row: Row) => {
+    rows.push(row);
+    onRow(row);
+  };
+  let plan: Plan = { ...sample, scenario, syscalls, from: undefined, isFirst: false };
   for (;;) {
-    const { reports, death } = await runChild(plan, library);
-    for (const report of reports) if (report.kind === 'ran') rows.push(rowOf(scenario, syscall, report));
+    const { reports, death } = await runChild(plan, library, (report) => {
+      if (report.kind === 'ran') add(rowOf(scenario, report));
+    });
     const last = reports.at(-1);
     const hasStopped = death !== undefined || (last?.kind === 'ran' && last.left !== '');
     if (!hasStopped) return rows;
     if (last === undefined || last.kind === 'counted') {
-      rows.push({ scenario, syscall, error: '', call: 0, outcome: death ?? 'DIES: ', hit: undefined });
+      const nowhere = { syscall: '', error: '', call: 0 };
+      add({ scenario, ...nowhere, outcome: death ?? '', hit: undefined });
       return rows;
     }
-    const { error, call } = last;
-    if (death !== undefined) rows.push({ scenario, syscall, error, call, outcome: death, hit: undefined });
-    const errors = plan.errors.slice(plan.errors.indexOf(error));
-    plan = { ...plan, errors, first: call + sample.step };
+    const { syscall, error, call } = last;
+    if (death !== undefined) add({ scenario, syscall, error, call, outcome: death, hit: undefined });
+    plan = { ...plan, from: { syscall, error, call: call + sample.step } };
   }
 }
 
@@ -106,16 +116,16 @@ export async function failFirst(
   call: number,
   library: string,
 ): Promise<Row | undefined> {
-  const plan: Plan = { scenario, syscall, errors: [error], first: call, last: call, step: 1, isFirst: true };
-  const { reports, death } = await runChild(plan, library);
+  const one = { syscalls: [syscall], errors: [error], first: call, step: 1 };
+  const { reports, death } = await runChild({ ...one, scenario, from: undefined, isFirst: true }, library);
   const [report] = reports;
   if (death !== undefined) return { scenario, syscall, error, call, outcome: death, hit: undefined };
   if (report?.kind !== 'ran' || report.hit === undefined) return undefined;
-  return rowOf(scenario, syscall, report);
+  return rowOf(scenario, report);
 }
 
-function rowOf(scenario: string, syscall: string, report: Report & { readonly kind: 'ran' }): Row {
-  const { error, call, hit, left } = report;
+function rowOf(scenario: string, report: Report & { readonly kind: 'ran' }): Row {
+  const { syscall, error, call, hit, left } = report;
   const warned = report.warnings.length === 0 ? '' : `, warning ${report.warnings.join(', ')}`;
   const outcome = left === '' ? `${report.outcome}${warned}` : `LEAKS: ${left}`;
   return { scenario, syscall, error, call, outcome, hit };

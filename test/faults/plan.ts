@@ -1,16 +1,18 @@
 /** What the process of a fault is told, and what it answers. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { GrpcFdError } from 'grpcfd';
-import { assertSameDescriptors, type DescriptorTable } from '../support/fd-table.js';
+import { type DescriptorTable, descriptorTable } from '../support/fd-table.js';
 import { WrongResult } from './wrong-result.js';
 
 export interface Plan {
   readonly scenario: string;
-  /** Default: none fails. The calls are counted. */
-  readonly syscall?: string;
+  /** Without any, none fails, and the calls are counted. */
+  readonly syscalls: readonly string[];
   readonly errors: readonly string[];
-  /** The call of the first error that is the first to fail. */
+  /** Where to begin: a system call, an error, and the number of a call. */
+  readonly from: { readonly syscall: string; readonly error: string; readonly call: number } | undefined;
+  /** The first of the calls that fail, and the distance between two of them. */
   readonly first: number;
-  readonly last: number;
   readonly step: number;
   /** The call fails in the first use of the addon by its process. */
   readonly isFirst: boolean;
@@ -18,9 +20,10 @@ export interface Plan {
 
 export type Report =
   | { readonly kind: 'counted'; readonly counts: readonly (readonly [string, number])[] }
-  | { readonly kind: 'begins'; readonly call: number; readonly error: string }
+  | { readonly kind: 'begins'; readonly syscall: string; readonly call: number; readonly error: string }
   | {
       readonly kind: 'ran';
+      readonly syscall: string;
       readonly call: number;
       readonly error: string;
       readonly outcome: string;
@@ -58,6 +61,8 @@ export function outcomeOf(problem: unknown, unexpected: readonly unknown[]): str
     return NO_OUTCOME.has(name) ? `HANGS: ${name} ${details}` : `status ${name}`;
   }
   if (typeof code === 'string' && typeof syscall === 'string') return `throws ${code}`;
+  // Of grpc-js, whose text has that of the failed system call.
+  if (/^No address added .*E[A-Z]+: .*, [a-z]/s.test((problem as Error).message)) return 'bindAsync fails';
   return `UNDOCUMENTED: ${describe(problem)}`;
 }
 
@@ -65,12 +70,25 @@ function describe(error: unknown): string {
   return (error instanceof Error ? (error.stack ?? error.message) : String(error)).slice(0, 600);
 }
 
-/** Waits until no more descriptors are open than before. Those that still are, one a line. */
+/** Waits until nothing that was used before is being closed any more. */
+export async function settledTable(): Promise<DescriptorTable> {
+  for (let table = descriptorTable(); ; ) {
+    await delay(50);
+    const next = descriptorTable();
+    if (namesOf(next) === namesOf(table)) return next;
+    table = next;
+  }
+}
+
+function namesOf(table: DescriptorTable): string {
+  return [...table].join();
+}
+
+/** Waits until no descriptors are open that were not open before. Those that still are, one a line. */
 export async function leftOver(before: DescriptorTable): Promise<string> {
-  try {
-    await assertSameDescriptors(before, 5_000);
-    return '';
-  } catch (error) {
-    return (error as Error).message;
+  for (const end = Date.now() + 5_000; ; await delay(8)) {
+    const left = [...descriptorTable()].filter(([fd, target]) => before.get(fd) !== target);
+    if (left.length === 0) return '';
+    if (Date.now() > end) return left.map(([fd, target]) => `${fd} -> ${target}`).join('\n');
   }
 }
