@@ -1,6 +1,7 @@
 /** `npm run test:faults`: see scripts/test-faults.mjs. */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { sharedCertificates } from '../support/certificates.js';
 import { cleanUp } from '../support/fd-table.js';
 import { temporaryDirectory } from '../support/temporary.js';
 import { compileFaultyLibc, whyNoInjection } from './inject.js';
@@ -16,6 +17,7 @@ const { values: options } = parseArgs({
     syscall: { type: 'string', multiple: true },
     error: { type: 'string', multiple: true },
     step: { type: 'string', default: '1' },
+    progress: { type: "boolean" },
     jobs: { type: 'string', default: '2' },
     json: { type: 'string' },
   },
@@ -25,12 +27,15 @@ const obstacle = whyNoInjection();
 if (obstacle !== false) throw new Error(obstacle);
 
 const library = compileFaultyLibc(temporaryDirectory());
+// Made once, and not in each process.
+Object.assign(process.env, await sharedCertificates());
 const errors = options.error ?? [...ERRORS];
 const isWanted = (list: readonly string[] | undefined, name: string) =>
   list === undefined || list.some((part) => name.includes(part));
 const rows: Row[] = [];
 const add = (row: Row) => {
   rows.push(row);
+  if (options.progress) console.error(`${row.scenario} ${row.syscall} ${row.call} ${row.error}: ${row.outcome}`);
   if (BAD.test(row.outcome)) console.log(JSON.stringify(row));
 };
 

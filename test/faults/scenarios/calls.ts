@@ -60,8 +60,12 @@ export function newServer(): grpcfd.Server {
 async function manyFiles(client: TestClient, count: number): Promise<void> {
   using fds = grpcfd.callCredentials();
   const fd = fileWith('many');
-  const files = Array.from({ length: count }, () => fds.sendFd(fd));
-  closeSync(fd);
+  let files: grpcfd.SentFd[];
+  try {
+    files = Array.from({ length: count }, () => fds.sendFd(fd));
+  } finally {
+    closeSync(fd);
+  }
   for (const { sent } of files) sent.catch(() => {});
   const reply = await client.unary({ many: files.map(({ ref }) => ref) }, fds.options(deadline()));
   for (const name of reply['files'] as string[]) expectEqual(contentOf(await fds.recvFd(name)), 'many');
