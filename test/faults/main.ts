@@ -1,5 +1,14 @@
-/** `npm run test:faults`: see scripts/test-faults.mjs. */
-import { writeFileSync } from 'node:fs';
+/**
+ * `npm run test:faults [-- OPTION …]`: each system call of the addon fails in its turn, in each scenario. The exit code is 1 if an outcome is
+ * not documented.
+ *
+ * --scenario PART, --syscall NAME, --error NAME: only these; each may be given several times
+ * --step N: of the calls of a system call, only the first and each N-th behind it. Default 1
+ * --jobs N: so many processes at a time. Default 2
+ * --rows FILE: each outcome is added to that file, as a line of JSON. With --markdown, what a former run has left there counts, too
+ * --markdown FILE: puts the table of outcomes into that page, between its two marks
+ */
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { sharedCertificates } from '../support/certificates.js';
 import { cleanUp } from '../support/fd-table.js';
@@ -7,8 +16,8 @@ import { temporaryDirectory } from '../support/temporary.js';
 import { compileFaultyLibc, whyNoInjection } from './inject.js';
 import { countCalls, ERRORS, failEach, failFirst, type Row } from './matrix.js';
 import { BAD } from './plan.js';
-import { markdownOf, tableOf } from './report.js';
-import { FIRST_USE, SCENARIOS } from './scenarios.js';
+import { intoPage, markdownOf, tableOf } from './report.js';
+import { FIRST_USES, SCENARIOS } from './scenarios.js';
 
 const { values: options } = parseArgs({
   options: {
@@ -17,9 +26,8 @@ const { values: options } = parseArgs({
     syscall: { type: 'string', multiple: true },
     error: { type: 'string', multiple: true },
     step: { type: 'string', default: '1' },
-    progress: { type: "boolean" },
     jobs: { type: 'string', default: '2' },
-    json: { type: 'string' },
+    rows: { type: 'string' },
   },
 });
 
@@ -32,50 +40,55 @@ Object.assign(process.env, await sharedCertificates());
 const errors = options.error ?? [...ERRORS];
 const isWanted = (list: readonly string[] | undefined, name: string) =>
   list === undefined || list.some((part) => name.includes(part));
-const rows: Row[] = [];
-const add = (row: Row) => {
-  rows.push(row);
-  if (options.progress) console.error(`${row.scenario} ${row.syscall} ${row.call} ${row.error}: ${row.outcome}`);
-  if (BAD.test(row.outcome)) console.log(JSON.stringify(row));
-};
-
-const jobs: (() => Promise<void>)[] = [];
 const isWantedCall = (name: string) => options.syscall === undefined || options.syscall.includes(name);
+
+const rows: Row[] = [];
+if (options.rows !== undefined && options.markdown !== undefined && existsSync(options.rows)) {
+  const lines = readFileSync(options.rows, 'utf8').split('\n').filter((line) => line !== '');
+  rows.push(...lines.map((line) => JSON.parse(line) as Row));
+}
+
+function add(row: Row): void {
+  rows.push(row);
+  if (options.rows !== undefined) appendFileSync(options.rows, `${JSON.stringify(row)}\n`);
+  if (BAD.test(row.outcome)) console.log(JSON.stringify(row));
+}
+
+/** Each has one process at a time. */
+const jobs: (() => Promise<void>)[] = [];
 for (const { name } of SCENARIOS.filter((each) => isWanted(options.scenario, each.name))) {
   jobs.push(async () => {
     const syscalls = [...(await countCalls(name, false, library)).keys()].filter(isWantedCall);
-    if (syscalls.length > 0) await failEach(name, syscalls, { errors, first: 1, step: Number(options.step) }, library, add);
+    const sample = { errors, first: 1, step: Number(options.step) };
+    if (syscalls.length > 0) await failEach(name, syscalls, sample, library, add);
   });
 }
-if (isWanted(options.scenario, 'first use')) {
-  const later = await countCalls(FIRST_USE, false, library);
-  for (const [syscall, count] of await countCalls(FIRST_USE, true, library)) {
-    // What comes again and again is in the scenario itself.
-    const first = Math.min(count, count - (later.get(syscall) ?? 0) + 2);
-    if (!isWantedCall(syscall)) continue;
-    for (const error of errors) {
-      for (let call = 1; call <= first; call++) {
-        jobs.push(async () => {
-          const row = await failFirst(FIRST_USE, syscall, error, call, library);
-          if (row !== undefined) add({ ...row, scenario: 'first use' });
-        });
+for (const name of FIRST_USES) {
+  if (!isWanted(options.scenario, `first use: ${name}`)) continue;
+  jobs.push(async () => {
+    const later = await countCalls(name, false, library);
+    for (const [syscall, count] of await countCalls(name, true, library)) {
+      // What comes again and again is in the scenario itself.
+      const first = isWantedCall(syscall) ? count - (later.get(syscall) ?? 0) : 0;
+      for (const error of errors) {
+        for (let call = 1; call <= first; call += Number(options.step)) {
+          const row = await failFirst(name, syscall, error, call, library);
+          if (row !== undefined) add({ ...row, scenario: `first use: ${name}` });
+        }
       }
     }
-  }
+  });
 }
-const total = jobs.length;
 const work = async () => {
-  for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) {
-    await job();
-    if (process.stderr.isTTY) process.stderr.write(`\r${total - jobs.length} of ${total}`);
-  }
+  for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) await job();
 };
 await Promise.all(Array.from({ length: Number(options.jobs) }, work));
 await cleanUp();
 
 console.log(tableOf(rows));
-if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(rows, null, 1));
-if (options.markdown !== undefined) writeFileSync(options.markdown, markdownOf(rows));
+if (options.markdown !== undefined) {
+  writeFileSync(options.markdown, intoPage(readFileSync(options.markdown, 'utf8'), markdownOf(rows)));
+}
 const bad = rows.filter(({ outcome }) => BAD.test(outcome));
 console.log(`${rows.length} faults, ${bad.length} of them with an outcome that is not documented`);
 process.exitCode = bad.length === 0 ? 0 : 1;

@@ -42,6 +42,17 @@ export function tableOf(rows: readonly Row[]): string {
     .join('\n');
 }
 
+const BEGIN = '<!-- npm run test:faults writes this -->';
+const END = '<!-- until here -->';
+
+/** The page with another table. */
+export function intoPage(page: string, table: string): string {
+  const begin = page.indexOf(BEGIN);
+  const end = page.indexOf(END);
+  if (begin < 0 || end < begin) throw new Error(`the page has no ${BEGIN} … ${END}`);
+  return `${page.slice(0, begin + BEGIN.length)}\n\n${table}\n${page.slice(end)}`;
+}
+
 /** The rows of the table in docs/faults.md. */
 export function markdownOf(rows: readonly Row[]): string {
   const head = ['system call', 'calls', ...ERRORS];

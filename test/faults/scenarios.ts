@@ -14,5 +14,5 @@ export interface Scenario {
 
 export const SCENARIOS: readonly Scenario[] = [...CALLS, ...FILES, ...SOCKETS];
 
-/** It uses what the addon makes once in a process. */
-export const FIRST_USE = 'calls in plaintext';
+/** These use what the addon makes once in a process. */
+export const FIRST_USES: readonly string[] = ['calls in plaintext', 'shared memory'];

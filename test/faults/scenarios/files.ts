@@ -1,6 +1,7 @@
 /** What is done with the files that were received. `new ReceivedFile` stands for a receive. */
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -51,7 +52,23 @@ async function aPipe(): Promise<void> {
   expectEqual(buffer.toString('utf8', 0, (await reading).bytesRead), 'through');
 }
 
+/** A FIFO has no RWF_NOWAIT: it is read by way of a pipe of the package. */
 async function aFifo(): Promise<void> {
+  const path = join(temporaryDirectory(), 'fifo');
+  execFileSync('mkfifo', [path]);
+  const writer = openSync(path, 'r+');
+  defer(() => closeSync(writer));
+  const file = received(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
+  const signal = AbortSignal.timeout(WAIT_MS);
+  const buffer = Buffer.alloc(16);
+  for (const word of ['first', 'second']) {
+    const reading = file.read(buffer, { signal });
+    writeSync(writer, word);
+    expectEqual(buffer.toString('utf8', 0, (await reading).bytesRead), word);
+  }
+}
+
+async function aSocket(): Promise<void> {
   const [a, b] = untouched(() => native.socketPair());
   const one = received(a);
   const other = received(b);
@@ -131,7 +148,8 @@ async function closes(): Promise<void> {
 export const FILES: readonly Scenario[] = [
   { name: 'a file', run: aFile },
   { name: 'a pipe', run: aPipe },
-  { name: 'a socket', run: aFifo },
+  { name: 'a FIFO', run: aFifo },
+  { name: 'a socket', run: aSocket },
   { name: 'a directory', run: aDirectory },
   { name: 'a socket file', run: aSocketFile },
   { name: 'a namespace', run: aNamespace },
