@@ -163,7 +163,11 @@ export class HeldDescriptors implements HeldGroup {
   /** See {@link HeldGroup}. */
   letGo(count: number): void {
     const fds: number[] = [];
-    for (let first = this.#done.first?.value; fds.length < count && first !== undefined; first = this.#done.first?.value) {
+    for (
+      let first = this.#done.first?.value;
+      fds.length < count && first !== undefined;
+      first = this.#done.first?.value
+    ) {
       this.#forget(first);
       fds.push(first.fd);
     }

@@ -37,13 +37,27 @@ describe('a system call of the addon that fails has an outcome that is documente
   some('a FIFO', ['read', 'splice', 'pipe2'], ['EINTR', 'EMFILE'], 1);
   // O_NONBLOCK could not be taken away again.
   some('a directory', ['fcntl', 'openat2'], ['EINTR', 'EIO'], 1);
-  some('grpcfd/socket: listen and connect', ['socket', 'bind', 'listen', 'connect', 'recvmsg'], ['ENOBUFS'], 1);
+  some(
+    'grpcfd/socket: listen and connect',
+    ['socket', 'bind', 'listen', 'connect', 'recvmsg'],
+    ['ENOBUFS'],
+    1,
+  );
 
-  for (const [syscall, call] of [['memfd_create', 1], ['statx', 1]] as const) {
+  for (const [syscall, call] of [
+    ['memfd_create', 1],
+    ['statx', 1],
+  ] as const) {
     for (const error of ALL.slice(0, 1)) {
       // What the kernel could not make once was taken for something that it never makes.
       test(`the first ${syscall} of a process, with ${error}, does no harm later`, async () => {
-        const row = await failFirst('shared memory', syscall, error, call, compileFaultyLibc(temporaryDirectory()));
+        const row = await failFirst(
+          'shared memory',
+          syscall,
+          error,
+          call,
+          compileFaultyLibc(temporaryDirectory()),
+        );
         assert.ok(row, 'it has failed');
         assert.deepEqual(bad([row]), []);
       });
@@ -65,10 +79,22 @@ test('the library knows each function of the C library that the addon calls', {
   });
   const names = stdout.split('\n').map((line) => line.trim().split(/\s+/).at(-1)?.split('@')[0] ?? '');
   // Of native/testing*.cc alone.
-  const ofTests = ['cfmakeraw', 'inotify_init1', 'posix_openpt', 'ptsname_r', 'setrlimit', 'sigemptyset', 'signalfd'];
+  const ofTests = [
+    'cfmakeraw',
+    'inotify_init1',
+    'posix_openpt',
+    'ptsname_r',
+    'setrlimit',
+    'sigemptyset',
+    'signalfd',
+  ];
   ofTests.push('tcgetattr', 'tcsetattr', 'timerfd_create', 'unlockpt');
   const unknown = names.filter(
-    (name) => name !== '' && !HARMLESS.test(name) && !ofTests.includes(name) && !new RegExp(`\\b${name}\\b`).test(source),
+    (name) =>
+      name !== '' &&
+      !HARMLESS.test(name) &&
+      !ofTests.includes(name) &&
+      !new RegExp(`\\b${name}\\b`).test(source),
   );
   assert.deepEqual(unknown, []);
 });

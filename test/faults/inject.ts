@@ -9,7 +9,8 @@ const COMPILER = process.env['CC'] ?? 'cc';
 
 /** The reason why there can be none, or false. */
 export function whyNoInjection(): string | false {
-  if (process.arch !== 'x64' && process.arch !== 'arm64') return `the library is not made for ${process.arch}`;
+  if (process.arch !== 'x64' && process.arch !== 'arm64')
+    return `the library is not made for ${process.arch}`;
   const { report } = process;
   const header = (report.getReport() as { header?: { glibcVersionRuntime?: string } }).header;
   if (header?.glibcVersionRuntime === undefined) return 'the C library is not glibc';
@@ -19,7 +20,18 @@ export function whyNoInjection(): string | false {
 /** Compiles the library for LD_PRELOAD in `directory`. Returns its path. */
 export function compileFaultyLibc(directory: string): string {
   const library = join(directory, 'faulty-libc.so');
-  const args = ['-shared', '-fPIC', '-O1', '-fno-builtin', '-Wall', '-Wextra', '-Werror', '-o', library, SOURCE];
+  const args = [
+    '-shared',
+    '-fPIC',
+    '-O1',
+    '-fno-builtin',
+    '-Wall',
+    '-Wextra',
+    '-Werror',
+    '-o',
+    library,
+    SOURCE,
+  ];
   const { status, stderr } = spawnSync(COMPILER, [...args, '-ldl'], { encoding: 'utf8' });
   assert.equal(status, 0, stderr);
   return library;

@@ -44,7 +44,9 @@ const isWantedCall = (name: string) => options.syscall === undefined || options.
 
 const rows: Row[] = [];
 if (options.rows !== undefined && options.markdown !== undefined && existsSync(options.rows)) {
-  const lines = readFileSync(options.rows, 'utf8').split('\n').filter((line) => line !== '');
+  const lines = readFileSync(options.rows, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '');
   rows.push(...lines.map((line) => JSON.parse(line) as Row));
 }
 

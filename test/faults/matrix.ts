@@ -30,7 +30,11 @@ interface Ended {
 }
 
 /** `onReport` is told of each line as it comes. */
-async function runChild(plan: Plan, library: string, onReport: (report: Report) => void = () => {}): Promise<Ended> {
+async function runChild(
+  plan: Plan,
+  library: string,
+  onReport: (report: Report) => void = () => {},
+): Promise<Ended> {
   const env = { ...process.env, LD_PRELOAD: library, NODE_TEST_CONTEXT: undefined };
   const child = spawn(process.execPath, ['--expose-gc', CHILD, JSON.stringify(plan)], {
     env,
@@ -59,7 +63,11 @@ async function runChild(plan: Plan, library: string, onReport: (report: Report) 
 }
 
 /** How often the addon makes each system call in one run of the scenario; with `isFirst`, in a process that has not used it yet. */
-export async function countCalls(scenario: string, isFirst: boolean, library: string): Promise<Map<string, number>> {
+export async function countCalls(
+  scenario: string,
+  isFirst: boolean,
+  library: string,
+): Promise<Map<string, number>> {
   const plan: Plan = { scenario, syscalls: [], errors: [], from: undefined, first: 1, step: 1, isFirst };
   const { reports, death } = await runChild(plan, library);
   const counted = reports.find(({ kind }) => kind === 'counted' || kind === 'ran');

@@ -39,9 +39,25 @@ export const WORKS = 'works';
 /** An outcome that is not documented begins with a word in capital letters and a colon. */
 export const BAD = /^[A-Z ]+: /;
 
-const STATUS_NAMES = ['OK', 'CANCELLED', 'UNKNOWN', 'INVALID_ARGUMENT', 'DEADLINE_EXCEEDED', 'NOT_FOUND', 'ALREADY_EXISTS',
-  'PERMISSION_DENIED', 'RESOURCE_EXHAUSTED', 'FAILED_PRECONDITION', 'ABORTED', 'OUT_OF_RANGE', 'UNIMPLEMENTED', 'INTERNAL',
-  'UNAVAILABLE', 'DATA_LOSS', 'UNAUTHENTICATED'];
+const STATUS_NAMES = [
+  'OK',
+  'CANCELLED',
+  'UNKNOWN',
+  'INVALID_ARGUMENT',
+  'DEADLINE_EXCEEDED',
+  'NOT_FOUND',
+  'ALREADY_EXISTS',
+  'PERMISSION_DENIED',
+  'RESOURCE_EXHAUSTED',
+  'FAILED_PRECONDITION',
+  'ABORTED',
+  'OUT_OF_RANGE',
+  'UNIMPLEMENTED',
+  'INTERNAL',
+  'UNAVAILABLE',
+  'DATA_LOSS',
+  'UNAUTHENTICATED',
+];
 
 /** Those that tell that something hangs, or nothing at all. */
 const NO_OUTCOME = new Set(['DEADLINE_EXCEEDED', 'UNKNOWN', 'OK']);
@@ -86,7 +102,7 @@ function namesOf(table: DescriptorTable): string {
 
 /** Waits until no descriptors are open that were not open before. Those that still are, one a line. */
 export async function leftOver(before: DescriptorTable): Promise<string> {
-  for (const end = Date.now() + 5_000; ; await delay(8)) {
+  for (const end = Date.now() + 20_000; ; await delay(8)) {
     const left = [...descriptorTable()].filter(([fd, target]) => before.get(fd) !== target);
     if (left.length === 0) return '';
     if (Date.now() > end) return left.map(([fd, target]) => `${fd} -> ${target}`).join('\n');

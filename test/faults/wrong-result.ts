@@ -2,5 +2,6 @@
 export class WrongResult extends Error {}
 
 export function expectEqual(actual: unknown, expected: unknown): void {
-  if (actual !== expected) throw new WrongResult(`${String(expected)} was expected, and ${String(actual)} came`);
+  if (actual !== expected)
+    throw new WrongResult(`${String(expected)} was expected, and ${String(actual)} came`);
 }

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { closeSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -14,7 +15,6 @@ import { type FramePeer, serveFrames } from '../support/frame-peer.js';
 import { FRAME, message, responseHeaders, settings, settingsAck, trailers } from '../support/http2-frames.js';
 import { dial, freshAddress, type Security, type TestClient } from '../support/service.js';
 import { fileWith } from '../support/temporary.js';
-import { closeSync } from 'node:fs';
 
 trackDescriptors();
 
@@ -53,7 +53,8 @@ function answer(peer: FramePeer): void {
   peer.write(settings());
   peer.onFrame = ({ type, streamId, flags }) => {
     if (type === FRAME.SETTINGS && flags === 0) peer.write(settingsAck());
-    if (type === FRAME.HEADERS) peer.write(responseHeaders(streamId), message(streamId, {}, false), trailers(streamId));
+    if (type === FRAME.HEADERS)
+      peer.write(responseHeaders(streamId), message(streamId, {}, false), trailers(streamId));
   };
 }
 
@@ -96,7 +97,10 @@ function assertOver(
 }
 
 async function assertNextWorks(client: TestClient): Promise<void> {
-  assert.deepEqual(await client.unary({}, { deadline: Date.now() + HANG_MS }, new grpc.Metadata({ waitForReady: true })), {});
+  assert.deepEqual(
+    await client.unary({}, { deadline: Date.now() + HANG_MS }, new grpc.Metadata({ waitForReady: true })),
+    {},
+  );
 }
 
 for (const security of ['plaintext', 'TLS'] as const satisfies Security[]) {

@@ -6,7 +6,16 @@ import { HeldAccount, HeldTotal, heldFds, makeRoom } from '#src/inbox/held-total
 import { Inbox } from '#src/inbox/inbox.js';
 import type { CloseReason } from '#src/inbox/inbox-watcher.js';
 import { resolveLimits } from '#src/inbox/limits.js';
-import { claimed, FakeClock, FakeTable, inode, RecordingWaiter, reason, sequence, someError } from './fakes.js';
+import {
+  claimed,
+  FakeClock,
+  FakeTable,
+  inode,
+  RecordingWaiter,
+  reason,
+  sequence,
+  someError,
+} from './fakes.js';
 
 /** Connections that share a limit. `arrive` gives one so many descriptors. */
 function shared(limit: number | undefined, tableSize = 1024) {
@@ -173,7 +182,17 @@ describe('room in the table', () => {
     next.end();
     running.end();
     assert.equal(makeRoom(10), 2);
-    assert.deepEqual([held(), closed], [2, [[1, 'table full'], [1, 'table full'], [2, 'table full']]]);
+    assert.deepEqual(
+      [held(), closed],
+      [
+        2,
+        [
+          [1, 'table full'],
+          [1, 'table full'],
+          [2, 'table full'],
+        ],
+      ],
+    );
     assert.equal(makeRoom(10), 0);
     inbox.close(someError());
   });

@@ -158,6 +158,8 @@ async function aStream(): Promise<void> {
   const client = await dial(address);
   using fds = grpcfd.callCredentials();
   const call = client.bidi(fds.options(deadline()));
+  // The loop below throws it, unless it has ended before.
+  call.on('error', () => {});
   let sent = 0;
   const send = () => call.write({ file: sendNew(fds, `file ${sent++}`).ref });
   try {
@@ -180,7 +182,12 @@ async function refusedFds(): Promise<void> {
 
 async function restart(): Promise<void> {
   const address = freshAddress();
-  const options = { mode: 0o600, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, unlinkOnClose: false };
+  const options = {
+    mode: 0o600,
+    uid: process.getuid?.() ?? 0,
+    gid: process.getgid?.() ?? 0,
+    unlinkOnClose: false,
+  };
   for (let start = 0; start < 2; start++) {
     const server = newServer();
     await bind(server, address, grpcfd.serverCredentials(undefined, options));

@@ -141,7 +141,11 @@ async function doorbells(): Promise<void> {
 async function closes(): Promise<void> {
   const [out, into] = untouched(() => native.testing.pipe());
   const [a, b] = untouched(() => native.socketPair());
-  const waiting = [untouched(() => native.testing.inotify()), untouched(() => native.testing.eventFd()), untouched(() => native.testing.epoll())];
+  const waiting = [
+    untouched(() => native.testing.inotify()),
+    untouched(() => native.testing.eventFd()),
+    untouched(() => native.testing.epoll()),
+  ];
   for (const fd of [out, into, a, b, ...waiting, fileWith('short')]) await received(fd).close();
 }
 

@@ -105,10 +105,12 @@ async function rawPair(): Promise<void> {
   quiet(b);
   await exchange(a, b);
   const released = b.release();
-  quiet(await raw.connect({ fd: released }).catch((error) => {
-    closeSync(released);
-    throw error;
-  }));
+  quiet(
+    await raw.connect({ fd: released }).catch((error) => {
+      closeSync(released);
+      throw error;
+    }),
+  );
 }
 
 async function datagram(): Promise<void> {
