@@ -389,7 +389,10 @@ void Bridge::UpdateWatch() {
     else uv_poll_start(socket_poll_, socket, OnSocket);
   }
   const bool forwards = !blocked_ && !writing_ended_ && outgoing_ != Outgoing::kHeld;
-  if (std::exchange(forwards_, forwards) != forwards) environment_.far_ends().Watch(far_.Get(), this, forwards);
+  if (forwards_ != forwards) {
+    if (environment_.far_ends().Watch(far_.Get(), this, forwards) == 0) forwards_ = forwards;
+    else MarkDue();
+  }
   // Over a stock socket, the write that the kernel has not taken would still be under way, and a write keeps the process alive,
   // whether its socket does or not.
   const bool keeps_process = ref_ || (blocked_ && stream_ != nullptr);

@@ -100,9 +100,13 @@ class OpenJob final : public FdJob {
       usleep(kLeaseStepMs * 1000);
       fd = open();
     }
-    if (const int error = Keep(fd); error != 0) return error;
-    if (adds_nonblock) fcntl(made().Get(), F_SETFL, fcntl(made().Get(), F_GETFL) & ~O_NONBLOCK);
-    return 0;
+    OwnFd opened(fd);
+    if (!opened.IsOpen()) return errno;
+    if (adds_nonblock) {
+      const int flags_now = fcntl(fd, F_GETFL);
+      if (flags_now < 0 || fcntl(fd, F_SETFL, flags_now & ~O_NONBLOCK) != 0) return errno;
+    }
+    return Keep(opened.Release());
   }
 };
 

@@ -26,9 +26,15 @@ constexpr long kPidfdOpen = 434;
 
 constexpr uint32_t kMaxMajor = 4095;
 
+// The kernel has no such files, or a sandbox forbids to make them. What fails otherwise may work the next time.
+bool IsMissing(int error) {
+  return error == ENOSYS || error == EINVAL || error == ENODEV || error == EOPNOTSUPP || error == EPERM || error == EACCES ||
+         error == ENOENT;
+}
+
 // Takes over `made`, or the errno that it stands for.
 int ReadDevice(OwnFd made, uint64_t* device) {
-  if (!made.IsOpen()) return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? errno : 0;
+  if (!made.IsOpen()) return IsMissing(errno) ? 0 : errno;
   FileStatus status;
   if (const int error = ReadStatus(made.Get(), &status); error != 0) return error;
   *device = status.device;
@@ -50,7 +56,9 @@ int Find(Devices* devices) {
   const OwnFd other_end(ends[1]);
   if (const int error = ReadDevice(OwnFd(ends[0]), &devices->pipes); error != 0) return error;
   FileStatus status;
-  if (ReadStatus("/proc/self/ns/net", &status) == 0) devices->namespaces = status.device;
+  const int error = ReadStatus("/proc/self/ns/net", &status);
+  if (error != 0) return IsMissing(error) ? 0 : error;
+  devices->namespaces = status.device;
   return 0;
 }
 

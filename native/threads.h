@@ -34,7 +34,6 @@ class FdJob : public ThreadJob {
  protected:
   // Keeps what a system call has returned. Returns 0 or the errno.
   int Keep(int fd);
-  const OwnFd& made() const { return made_; }
 
  private:
   OwnFd made_;

@@ -55,7 +55,13 @@ class Detour {
   ssize_t Read(int pipe, const Bytes& bytes) {
     if (error_ != 0) return Fail(error_);
     const ssize_t moved = splice(pipe, nullptr, into_.Get(), nullptr, bytes.size, SPLICE_F_NONBLOCK);
-    return moved <= 0 ? moved : read(out_.Get(), bytes.data, static_cast<size_t>(moved));
+    if (moved <= 0) return moved;
+    // The bytes are nowhere else any more.
+    ssize_t done;
+    do {
+      done = read(out_.Get(), bytes.data, static_cast<size_t>(moved));
+    } while (done < 0 && errno == EINTR);
+    return done;
   }
 
   ssize_t Write(int pipe, const Bytes& bytes) {

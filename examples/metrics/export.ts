@@ -14,6 +14,7 @@ const COUNTERS = {
   closedFds: 'descriptors that were closed, and that nobody had received',
   evictedFds: 'descriptors closed at maxHeldFds',
   evictedFdsTotal: 'descriptors closed at maxHeldFdsTotal',
+  evictedFdsFullTable: 'descriptors closed because the table was about full',
   expiredFds: 'descriptors closed at holdMs',
   refusedFds: 'descriptors that were refused',
   refusedCalls: 'calls that broke the rule of their method',

@@ -33,7 +33,7 @@ import { givenPeer, type Peer, SocketPeer } from './peer.js';
 import { formatReference, type Reference } from './reference.js';
 import { Outcome, type OutcomeSink, Sent, type SentFd } from './send-outcome.js';
 import type { Account, SharedLimits } from './shared-limits.js';
-import { tableSize } from './table-size.js';
+import { keepReserve, restoreReserve, tableSize } from './table-size.js';
 import { totals } from './totals.js';
 
 /** Is told when a connection is about to close, while its inbox is still open. */
@@ -375,10 +375,14 @@ export class Connection extends CountingTransceiver implements FdConnection {
     const excess = fds.length > room ? fds.splice(room) : [];
     if (fds.length > 0) {
       this.fdsReceived(fds.length);
+      // Before, because the inbox may close some of them.
+      const highest = Math.max(...fds);
       this.inbox.arrive(arrivalsOf(fds, this.#peerInode, this.#tableIsFull));
+      keepReserve(highest);
     }
     this.#endIfClosesHang();
     if (!truncated && excess.length === 0) return;
+    if (truncated) restoreReserve();
     native.closeAll(excess);
     this.inbox.lose(excess.length === 0 ? undefined : tooManyInHandshake);
     this.fdsLost(excess.length === 0 ? descriptorsDropped() : tooManyInHandshake());

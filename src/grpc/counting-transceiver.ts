@@ -21,6 +21,7 @@ export abstract class CountingTransceiver extends Transceiver implements InboxWa
   #takenFds = 0;
   #closedFds = 0;
   #evictedFdsTotal = 0;
+  #evictedFdsFullTable = 0;
   #refusedFds = 0;
   #refusedCalls = 0;
   #refusedReceives = 0;
@@ -36,6 +37,7 @@ export abstract class CountingTransceiver extends Transceiver implements InboxWa
     | 'takenFds'
     | 'closedFds'
     | 'evictedFdsTotal'
+    | 'evictedFdsFullTable'
     | 'refusedFds'
     | 'refusedCalls'
     | 'refusedReceives'
@@ -45,6 +47,7 @@ export abstract class CountingTransceiver extends Transceiver implements InboxWa
       takenFds: this.#takenFds,
       closedFds: this.#closedFds,
       evictedFdsTotal: this.#evictedFdsTotal,
+      evictedFdsFullTable: this.#evictedFdsFullTable,
       refusedFds: this.#refusedFds,
       refusedCalls: this.#refusedCalls,
       refusedReceives: this.#refusedReceives,
@@ -67,6 +70,9 @@ export abstract class CountingTransceiver extends Transceiver implements InboxWa
     else if (reason === 'maxHeldFdsTotal') {
       this.#evictedFdsTotal += count;
       totals.evictedFdsTotal += count;
+    } else if (reason === 'table full') {
+      this.#evictedFdsFullTable += count;
+      totals.evictedFdsFullTable += count;
     }
     if (fdClosed.hasSubscribers) publish(fdClosed, { connection: this.self, count, reason });
     if (log.enabled) this.log(`${count} descriptors that nobody had received were closed: ${reason}`);

@@ -155,6 +155,8 @@ export interface FdConnectionStats {
   readonly supersededFds: number;
   /** Descriptors closed because all connections held more than `maxHeldFdsTotal`, and the account of this one the most. */
   readonly evictedFdsTotal: number;
+  /** Descriptors that ended calls had received by URL, and that were closed because the descriptor table of the process was about full. */
+  readonly evictedFdsFullTable: number;
   /** Descriptors that receivers were given, duplicates included. */
   readonly takenFds: number;
   /** Descriptors closed that nobody had received, for any reason. */

@@ -26,6 +26,8 @@ export interface FdStats {
   readonly evictedFds: number;
   /** Of these, those closed at `maxHeldFdsTotal`. */
   readonly evictedFdsTotal: number;
+  /** Of these, those that ended calls had received by URL, and that were closed because the descriptor table was about full. */
+  readonly evictedFdsFullTable: number;
   /** Of these, those closed at `holdMs`. */
   readonly expiredFds: number;
   /** Of these, those closed because a newer one of the same inode came from a peer that names descriptors by URL alone. */
@@ -53,6 +55,7 @@ export const totals: { -readonly [Name in Exclude<keyof FdStats, 'heldFds'>]: nu
   closedFds: 0,
   evictedFds: 0,
   evictedFdsTotal: 0,
+  evictedFdsFullTable: 0,
   expiredFds: 0,
   supersededFds: 0,
   refusedFds: 0,

@@ -1,5 +1,5 @@
 import { GrpcFdError } from '../errors.js';
-import { Claims } from './held.js';
+import { Claims, type Held, type HeldUser } from './held.js';
 import type { HeldDescriptors } from './held-descriptors.js';
 import type { InboxLimits } from './limits.js';
 import type { ClaimEntry } from './names.js';
@@ -20,11 +20,13 @@ export interface ConnectionState {
 }
 
 /** The claimed descriptors and the waits of one call. It costs next to nothing for a call without any. */
-export class CallScope {
+export class CallScope implements HeldUser {
   readonly #connection: ConnectionState;
   #claims: Claims | undefined;
   #waits: Set<Wait> | undefined;
   #listeners: Set<() => void> | undefined;
+  /** Idle descriptors of which the call has received a duplicate. It may ask for them again. */
+  #used: Set<Held> | undefined;
   #ended = false;
 
   /** @internal Use `Inbox.openCall`. */
@@ -62,11 +64,17 @@ export class CallScope {
     const claims = this.#claims;
     const waits = this.#waits;
     const listeners = this.#listeners;
+    const used = this.#used;
     this.#claims = undefined;
     this.#waits = undefined;
     this.#listeners = undefined;
+    this.#used = undefined;
     if (claims !== undefined) this.#connection.held.release(claims);
     if (waits !== undefined) failWaits(this.#connection.waits.takeGroup(waits), callEnded());
+    for (const held of used ?? []) {
+      held.users--;
+      this.#connection.held.markDone(held);
+    }
     for (const listener of listeners ?? []) listener();
   }
 
@@ -78,6 +86,14 @@ export class CallScope {
 
   offEnd(listener: () => void): void {
     this.#listeners?.delete(listener);
+  }
+
+  /** @internal The call has received a duplicate of this one. */
+  use(held: Held): void {
+    if (this.#ended || this.#used?.has(held)) return;
+    this.#used ??= new Set();
+    this.#used.add(held);
+    held.users++;
   }
 
   /** @internal */

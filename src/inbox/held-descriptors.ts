@@ -1,6 +1,6 @@
 import { type Clock, MAX_TIMER_MS } from './clock.js';
 import { type Assignments, type Claims, Held } from './held.js';
-import type { HeldGroup, HeldTotal } from './held-total.js';
+import { changeDone, type HeldGroup, type HeldTotal } from './held-total.js';
 import { type CloseReason, type InboxWatcher, NOBODY } from './inbox-watcher.js';
 import { InodeIndex } from './inode-index.js';
 import type { InboxLimits } from './limits.js';
@@ -59,6 +59,11 @@ export class HeldDescriptors implements HeldGroup {
   readonly #bySequence = new Map<number, Held>();
   /** Least recently used first, which is also the order in which hold times end. */
   readonly #idle = new LinkedList<Held>();
+  /**
+   * Idle ones that were received by inode, by calls that have ended: the least recently used first. Their peer sends the file again when it
+   * names it in another call. They stay for a peer that does not, as long as there is room.
+   */
+  readonly #done = new LinkedList<Held>();
   /** Undefined until somebody asks by inode: an exact peer names nothing so, and its descriptors are not looked at. */
   #idleByInode: InodeIndex<Held> | undefined;
   #cancelTimer: (() => void) | undefined;
@@ -92,6 +97,10 @@ export class HeldDescriptors implements HeldGroup {
 
   get idle(): number {
     return this.#idle.size;
+  }
+
+  get done(): number {
+    return this.#done.size;
   }
 
   get evicted(): number {
@@ -151,6 +160,20 @@ export class HeldDescriptors implements HeldGroup {
     if (this.#idle.size > maxHeldFds) this.#armEviction();
   }
 
+  /** See {@link HeldGroup}. */
+  letGo(count: number): void {
+    const fds: number[] = [];
+    for (
+      let first = this.#done.first?.value;
+      fds.length < count && first !== undefined;
+      first = this.#done.first?.value
+    ) {
+      this.#forget(first);
+      fds.push(first.fd);
+    }
+    this.#closeAll(fds, 'table full');
+  }
+
   /** See {@link HeldGroup}. Without idle ones, the oldest that running calls have claimed, and not received, are closed. */
   evictForTotal(count: number): void {
     const fds: number[] = [];
@@ -161,6 +184,7 @@ export class HeldDescriptors implements HeldGroup {
       held.evicted = true;
       fds.push(held.fd);
     };
+    while (fds.length < count && this.#done.first !== undefined) take(this.#done.first.value);
     while (fds.length < count && this.#idle.first !== undefined) take(this.#idle.first.value);
     for (const held of this.#bySequence.values()) {
       if (fds.length >= count) break;
@@ -199,6 +223,8 @@ export class HeldDescriptors implements HeldGroup {
    * @throws the error of {@link DescriptorOperations.duplicate}
    */
   duplicate(held: Held): number {
+    // Where the table is full, those that nobody needs are closed. This one is needed.
+    this.#removeFromDone(held);
     const fd = this.#operations.duplicate(held.fd);
     if (held.idleLink !== undefined) {
       held.lastUsedAt = this.#clock.now();
@@ -206,6 +232,13 @@ export class HeldDescriptors implements HeldGroup {
       held.idleLink = this.#idle.append(held);
     }
     return fd;
+  }
+
+  /** Nobody who has received a duplicate of it needs it any more, if no other call does. */
+  markDone(held: Held): void {
+    if (held.users > 0 || held.idleLink === undefined || held.doneLink !== undefined) return;
+    held.doneLink = this.#done.append(held);
+    changeDone(1);
   }
 
   /** Gives the descriptor to a receiver, who owns it from now on. */
@@ -319,8 +352,16 @@ export class HeldDescriptors implements HeldGroup {
     held.assignedTo = undefined;
   }
 
+  #removeFromDone(held: Held): void {
+    if (held.doneLink === undefined) return;
+    this.#done.remove(held.doneLink);
+    held.doneLink = undefined;
+    changeDone(-1);
+  }
+
   #removeFromIdle(held: Held): void {
     if (held.idleLink === undefined) return;
+    this.#removeFromDone(held);
     this.#idle.remove(held.idleLink);
     held.idleLink = undefined;
     if (held.inodeLink !== undefined) this.#idleByInode?.remove(held.inode, held.inodeLink);

@@ -2,14 +2,52 @@
 export interface HeldGroup {
   /** How many it holds, idle or claimed. */
   readonly size: number;
-  /** Closes so many of them: idle ones first, the least recently used ones before others. */
+  /** How many of these nobody needs: they were received, and the calls that did so have ended. */
+  readonly done: number;
+  /** Closes so many of them: those that nobody needs first, then idle ones, the least recently used ones before others. */
   evictForTotal(count: number): void;
+  /** Closes so many of those that nobody needs, the least recently used ones first. There are that many. */
+  letGo(count: number): void;
 }
 
 /** Below it, the default limit is not looked at, which depends on the descriptor table. */
 const SMALLEST_DEFAULT = 256;
 
 let heldByAll = 0;
+let doneByAll = 0;
+
+/** Those that hold anything, or may. */
+const totals = new Set<HeldTotal>();
+
+/** So many more, or fewer, descriptors are held that nobody needs. */
+export function changeDone(count: number): void {
+  doneByAll += count;
+}
+
+/**
+ * The descriptor table is about full. Closes up to so many descriptors that nobody needs, of all connections of this thread: always of the
+ * account that has the most of them. Returns how many. Where there are none, it looks at one number.
+ */
+export function makeRoom(count: number): number {
+  const before = doneByAll;
+  for (let left = Math.min(count, doneByAll); left > 0; ) {
+    let most: HeldGroup | undefined;
+    let second = 0;
+    for (const total of totals) {
+      for (const group of total.groups) {
+        if (group.done > (most?.done ?? 0)) {
+          second = most?.done ?? 0;
+          most = group;
+        } else if (group.done > second) second = group.done;
+      }
+    }
+    if (most === undefined) break;
+    const portion = Math.max(1, Math.min(left, most.done - second));
+    most.letGo(portion);
+    left -= portion;
+  }
+  return before - doneByAll;
+}
 
 /** What all connections of this thread hold now. */
 export function heldFds(): number {
@@ -40,12 +78,19 @@ export class HeldTotal {
     return this.#limit ?? Math.max(SMALLEST_DEFAULT, Math.floor(this.#tableSize() / 2));
   }
 
+  /** The accounts. */
+  get groups(): Iterable<HeldGroup> {
+    return this.#groups;
+  }
+
   add(group: HeldGroup): void {
     this.#groups.add(group);
+    totals.add(this);
   }
 
   remove(group: HeldGroup): void {
     this.#groups.delete(group);
+    if (this.#groups.size === 0) totals.delete(this);
   }
 
   /** A group holds so many more, or fewer. */
@@ -91,6 +136,12 @@ export class HeldAccount implements HeldGroup {
     return size;
   }
 
+  get done(): number {
+    let done = 0;
+    for (const member of this.#members) done += member.done;
+    return done;
+  }
+
   get isEmpty(): boolean {
     return this.#members.size === 0;
   }
@@ -112,6 +163,18 @@ export class HeldAccount implements HeldGroup {
       if (most === undefined || size === 0) return;
       most.evictForTotal(left);
       left -= size - most.size;
+    }
+  }
+
+  /** From the connection that has the most of these. */
+  letGo(count: number): void {
+    for (let left = count; left > 0; ) {
+      let most: HeldGroup | undefined;
+      for (const member of this.#members) if (most === undefined || member.done > most.done) most = member;
+      const portion = Math.min(left, most?.done ?? 0);
+      if (portion === 0) return;
+      most?.letGo(portion);
+      left -= portion;
     }
   }
 }

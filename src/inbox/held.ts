@@ -15,6 +15,10 @@ export class Held {
   idleLink: Link<Held> | undefined;
   /** Its link in the list of idle descriptors of its inode. */
   inodeLink: Link<Held> | undefined;
+  /** Its link in the list of idle descriptors that nobody needs. */
+  doneLink: Link<Held> | undefined;
+  /** Running calls that have received a duplicate of it. */
+  users = 0;
   /** A receiver owns the descriptor now. */
   handedOver = false;
   readonly #identify: (fd: number) => Inode;
@@ -36,6 +40,11 @@ export class Held {
     this.#inode ??= this.#identify(this.fd);
     return this.#inode;
   }
+}
+
+/** A call that receives duplicates of idle descriptors, and may ask for them again until it ends. */
+export interface HeldUser {
+  use(held: Held): void;
 }
 
 /** Idle descriptors of which the peer has told that they came for one receiver. Others may receive them, too. */

@@ -2,6 +2,7 @@
  * Why an inbox closed a descriptor:
  *
  * - `maxHeldFds`, `maxHeldFdsTotal`, `maxFdsPerCall`, `holdMs`: that limit
+ * - `table full`: it had been received by URL, the call that did so had ended, and the descriptor table of the process was about full
  * - `superseded`: a newer one of the same inode came from a peer that names descriptors by URL alone
  * - `call ended`: the call that it came for ended, and had not received it
  * - `credentials done`: at a client, all credentials that could receive it were closed, collected or used again
@@ -12,6 +13,7 @@ export type CloseReason =
   | 'maxHeldFdsTotal'
   | 'maxFdsPerCall'
   | 'holdMs'
+  | 'table full'
   | 'superseded'
   | 'call ended'
   | 'credentials done'

@@ -9,7 +9,7 @@ import {
   overTotal,
   whyAbsent,
 } from './failures.js';
-import type { Held } from './held.js';
+import type { Held, HeldUser } from './held.js';
 import { type DescriptorOperations, HeldDescriptors, spareUnclaimed } from './held-descriptors.js';
 import type { HeldAccount, HeldTotal } from './held-total.js';
 import type { InboxWatcher } from './inbox-watcher.js';
@@ -187,7 +187,9 @@ export class Inbox {
       if (this.#receivedInodes.has(name.inode)) throw alreadyReceived(name);
       return undefined;
     }
-    return this.#duplicate(held, name);
+    const fd = this.#duplicate(held, name);
+    this.#usedBy(held, scope);
+    return fd;
   }
 
   /** Throws what {@link take} would throw. Receives nothing. `look` is called with the descriptor, which stays held, and may throw. */
@@ -243,7 +245,7 @@ export class Inbox {
         `${waits.size} receives wait on this connection, as many as its maxPendingReceives allows`,
       );
     }
-    const wait: Wait = { waiter, inode: name.inode, group: scope?.waits, withdrawn: false };
+    const wait: Wait = { waiter, inode: name.inode, user: scope, group: scope?.waits, withdrawn: false };
     waits.add(wait);
     held.startIndex();
     return () => {
@@ -320,6 +322,13 @@ export class Inbox {
     return fd;
   }
 
+  /** The peer names it by inode. It is needed until the call has ended; outside a call, it was needed for this. */
+  #usedBy(held: Held, user: HeldUser | undefined): void {
+    if (held.claims !== undefined || this.peerKind === 'exact') return;
+    if (user === undefined) this.#state.held.markDone(held);
+    else user.use(held);
+  }
+
   #rememberReceived(inode: Inode): void {
     this.#receivedInodes.delete(inode);
     this.#receivedInodes.add(inode);
@@ -330,7 +339,9 @@ export class Inbox {
 
   #prepare(wait: Wait, held: Held): Delivery {
     try {
-      return { wait, fd: this.#state.held.duplicate(held) };
+      const fd = this.#state.held.duplicate(held);
+      this.#usedBy(held, wait.user);
+      return { wait, fd };
     } catch (cause) {
       return { wait, error: duplicateFailed({ kind: 'inode', inode: held.inode }, cause) };
     }

@@ -1,4 +1,5 @@
 import type { GrpcFdError } from '../errors.js';
+import type { HeldUser } from './held.js';
 import type { Inode } from './names.js';
 
 /**
@@ -15,7 +16,9 @@ export interface Waiter {
 export interface Wait {
   readonly waiter: Waiter;
   readonly inode: Inode;
-  /** All waits of the same call. Undefined outside a call. */
+  /** The call that waits. Undefined outside a call. */
+  readonly user: HeldUser | undefined;
+  /** All waits of that call. */
   readonly group: Set<Wait> | undefined;
   withdrawn: boolean;
 }

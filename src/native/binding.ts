@@ -1,6 +1,7 @@
 /** The addon, for all that use it. */
 import { type ArrayFunctions, type ListFunctions, withArrays } from './fd-lists.js';
 import { loadAddon, supported } from './load.js';
+import { withRoom } from './room.js';
 import type { NativeBinding } from './types.js';
 import { withoutAddon } from './without-addon.js';
 
@@ -17,5 +18,17 @@ export const { systemError, O_PATH, ETOOMANYREFS } = native;
 export { supported };
 
 function complete(addon: Addon): NativeBinding {
-  return { ...addon, ...withArrays(addon) };
+  const lists = withArrays(addon);
+  return {
+    ...addon,
+    ...lists,
+    duplicate: withRoom(addon.duplicate),
+    duplicateAll: withRoom(lists.duplicateAll),
+    open: withRoom(addon.open),
+    socketPair: withRoom(addon.socketPair),
+    connectUnix: withRoom(addon.connectUnix),
+    createEventFd: withRoom(addon.createEventFd),
+    memFd: withRoom(addon.memFd),
+    placeholder: withRoom(addon.placeholder),
+  };
 }

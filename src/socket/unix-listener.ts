@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { constants } from 'node:os';
 import { aBoolean, aFileDescriptor, anInteger, aString, type RulesFor, rule } from '../checks.js';
 import { bindUnix, close, native, SocketHandle, systemError } from '../native/binding.js';
+import { hasMadeRoom } from '../native/room.js';
 import { type SocketHandle as Handle, READABLE } from '../native/types.js';
 import { clearTimeout, delay, setTimeout } from '../timers.js';
 import { addressBytes, isAbstract, withAddress } from './address.js';
@@ -244,10 +245,12 @@ export class UnixListener {
       }
       if (result === -EAGAIN) return;
       if (result === -ECONNABORTED) continue;
+      const error = systemError(-result, 'accept');
+      if (hasMadeRoom(error)) continue;
       this.#pause();
       if (EXHAUSTED.has(-result) && this.#exhausted) return;
       this.#exhausted = EXHAUSTED.has(-result);
-      this.#events.onError(systemError(-result, 'accept'));
+      this.#events.onError(error);
       return;
     }
   }

@@ -1,11 +1,21 @@
 /** What all connections of one credentials object hold together. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { HeldAccount, HeldTotal, heldFds } from '#src/inbox/held-total.js';
+import type { CallScope } from '#src/inbox/call-scope.js';
+import { HeldAccount, HeldTotal, heldFds, makeRoom } from '#src/inbox/held-total.js';
 import { Inbox } from '#src/inbox/inbox.js';
 import type { CloseReason } from '#src/inbox/inbox-watcher.js';
 import { resolveLimits } from '#src/inbox/limits.js';
-import { claimed, FakeClock, FakeTable, inode, reason, sequence, someError } from './fakes.js';
+import {
+  claimed,
+  FakeClock,
+  FakeTable,
+  inode,
+  RecordingWaiter,
+  reason,
+  sequence,
+  someError,
+} from './fakes.js';
 
 /** Connections that share a limit. `arrive` gives one so many descriptors. */
 function shared(limit: number | undefined, tableSize = 1024) {
@@ -141,5 +151,127 @@ describe('maxHeldFdsTotal', () => {
     a.inbox.close(someError());
     assert.deepEqual([total.held, heldFds() - before], [0, 0]);
     assert.deepEqual(table.openFiles, []);
+  });
+});
+
+describe('room in the table', () => {
+  test('what ended calls have received by inode is closed, the least recently used first, and nothing else', () => {
+    const { table, connect } = shared(Number.POSITIVE_INFINITY);
+    const { inbox, arrive, closed, held } = connect();
+    const receive = (ino: number, scope?: CallScope) =>
+      table.close(inbox.take(inode(ino), scope) ?? assert.fail());
+    arrive(6);
+    const [running, ended] = [inbox.openCall(), inbox.openCall()];
+    receive(1, ended);
+    receive(2, running);
+    receive(2, ended);
+    receive(3, ended);
+    receive(3, ended);
+    receive(1, ended);
+    assert.equal(makeRoom(10), 0);
+    ended.end();
+    // Outside of a call, it was needed for the receive alone.
+    receive(4);
+    assert.equal(makeRoom(1), 1);
+    assert.deepEqual(table.openFiles, ['0', '2', '3', '4', '5']);
+    // A new call receives one of them again, and needs it until it ends.
+    const next = inbox.openCall();
+    receive(3, next);
+    assert.equal(makeRoom(10), 1);
+    assert.deepEqual(table.openFiles, ['0', '2', '3', '5']);
+    next.end();
+    running.end();
+    assert.equal(makeRoom(10), 2);
+    assert.deepEqual(
+      [held(), closed],
+      [
+        2,
+        [
+          [1, 'table full'],
+          [1, 'table full'],
+          [2, 'table full'],
+        ],
+      ],
+    );
+    assert.equal(makeRoom(10), 0);
+    inbox.close(someError());
+  });
+
+  test('what a wait has received counts as received by its call', () => {
+    const { table, connect } = shared(undefined);
+    const { inbox, arrive } = connect();
+    const scope = inbox.openCall();
+    const waiter = new RecordingWaiter();
+    inbox.wait(inode(0), waiter, scope);
+    arrive(1);
+    table.close(waiter.fds[0] ?? -1);
+    assert.equal(makeRoom(1), 0);
+    scope.end();
+    assert.equal(makeRoom(1), 1);
+    assert.deepEqual(table.openFiles, []);
+    inbox.close(someError());
+  });
+
+  test('a duplicate for a receiver is made of a descriptor that is not closed for it', () => {
+    const { table, connect } = shared(undefined);
+    const { inbox, arrive, held } = connect();
+    arrive(2);
+    for (const ino of [0, 1]) table.close(inbox.take(inode(ino)) ?? assert.fail());
+    const { duplicate } = table;
+    table.duplicate = (fd) => {
+      assert.equal(makeRoom(10), 1);
+      return duplicate.call(table, fd);
+    };
+    table.close(inbox.take(inode(0)) ?? assert.fail());
+    assert.deepEqual([held(), table.openFiles], [1, ['0']]);
+    inbox.close(someError());
+  });
+
+  test('the account that has the most of them loses, over all credentials', () => {
+    const { table, connect, total } = shared(undefined);
+    const account = new HeldAccount();
+    total.add(account);
+    const other = shared(undefined);
+    const members = [connect(account), connect(account)] as const;
+    const alone = connect();
+    const far = other.connect();
+    const fill = ({ inbox, arrive }: typeof alone, count: number, files = table) => {
+      arrive(count);
+      for (let ino = 0; ino < count; ino++) files.close(inbox.take(inode(ino)) ?? assert.fail());
+    };
+    fill(members[0], 3);
+    fill(members[1], 3);
+    fill(alone, 4);
+    fill(far, 5, other.table);
+    const counts = () => [...members, alone, far].map((each) => each.held());
+    assert.equal(makeRoom(1), 1);
+    assert.deepEqual(counts(), [2, 3, 4, 5]);
+    assert.equal(makeRoom(6), 6);
+    const [first = 0, second = 0, ...rest] = counts();
+    assert.deepEqual([first + second, ...rest].sort(), [2, 3, 3]);
+    for (const each of [...members, alone, far]) each.inbox.close(someError());
+    total.remove(account);
+    assert.equal(makeRoom(1), 0);
+  });
+
+  test('at maxHeldFdsTotal, too, they go before what may be needed', () => {
+    const { table, connect } = shared(3);
+    const { inbox, arrive } = connect();
+    arrive(3);
+    table.close(inbox.take(inode(1)) ?? assert.fail());
+    arrive(1);
+    assert.deepEqual(table.openFiles, ['0', '2', '3']);
+    inbox.close(someError());
+  });
+
+  test('what an exact peer sent is not among them: nobody sends it again', () => {
+    const { table, connect } = shared(undefined);
+    const { inbox, arrive } = connect();
+    inbox.peerKind = 'exact';
+    arrive(1);
+    table.close(inbox.take(inode(0)) ?? assert.fail());
+    table.close(inbox.take(sequence(1, 0), undefined, true));
+    assert.equal(makeRoom(1), 0);
+    inbox.close(someError());
   });
 });

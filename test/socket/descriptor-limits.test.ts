@@ -25,5 +25,8 @@ test('Without room for a placeholder, the connection fails before the count of d
 test('With a full descriptor table, a listener waits without spinning, and accepts when there is room', () =>
   passes('fixtures/table-full.js', 'accept'));
 
+test('With a full descriptor table, what can be let go makes room for what is accepted, duplicated, opened and made', () =>
+  passes('fixtures/table-full.js', 'room'));
+
 test('With too many descriptors in flight, a write waits until the receiver has taken some', () =>
   passes('fixtures/too-many-in-flight.js'));

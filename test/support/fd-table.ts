@@ -48,16 +48,21 @@ export function trackDescriptors(): void {
     before = descriptorTable();
   });
   afterEach(async () => {
-    for (const cleanUp of deferred.splice(0).reverse()) await cleanUp();
+    await cleanUp();
     await assertSameDescriptors(before);
   });
 }
 
 const deferred: (() => unknown)[] = [];
 
-/** Runs `cleanUp` at the end of the test, the last one first, before the comparison. `t.after` would run after the comparison. */
-export function defer(cleanUp: () => unknown): void {
-  deferred.push(cleanUp);
+/** Runs what was given to {@link defer}, the last one first. For a process that runs no tests. */
+export async function cleanUp(): Promise<void> {
+  for (const step of deferred.splice(0).reverse()) await step();
+}
+
+/** Runs `step` at the end of the test, the last one first, before the comparison. `t.after` would run after the comparison. */
+export function defer(step: () => unknown): void {
+  deferred.push(step);
 }
 
 function compare(before: DescriptorTable, after: DescriptorTable): string {
