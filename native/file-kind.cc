@@ -48,7 +48,7 @@ Kind ReadAnonymousName(int fd) {
   const KernelName name(fd);
   constexpr struct {
     std::string_view name;
-    Kind kind;
+    Kind kind = kUnknown;
   } kNames[] = {
       {"anon_inode:[eventfd]", kEventfd},   {"anon_inode:[eventpoll]", kEpoll}, {"anon_inode:[timerfd]", kTimerfd},
       {"anon_inode:[signalfd]", kSignalfd}, {"anon_inode:inotify", kInotify},   {"anon_inode:[pidfd]", kPidfd},

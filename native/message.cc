@@ -75,7 +75,7 @@ ssize_t SendMessage(int socket, iovec* buffers, size_t buffer_count, const int* 
     header->cmsg_len = static_cast<decltype(header->cmsg_len)>(CMSG_LEN(size));
     memcpy(CMSG_DATA(header), descriptors, size);
   }
-  ssize_t sent;
+  ssize_t sent = -1;
   do {
     sent = sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
   } while (sent < 0 && errno == EINTR);

@@ -76,7 +76,7 @@ class Terminals {
       uint32_t number = 0;
       if (ParseDriverLine(line, &number)) Add(number);
     }
-    std::fclose(drivers);
+    static_cast<void>(std::fclose(drivers));
   }
 
  private:
