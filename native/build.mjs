@@ -24,7 +24,15 @@ const WARNINGS = ['-Wall', '-Wextra'];
 
 /** What GCC and Clang both have. */
 export const STRICT_WARNINGS = [
-  ...[...WARNINGS, '-Wpedantic', '-Werror', '-Wshadow', '-Wconversion', '-Wsign-conversion', '-Wdouble-promotion'],
+  ...[
+    ...WARNINGS,
+    '-Wpedantic',
+    '-Werror',
+    '-Wshadow',
+    '-Wconversion',
+    '-Wsign-conversion',
+    '-Wdouble-promotion',
+  ],
   ...['-Wold-style-cast', '-Wcast-qual', '-Wcast-align', '-Wzero-as-null-pointer-constant', '-Wformat=2'],
   ...['-Wnon-virtual-dtor', '-Woverloaded-virtual', '-Wsuggest-override', '-Wmissing-declarations'],
   ...['-Wextra-semi', '-Wundef', '-Wvla'],

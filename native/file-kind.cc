@@ -48,7 +48,7 @@ Kind ReadAnonymousName(int fd) {
   const KernelName name(fd);
   constexpr struct {
     std::string_view name;
-    Kind kind = kUnknown;
+    Kind kind;
   } kNames[] = {
       {"anon_inode:[eventfd]", kEventfd},   {"anon_inode:[eventpoll]", kEpoll}, {"anon_inode:[timerfd]", kTimerfd},
       {"anon_inode:[signalfd]", kSignalfd}, {"anon_inode:inotify", kInotify},   {"anon_inode:[pidfd]", kPidfd},
@@ -114,7 +114,7 @@ napi_value Describe(napi_env env, napi_callback_info info) {
   if (flags < 0) return ThrowSystemError(env, errno, "fcntl");
   FileStatus status;
   if (const int error = ReadStatus(fd, &status); error != 0) return ThrowSystemError(env, error, "statx");
-  Kind kind;
+  Kind kind = kUnknown;
   if (const int error = FindKind(fd, status, &kind); error != 0) return ThrowSystemError(env, error, "memfd_create");
   into[0] = status.device;
   into[1] = status.inode;

@@ -47,7 +47,5 @@ function tidy(path) {
 }
 
 await Promise.all(Array.from({ length: availableParallelism() }, look));
-console.log(
-  `${count} files, ${failed} with findings, ${Math.round((Date.now() - started) / 1000)} s`,
-);
+console.log(`${count} files, ${failed} with findings, ${Math.round((Date.now() - started) / 1000)} s`);
 process.exitCode = failed > 0 ? 1 : 0;
