@@ -7,7 +7,7 @@ namespace grpcfd {
 namespace {
 
 bool ReadTypedArray(napi_env env, napi_value value, napi_typedarray_type expected, void** data, size_t* size) {
-  napi_typedarray_type type;
+  napi_typedarray_type type = napi_int8_array;
   return napi_get_typedarray_info(env, value, &type, size, data, nullptr, nullptr) == napi_ok && type == expected;
 }
 

@@ -18,7 +18,7 @@ namespace grpcfd {
 namespace {
 
 // As much as JavaScript takes at a time, so that it gets all of it at once.
-constexpr size_t kMaxInsertSize = 64 * 1024;
+constexpr size_t kMaxInsertSize = size_t{64} * 1024;
 
 }  // namespace
 

@@ -22,7 +22,7 @@ namespace {
 // As many as libuv makes in a turn (uv__read), so that no connection starves the others.
 constexpr int kReadsPerTurn = 32;
 // What libuv asks Node to make room for.
-constexpr size_t kReadSize = 64 * 1024;
+constexpr size_t kReadSize = size_t{64} * 1024;
 // Times that the memory for forwarding is filled in a turn.
 constexpr int kForwardsPerTurn = 16;
 
@@ -302,7 +302,7 @@ void Bridge::Forward() {
 void Bridge::StopReceiving() {
   shutdown(socket_.Get(), SHUT_RD);
   const Scratch scratch = environment_.scratch();
-  ssize_t taken;
+  ssize_t taken = -1;
   do {
     taken = recv(socket_.Get(), scratch.data, scratch.size, MSG_DONTWAIT);
   } while (taken > 0 || (taken < 0 && errno == EINTR));
@@ -337,7 +337,7 @@ ssize_t Bridge::TakeWritten(uint8_t* data, size_t size) {
     }
     if (before < size) size = before;
   }
-  ssize_t taken;
+  ssize_t taken = -1;
   do {
     taken = recv(far_.Get(), data, size, MSG_DONTWAIT);
   } while (taken < 0 && errno == EINTR);
@@ -358,7 +358,8 @@ ssize_t Bridge::TakeOutgoing(uint8_t* data, size_t size) {
 
 short Bridge::Poll(int fd, short events) {
   pollfd entry = {fd, events, 0};
-  return poll(&entry, 1, 0) == 1 ? entry.revents : 0;
+  if (poll(&entry, 1, 0) != 1) return 0;
+  return entry.revents;
 }
 
 void Bridge::FinishWriting() {

@@ -28,6 +28,9 @@ class Environment;
 // where it always does. test/native/bridge.test.ts holds this for each version of Node.
 class Bridge final : public LoopHandle {
  public:
+  Bridge(const Bridge&) = delete;
+  Bridge& operator=(const Bridge&) = delete;
+
   bool Uses(int fd) const override { return far_.Get() == fd; }
   static napi_value DefineClass(napi_env env);
 

@@ -1,7 +1,8 @@
 // Builds the addon for the machine that it runs on: node native/build.mjs. It needs a C++17 compiler: `$CXX`, or c++. $CXXFLAGS and
-// $LDFLAGS are added to its arguments. The result is native/build/Release/grpcfd.node, which is loaded in place of a prebuilt addon.
+// $LDFLAGS are added to its arguments. With GRPCFD_STRICT=1, it asks for more warnings, and a warning is an error. The result is
+// native/build/Release/grpcfd.node, which is loaded in place of a prebuilt addon.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -9,16 +10,43 @@ import { fileURLToPath } from 'node:url';
 
 const native = dirname(fileURLToPath(import.meta.url));
 
-const COMPILER_FLAGS = [
-  ...['-std=c++17', '-O3', '-fPIC', '-pthread', '-Wall', '-Wextra'],
-  ...['-fvisibility=hidden', '-fno-exceptions', '-fno-rtti'],
+/** What the code means depends on these. The warnings of the headers of Node-API are nobody's. */
+export const languageFlags = () => [
+  ...['-std=c++17', '-pthread', '-fno-exceptions', '-fno-rtti'],
   ...['-DNAPI_VERSION=8', '-DNODE_GYP_MODULE_NAME=grpcfd', '-DBUILDING_NODE_EXTENSION'],
+  ...['-isystem', nodeApiHeaders()],
 ];
+
+const CODE_FLAGS = ['-O3', '-fPIC', '-fvisibility=hidden'];
+
+/** A user may have any compiler. It has to know the flags, and its new warnings stop nobody. */
+const WARNINGS = ['-Wall', '-Wextra'];
+
+/** What GCC and Clang both have. */
+export const STRICT_WARNINGS = [
+  ...[
+    ...WARNINGS,
+    '-Wpedantic',
+    '-Werror',
+    '-Wshadow',
+    '-Wconversion',
+    '-Wsign-conversion',
+    '-Wdouble-promotion',
+  ],
+  ...['-Wold-style-cast', '-Wcast-qual', '-Wcast-align', '-Wzero-as-null-pointer-constant', '-Wformat=2'],
+  ...['-Wnon-virtual-dtor', '-Woverloaded-virtual', '-Wsuggest-override', '-Wmissing-declarations'],
+  ...['-Wextra-semi', '-Wundef', '-Wvla'],
+];
+
+export const isStrict = process.env.GRPCFD_STRICT === '1';
 
 /** Compiles what has changed since the last build in `directory`, and links it to the file `output`. */
 export async function buildAddon({ compiler, directory, output, compilerFlags = [], linkerFlags = [] }) {
-  const headers = ['-I', nodeApiHeaders()];
-  mkdirSync(directory, { recursive: true });
+  const flags = [
+    ...[...languageFlags(), ...CODE_FLAGS, ...(isStrict ? STRICT_WARNINGS : WARNINGS)],
+    ...compilerFlags,
+  ];
+  removeOthers(directory, [...compiler, ...flags]);
   mkdirSync(dirname(output), { recursive: true });
   const sources = readdirSync(native).filter((name) => name.endsWith('.cc'));
   const newestHeader = Math.max(
@@ -31,12 +59,19 @@ export async function buildAddon({ compiler, directory, output, compilerFlags = 
     (source) => changedAt(objectOf(source)) <= Math.max(newestHeader, changedAt(join(native, source))),
   );
   await inParallel(outdated, (source) =>
-    run(compiler, [
-      ...[...COMPILER_FLAGS, ...compilerFlags, ...headers],
-      ...['-c', join(native, source), '-o', objectOf(source)],
-    ]),
+    run(compiler, [...flags, '-c', join(native, source), '-o', objectOf(source)]),
   );
   await run(compiler, ['-shared', '-pthread', ...sources.map(objectOf), ...linkerFlags, '-o', output]);
+}
+
+/** Objects that were made with other flags are not what is asked for. */
+function removeOthers(directory, flags) {
+  const note = join(directory, 'flags.json');
+  const text = JSON.stringify(flags);
+  if (existsSync(note) && readFileSync(note, 'utf8') === text) return;
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(note, text);
 }
 
 /** The folder with node_api.h: of the package node-api-headers where it is installed, or else of Node.js, or of npm's registry. */

@@ -31,6 +31,8 @@ class Closers {
   };
 
   explicit Closers(std::shared_ptr<Listener> listener);
+  Closers(const Closers&) = delete;
+  Closers& operator=(const Closers&) = delete;
   ~Closers();
 
   // Takes over `fd`. Does nothing if it waits already. With a ticket other than 0, the listener is told.
@@ -53,8 +55,8 @@ class Closers {
   struct Item;
 
   void Add(Item item, uint32_t account);
-  static void* RunThread(void* state);
-  static void Recruit(const std::shared_ptr<State>& state, const Account& account);
+  static void* RunThread(void* data);
+  static void Recruit(const std::shared_ptr<State>& shared, const Account& account);
   static void CloseNext(State* state, std::unique_lock<std::mutex>* lock, const std::shared_ptr<State>* shared = nullptr);
 
   std::shared_ptr<State> state_;

@@ -37,6 +37,8 @@ struct Closing::Mailbox final : Closers::Listener {
 // Part of the event loop while somebody waits for a close.
 class Closing::Notices final : public LoopHandle {
  public:
+  Notices(const Notices&) = delete;
+  Notices& operator=(const Notices&) = delete;
   Notices(napi_env env, Closing& closing)
       : env_(env),
         closing_(closing),
@@ -97,7 +99,7 @@ class Closing::Notices final : public LoopHandle {
       napi_handle_scope scope = nullptr;
       if (napi_open_handle_scope(env_, &scope) != napi_ok) return;
       const auto found = callbacks_.find(ticket);
-      const napi_ref reference = found->second;
+      napi_ref reference = found->second;
       callbacks_.erase(found);
       napi_value callback = nullptr;
       napi_value global = nullptr;

@@ -20,6 +20,8 @@ class Environment;
 class Closing {
  public:
   explicit Closing(Environment& environment);
+  Closing(const Closing&) = delete;
+  Closing& operator=(const Closing&) = delete;
   ~Closing();
 
   // Takes over `count` descriptors, guarded or not. False if the last one was not open.

@@ -97,7 +97,7 @@ napi_value Open(napi_env env, napi_callback_info info) {
   int mode = 0;
   if (!arguments.Path(0, &path) || !arguments.Int(1, &flags) || !arguments.Int(2, &mode)) return nullptr;
   Environment& environment = Environment::Of(env);
-  int fd;
+  int fd = -1;
   do {
     fd = openat(AT_FDCWD, path.c_str(), flags | O_CLOEXEC, static_cast<mode_t>(mode));
   } while (fd < 0 && errno == EINTR);

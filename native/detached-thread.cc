@@ -1,8 +1,8 @@
 #include "detached-thread.h"
 
 #include <pthread.h>
-#include <signal.h>
 
+#include <csignal>
 #include <cstddef>
 
 #include "stay-loaded.h"
@@ -10,7 +10,7 @@
 namespace grpcfd {
 namespace {
 
-constexpr size_t kStackSize = 256 * 1024;
+constexpr size_t kStackSize = size_t{256} * 1024;
 
 }  // namespace
 
@@ -26,7 +26,7 @@ int StartDetachedThread(void* (*run)(void*), void* data) {
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  pthread_t thread;
+  pthread_t thread = {};
   const int error = pthread_create(&thread, &attributes, run, data);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   pthread_attr_destroy(&attributes);

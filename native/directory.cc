@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -16,6 +15,7 @@
 
 #include "arguments.h"
 #include "define.h"
+#include "directory-entries.h"
 #include "environment.h"
 #include "functions.h"
 #include "own-fd.h"
@@ -25,19 +25,10 @@ namespace grpcfd {
 namespace {
 
 // The kernel gives about so much at a time, and JavaScript gets at least so much, except for the rest.
-constexpr size_t kBlock = 64 * 1024;
-constexpr size_t kEnough = 64 * 1024;
+constexpr size_t kBlock = size_t{64} * 1024;
+constexpr size_t kEnough = size_t{64} * 1024;
 
 constexpr unsigned kTypeShift = 12;  // from S_IFREG to DT_REG, and so on
-
-// What the kernel writes. Not every C library has it.
-struct Entry {
-  uint64_t inode;
-  int64_t offset;
-  uint16_t length;
-  uint8_t type;
-  char name[1];
-};
 
 class ListJob final : public ThreadJob {
  public:
@@ -57,25 +48,22 @@ class ListJob final : public ThreadJob {
 
  private:
   int Read() {
-    alignas(Entry) char block[kBlock];
+    char block[kBlock];
     while (entries_.size() < kEnough) {
       const long size = syscall(SYS_getdents64, directory_.Get(), block, sizeof(block));
       // ENOENT: it was removed, and has no entries.
       if (size == 0 || (size < 0 && errno == ENOENT)) return 0;
       if (size < 0) return errno;
-      for (long at = 0; at < size;) {
-        const auto* entry = reinterpret_cast<const Entry*>(block + at);
-        Add(*entry);
-        at += entry->length;
-      }
+      DirectoryReader reader(block, static_cast<size_t>(size));
+      for (DirectoryEntry entry; reader.Next(&entry);) Add(entry);
     }
     return 0;
   }
 
-  void Add(const Entry& entry) {
-    const std::string_view name(entry.name);
+  void Add(const DirectoryEntry& entry) {
+    const std::string_view name = entry.name;
     if (name == "." || name == "..") return;
-    entries_.push_back(static_cast<char>(entry.type == DT_UNKNOWN ? FindType(entry.name) : entry.type));
+    entries_.push_back(static_cast<char>(entry.type == DT_UNKNOWN ? FindType(name.data()) : entry.type));
     entries_.append(name).push_back('\0');
   }
 

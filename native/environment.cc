@@ -18,7 +18,7 @@ namespace grpcfd {
 namespace {
 
 // More than the kernel lets a socket buffer by default (net.core.wmem_default: 208 KiB).
-constexpr size_t kScratchSize = 256 * 1024;
+constexpr size_t kScratchSize = size_t{256} * 1024;
 
 // How often bridges that are paused are looked at.
 constexpr uint64_t kStallCheckMs = 100;

@@ -54,6 +54,8 @@ struct Scratch {
 // be it by worker.terminate() in the middle of anything, every open handle and every guarded descriptor is closed.
 class Environment {
  public:
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
   ~Environment();
   static bool Install(napi_env env);
   static Environment& Of(napi_env env);
@@ -124,6 +126,8 @@ class Environment {
   class BeforeWait final : public LoopHandle {
    public:
     explicit BeforeWait(Environment& environment);
+    BeforeWait(const BeforeWait&) = delete;
+    BeforeWait& operator=(const BeforeWait&) = delete;
     void Close() override;
     void StartTimer();
 

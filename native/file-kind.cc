@@ -114,7 +114,7 @@ napi_value Describe(napi_env env, napi_callback_info info) {
   if (flags < 0) return ThrowSystemError(env, errno, "fcntl");
   FileStatus status;
   if (const int error = ReadStatus(fd, &status); error != 0) return ThrowSystemError(env, error, "statx");
-  Kind kind;
+  Kind kind = kUnknown;
   if (const int error = FindKind(fd, status, &kind); error != 0) return ThrowSystemError(env, error, "memfd_create");
   into[0] = status.device;
   into[1] = status.inode;

@@ -15,7 +15,7 @@ class KernelName {
  public:
   explicit KernelName(int fd) {
     char path[32];
-    std::snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    static_cast<void>(std::snprintf(path, sizeof(path), "/proc/self/fd/%d", fd));
     const ssize_t length = readlink(path, name_, sizeof(name_));
     length_ = length < 0 ? 0 : static_cast<size_t>(length);
   }

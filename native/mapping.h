@@ -23,6 +23,9 @@ namespace grpcfd {
 // Functions run on the thread of the environment unless their comment says otherwise.
 class Mapping {
  public:
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+
   // A new ArrayBuffer over the first `length` bytes of `fd`, which is only borrowed. nullptr with an exception pending.
   static napi_value Map(napi_env env, int fd, size_t length, bool writable);
 

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <sys/socket.h>
 
+#include "control-data.h"
+
 namespace grpcfd {
 namespace {
 
@@ -14,15 +16,9 @@ constexpr int kScmPidfd = 0x04;
 // a pidfd, a security label), which would otherwise squeeze descriptors out.
 constexpr size_t kReceiveControlBytes = 4096;
 
-void TakeDescriptors(const cmsghdr* header, std::vector<OwnFd>* out) {
-  const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-  const unsigned char* data = CMSG_DATA(header);
-  out->reserve(out->size() + count);
-  for (size_t i = 0; i < count; i++) {
-    int fd = -1;
-    memcpy(&fd, data + i * sizeof(int), sizeof(int));
-    out->emplace_back(fd);
-  }
+void TakeDescriptors(const ControlItem& item, std::vector<OwnFd>* out) {
+  out->reserve(out->size() + item.DescriptorCount());
+  for (size_t i = 0; i < item.DescriptorCount(); i++) out->emplace_back(item.Descriptor(i));
 }
 
 }  // namespace
@@ -45,11 +41,12 @@ ReceivedMessage ReceiveMessage(int socket, void* data, size_t size) {
     return received;
   }
   std::vector<OwnFd> unwanted;
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET) continue;
-    if (header->cmsg_type == SCM_RIGHTS) TakeDescriptors(header, &received.descriptors);
+  ControlReader reader(control, message.msg_controllen);
+  for (ControlItem item; reader.Next(&item);) {
+    if (item.level != SOL_SOCKET) continue;
+    if (item.type == SCM_RIGHTS) TakeDescriptors(item, &received.descriptors);
     // A socket with SO_PASSPIDFD, which it may have inherited from its listener, gets a pidfd of the peer with every message.
-    if (header->cmsg_type == kScmPidfd) TakeDescriptors(header, &unwanted);
+    if (item.type == kScmPidfd) TakeDescriptors(item, &unwanted);
   }
   received.truncated = (message.msg_flags & MSG_CTRUNC) != 0;
   return received;
@@ -64,20 +61,21 @@ ssize_t SendMessage(int socket, iovec* buffers, size_t buffer_count, const int* 
     message.msg_namelen = to->length;
   }
   message.msg_iov = buffers;
-  message.msg_iovlen = buffer_count;
+  // glibc and musl have different types for the lengths.
+  message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(buffer_count);
   if (descriptor_count > kMaxDescriptorsPerMessage) return -EINVAL;
   if (descriptor_count > 0) {
     const size_t size = sizeof(int) * descriptor_count;
     message.msg_control = control;
-    message.msg_controllen = CMSG_SPACE(size);
+    message.msg_controllen = static_cast<decltype(message.msg_controllen)>(CMSG_SPACE(size));
     memset(control, 0, message.msg_controllen);
     cmsghdr* header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(size);
+    header->cmsg_len = static_cast<decltype(header->cmsg_len)>(CMSG_LEN(size));
     memcpy(CMSG_DATA(header), descriptors, size);
   }
-  ssize_t sent;
+  ssize_t sent = -1;
   do {
     sent = sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
   } while (sent < 0 && errno == EINTR);

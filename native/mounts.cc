@@ -6,16 +6,16 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cinttypes>
-#include <cstdio>
 #include <iterator>
 #include <string_view>
+
+#include "proc-lines.h"
 
 namespace grpcfd {
 namespace {
 
 // The size of a read. The kernel gives whole lines.
-constexpr size_t kReadSize = 16 * 1024;
+constexpr size_t kReadSize = size_t{16} * 1024;
 
 FileSystem KindOf(std::string_view type) {
   constexpr std::string_view kInMemory[] = {"tmpfs", "devtmpfs"};
@@ -72,23 +72,14 @@ bool Mounts::Read(std::string* text) const {
   }
 }
 
-// A line is: mount id, id of the parent, major:minor, …, " - ", type, …
-void Mounts::Parse(const std::string& text) {
-  for (size_t start = 0; start < text.size();) {
-    const size_t end = std::min(text.find('\n', start), text.size());
-    const std::string line = text.substr(start, end - start);
-    start = end + 1;
-    uint64_t mount = 0;
-    unsigned device_major = 0;
-    unsigned device_minor = 0;
-    if (std::sscanf(line.c_str(), "%" SCNu64 " %*u %u:%u", &mount, &device_major, &device_minor) != 3) continue;
-    const size_t separator = line.find(" - ");
-    if (separator == std::string::npos) continue;
-    const size_t type = separator + 3;
-    const FileSystem kind = KindOf(std::string_view(line).substr(type, line.find(' ', type) - type));
+void Mounts::Parse(std::string_view text) {
+  MountLine mount;
+  for (std::string_view line; TakeLine(&text, &line);) {
+    if (!ParseMountLine(line, &mount)) continue;
+    const FileSystem kind = KindOf(mount.type);
     if (kind == FileSystem::kUnknown) continue;
-    mounts_[mount] = kind;
-    devices_[makedev(device_major, device_minor)] = kind;
+    mounts_[mount.mount] = kind;
+    devices_[makedev(mount.device_major, mount.device_minor)] = kind;
   }
 }
 

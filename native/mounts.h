@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 
 #include "own-fd.h"
@@ -37,7 +38,7 @@ class Mounts {
  private:
   bool HasChanged() const;
   bool Read(std::string* text) const;
-  void Parse(const std::string& text);
+  void Parse(std::string_view text);
 
   OwnFd list_;
   std::unordered_map<uint64_t, FileSystem> devices_;

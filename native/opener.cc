@@ -56,7 +56,7 @@ int OpenBeneath(int directory, const char* path, int flags, mode_t mode) {
 }
 
 int OpenAt(int directory, const char* path, int flags, mode_t mode) {
-  int fd;
+  int fd = -1;
   do {
     fd = openat(directory, path, flags, mode);
   } while (fd < 0 && errno == EINTR);

@@ -33,7 +33,7 @@ template <typename T>
 int ReadOption(int fd, int option, size_t expected, std::vector<T>* out) {
   out->resize(expected);
   for (;;) {
-    socklen_t size = out->size() * sizeof(T);
+    auto size = static_cast<socklen_t>(out->size() * sizeof(T));
     if (getsockopt(fd, SOL_SOCKET, option, out->data(), &size) == 0) {
       out->resize(size / sizeof(T));
       return 0;
@@ -61,10 +61,11 @@ napi_value PeerGroups(napi_env env, napi_callback_info info) {
   if (error != 0) return ThrowSystemError(env, error, "getsockopt");
   napi_value result = nullptr;
   if (napi_create_array_with_length(env, groups.size(), &result) != napi_ok) return nullptr;
-  for (size_t index = 0; index < groups.size(); index++) {
+  uint32_t index = 0;
+  for (const gid_t id : groups) {
     napi_value group = nullptr;
-    napi_create_uint32(env, groups[index], &group);
-    if (napi_set_element(env, result, index, group) != napi_ok) return nullptr;
+    napi_create_uint32(env, id, &group);
+    if (napi_set_element(env, result, index++, group) != napi_ok) return nullptr;
   }
   return result;
 }

@@ -101,9 +101,13 @@ int ReadySet::Watch(int fd, int events, bool keeps_alive) {
 
 void ReadySet::SetKeeper(int fd, bool wanted) {
   if (wanted != keepers_.Has(fd)) {
-    if (wanted) keepers_.Add(fd);
-    else keepers_.Remove(fd);
-    keeper_count_ += wanted ? 1 : -1;
+    if (wanted) {
+      keepers_.Add(fd);
+      keeper_count_++;
+    } else {
+      keepers_.Remove(fd);
+      keeper_count_--;
+    }
   }
   if (keeper_count_ > 0) uv_ref(poll_handle());
   else uv_unref(poll_handle());

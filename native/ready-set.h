@@ -17,6 +17,9 @@ class Environment;
 // The set exists while somebody waits: it is closed before the event loop waits with nobody in it.
 class ReadySet final : public LoopHandle {
  public:
+  ReadySet(const ReadySet&) = delete;
+  ReadySet& operator=(const ReadySet&) = delete;
+
   // `on_ready` is called as onReady(fd, events) for each descriptor that is ready, once: it has to be watched again then. Returns
   // nullptr with an exception pending when the set cannot be made.
   static ReadySet* Open(napi_env env, Environment& environment, napi_value on_ready);

@@ -4,7 +4,6 @@
 #include <climits>
 #include <cstring>
 #include <linux/netlink.h>
-#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
 #include <sys/socket.h>
@@ -12,6 +11,7 @@
 #include <sys/sysmacros.h>
 #include <utility>
 
+#include "diag-answer.h"
 #include "environment.h"
 #include "own-fd.h"
 #include "system-error.h"
@@ -64,7 +64,7 @@ int CheckUnixStream(int fd) {
 namespace {
 
 // Asks the kernel for one attribute of the unix socket with that inode. False where it does not tell.
-bool AskDiag(ino_t inode, uint32_t show, int type, void* value, size_t length) {
+bool AskDiag(ino_t inode, uint32_t show, uint16_t type, void* value, size_t length) {
   const OwnFd netlink(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
   if (!netlink.IsOpen()) return false;
   struct {
@@ -83,17 +83,7 @@ bool AskDiag(ino_t inode, uint32_t show, int type, void* value, size_t length) {
   // The kernel answers within send().
   alignas(nlmsghdr) char answer[1024];
   const ssize_t size = recv(netlink.Get(), answer, sizeof(answer), MSG_DONTWAIT);
-  const auto* header = reinterpret_cast<const nlmsghdr*>(answer);
-  if (size < 0 || !NLMSG_OK(header, static_cast<uint32_t>(size)) || header->nlmsg_type != SOCK_DIAG_BY_FAMILY) return false;
-  const auto* message = static_cast<const unix_diag_msg*>(NLMSG_DATA(header));
-  auto left = static_cast<uint32_t>(NLMSG_PAYLOAD(header, sizeof(*message)));
-  for (auto* attribute = reinterpret_cast<const rtattr*>(message + 1); RTA_OK(attribute, left);
-       attribute = RTA_NEXT(attribute, left)) {
-    if (attribute->rta_type != type || RTA_PAYLOAD(attribute) < length) continue;
-    memcpy(value, RTA_DATA(attribute), length);
-    return true;
-  }
-  return false;
+  return size >= 0 && ReadDiagAttribute(answer, static_cast<size_t>(size), type, value, length);
 }
 
 }  // namespace

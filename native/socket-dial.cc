@@ -34,7 +34,7 @@ class DialJob final : public FdJob {
     if (!socket.IsOpen()) return errno;
     sockaddr_un address = {};
     address.sun_family = AF_UNIX;
-    std::snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", file_.Get());
+    static_cast<void>(std::snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", file_.Get()));
     if (connect(socket.Get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) return errno;
     return Keep(socket.Release());
   }

@@ -46,6 +46,9 @@ Failure Failed(const char* syscall) { return {errno, syscall}; }
 // The exclusive flock of a directory. It lasts as long as the object.
 class DirectoryLock {
  public:
+  DirectoryLock() = default;
+  DirectoryLock(const DirectoryLock&) = delete;
+  DirectoryLock& operator=(const DirectoryLock&) = delete;
   ~DirectoryLock() {
     // A child process that is being started may have the same open file until its exec. Closing alone would not unlock it.
     if (directory_.IsOpen()) flock(directory_.Get(), LOCK_UN);

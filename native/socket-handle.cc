@@ -211,7 +211,7 @@ napi_value SocketHandle::HasEnded(napi_env env, napi_callback_info info) {
   SocketHandle* handle = Unwrap(env, arguments.self(), "recv");
   if (handle == nullptr) return nullptr;
   uint8_t byte = 0;
-  ssize_t peeked;
+  ssize_t peeked = -1;
   do {
     // Without room for descriptors, the kernel leaves them with their message.
     peeked = recv(handle->socket_.Get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -235,7 +235,7 @@ napi_value SocketHandle::Accept(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   SocketHandle* handle = Unwrap(env, arguments.self(), "accept4");
   if (handle == nullptr) return nullptr;
-  int fd;
+  int fd = -1;
   do {
     fd = accept4(handle->socket_.Get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
   } while (fd < 0 && errno == EINTR);

@@ -18,6 +18,9 @@ class Environment;
 // After close, its methods throw EBADF, so that a number that the kernel has given to another file is never touched.
 class SocketHandle final : public LoopHandle {
  public:
+  SocketHandle(const SocketHandle&) = delete;
+  SocketHandle& operator=(const SocketHandle&) = delete;
+
   static napi_value DefineClass(napi_env env);
 
   // Closes the socket and leaves the event loop. Idempotent.

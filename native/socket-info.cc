@@ -1,90 +1,34 @@
 // Tells what a socket is, of any family, and changes its options. Nothing here waits.
-#include <arpa/inet.h>
-#include <linux/vm_sockets.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <cerrno>
-#include <cstddef>
-#include <cstring>
-#include <string>
 
 #include "arguments.h"
 #include "define.h"
 #include "functions.h"
 #include "own-fd.h"
 #include "socket-calls.h"
+#include "socket-name.h"
 #include "system-error.h"
 #include "unix-address.h"
 
 namespace grpcfd {
 namespace {
 
-union Address {
-  sockaddr any;
-  sockaddr_in v4;
-  sockaddr_in6 v6;
-  sockaddr_vm vm;
-  // The kernel puts a NUL behind a path, which may fill sun_path to the last byte.
-  struct {
-    sockaddr_un name;
-    char room_for_nul;
-  } local;
-  sockaddr_storage room;
-};
-
-// The path or the abstract name of a unix socket.
-std::string UnixName(const Address& address, socklen_t size) {
-  constexpr size_t kHeader = offsetof(sockaddr_un, sun_path);
-  const char* path = address.local.name.sun_path;
-  size_t length = size > kHeader ? size - kHeader : 0;
-  if (length > 0 && path[0] != '\0') length = strnlen(path, length);
-  return std::string(path, length);
-}
-
-std::string Ipv6Text(const sockaddr_in6& address) {
-  char text[INET6_ADDRSTRLEN] = "";
-  inet_ntop(AF_INET6, &address.sin6_addr, text, sizeof(text));
-  // Without the number of its network interface, such an address cannot be connected to.
-  return address.sin6_scope_id == 0 ? text : std::string(text) + "%" + std::to_string(address.sin6_scope_id);
-}
-
 // {address, port}, or undefined where the socket has no name.
-napi_value MakeEndpoint(napi_env env, const Address& address, socklen_t size) {
-  std::string text;
-  uint32_t port = 0;
-  char v4[INET_ADDRSTRLEN] = "";
-  napi_value undefined = nullptr;
-  napi_get_undefined(env, &undefined);
-  if (size < sizeof(sa_family_t)) return undefined;
-  switch (address.any.sa_family) {
-    case AF_UNIX:
-      text = UnixName(address, size);
-      if (text.empty()) return undefined;
-      break;
-    case AF_INET:
-      inet_ntop(AF_INET, &address.v4.sin_addr, v4, sizeof(v4));
-      text = v4;
-      port = ntohs(address.v4.sin_port);
-      break;
-    case AF_INET6:
-      text = Ipv6Text(address.v6);
-      port = ntohs(address.v6.sin6_port);
-      break;
-    case AF_VSOCK:
-      text = std::to_string(address.vm.svm_cid);
-      port = address.vm.svm_port;
-      break;
-    default:
-      return undefined;
+napi_value MakeEndpoint(napi_env env, const SocketAddress& address, socklen_t size) {
+  SocketName name;
+  if (!ReadSocketName(address, size, &name)) {
+    napi_value undefined = nullptr;
+    napi_get_undefined(env, &undefined);
+    return undefined;
   }
   napi_value endpoint = nullptr;
   napi_value value = nullptr;
   napi_create_object(env, &endpoint);
-  napi_create_string_utf8(env, text.data(), text.size(), &value);
+  napi_create_string_utf8(env, name.address.data(), name.address.size(), &value);
   napi_set_named_property(env, endpoint, "address", value);
-  napi_create_uint32(env, port, &value);
+  napi_create_uint32(env, name.port, &value);
   napi_set_named_property(env, endpoint, "port", value);
   return endpoint;
 }
@@ -126,7 +70,7 @@ napi_value DescribeSocket(napi_env env, napi_callback_info info) {
   SetInt(env, result, "type", type);
   SetInt(env, result, "protocol", protocol);
   SetBool(env, result, "listening", listening != 0);
-  Address address = {};
+  SocketAddress address = {};
   socklen_t size = sizeof(address);
   if (getsockname(fd, &address.any, &size) != 0) return ThrowSystemError(env, errno, "getsockname");
   napi_set_named_property(env, result, "local", MakeEndpoint(env, address, size));

@@ -13,6 +13,7 @@
 
 #include "file-status.h"
 #include "own-fd.h"
+#include "proc-lines.h"
 
 namespace grpcfd {
 namespace {
@@ -80,10 +81,10 @@ class Terminals {
     if (drivers == nullptr) return;
     char line[256];
     while (std::fgets(line, sizeof(line), drivers) != nullptr) {
-      unsigned major = 0;
-      if (std::sscanf(line, "%*s %*s %u", &major) == 1) Add(major);
+      uint32_t number = 0;
+      if (ParseDriverLine(line, &number)) Add(number);
     }
-    std::fclose(drivers);
+    static_cast<void>(std::fclose(drivers));
   }
 
  private:

@@ -44,6 +44,9 @@ class FdJob : public ThreadJob {
 // end of the process ends them.
 class Threads final : public LoopHandle {
  public:
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+
   // Calls back as onDone(errno, result). Returns 0, or an errno when no thread can be made.
   static int Start(napi_env env, Environment& environment, std::unique_ptr<ThreadJob> job, napi_value on_done);
 
@@ -60,7 +63,7 @@ class Threads final : public LoopHandle {
   Threads(napi_env env, Environment& environment);
   ~Threads();
 
-  static void* Run(void* request);
+  static void* Run(void* data);
   void Deliver();
   void Call(Request& request);
   uv_handle_t* handle() const { return reinterpret_cast<uv_handle_t*>(async_); }

@@ -148,7 +148,7 @@ napi_value TransferArguments(napi_env env, napi_callback_info info) {
   int way = 0;
   Bytes bytes;
   if (!arguments.Int(0, &fd) || !arguments.Int(1, &way) || !arguments.GetBytes(2, &bytes)) return nullptr;
-  ssize_t done;
+  ssize_t done = -1;
   do {
     done = Transfer(fd, way, bytes);
   } while (done < 0 && errno == EINTR);

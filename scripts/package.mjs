@@ -25,7 +25,8 @@ const copy = (path, wanted = () => true) =>
 rmSync(staged, { recursive: true, force: true });
 for (const path of COPIED) copy(path);
 copy('dist', (path) => !/\.(map|js|mjs)$/.test(path));
-copy('native', (path) => !path.startsWith(join(root, 'native/build/')));
+const TESTS_OF_ADDON = ['build', 'fuzz', 'stress'].map((name) => join(root, 'native', name));
+copy('native', (path) => !TESTS_OF_ADDON.includes(path));
 addAddons(process.argv.includes('--all'));
 await bundle();
 const { name, version, ...fields } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));

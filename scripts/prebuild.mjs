@@ -40,7 +40,7 @@ for (const target of wanted.length > 0 ? wanted : Object.keys(TARGETS)) {
     directory: join(root, 'build/prebuild', target),
     output,
     // The control messages of musl compare integers of different signs, and the start files of Zig are old C.
-    compilerFlags: ['-Wno-sign-compare'],
+    compilerFlags: [],
     linkerFlags: ['-s', '-w'],
   });
   sizes.push({ target, bytes: statSync(output).size });

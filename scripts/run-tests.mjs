@@ -17,7 +17,13 @@ if (files.length === 0) {
 
 const { status } = spawnSync(
   process.execPath,
-  ['--expose-gc', '--test', '--test-timeout=120000', '--test-reporter=spec', ...files.sort()],
+  [
+    '--expose-gc',
+    '--test',
+    `--test-timeout=${process.env['GRPCFD_TEST_TIMEOUT_MS'] ?? 120_000}`,
+    '--test-reporter=spec',
+    ...files.sort(),
+  ],
   {
     stdio: 'inherit',
   },

@@ -1,13 +1,20 @@
-// npm run test:sanitizers [-- PART-OF-A-PATH …]: runs tests with an addon that AddressSanitizer and UndefinedBehaviorSanitizer watch,
-// those of the addon and of what lies right above it unless told otherwise. It is built in a copy, in build/sanitizers. Needs GCC with
-// its sanitizers, and a build (npm run compile).
+// npm run test:sanitizers [-- --short] [-- PART-OF-A-PATH …]: runs the tests that use the addon with one that AddressSanitizer and
+// UndefinedBehaviorSanitizer watch. --short runs those of the addon alone. It is built in a copy, in build/sanitizers. Needs GCC with its
+// sanitizers, and a build (npm run compile).
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const SANITIZERS = '-fsanitize=address,undefined';
-const USUAL_TESTS = ['native/', 'socket/'];
+const SHORT = ['native/'];
+/** The others do not load the addon, or have peers in Go (npm run test:interop). */
+const ALL = [
+  ...[...SHORT, 'socket/', 'descriptor/', 'inbox/', 'references/', 'internals/', 'grpc/'],
+  ...['examples/', 'conformance/', 'model/', 'restarts/'],
+];
+/** For each test. The addon is several times slower, and so is what the tests compile and start. */
+const TIMEOUT_MS = 600_000;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const workspace = join(root, 'build/sanitizers');
@@ -28,12 +35,23 @@ function library(name) {
 rmSync(workspace, { recursive: true, force: true });
 mkdirSync(join(workspace, 'build'), { recursive: true });
 mkdirSync(join(workspace, 'native'));
-const copied = ['package.json', 'README.md', 'docs', 'src', 'dist', 'scripts', 'examples', 'interop', 'test'];
-for (const path of [...copied, 'build/test', 'build/interop', 'build/examples']) {
+const copied = [
+  'package.json',
+  'README.md',
+  'docs',
+  'src',
+  'dist',
+  'scripts',
+  'examples',
+  'interop',
+  'test',
+  'bench',
+];
+for (const path of [...copied, 'build/test', 'build/interop', 'build/examples', 'build/bench']) {
   cpSync(join(root, path), join(workspace, path), { recursive: true });
 }
 for (const file of readdirSync(join(root, 'native')).filter((name) => name !== 'build')) {
-  cpSync(join(root, 'native', file), join(workspace, 'native', file));
+  cpSync(join(root, 'native', file), join(workspace, 'native', file), { recursive: true });
 }
 symlinkSync(join(root, 'node_modules'), join(workspace, 'node_modules'));
 run(process.execPath, ['native/build.mjs'], {
@@ -41,10 +59,12 @@ run(process.execPath, ['native/build.mjs'], {
   LDFLAGS: SANITIZERS,
 });
 
-const wanted = process.argv.slice(2);
-run(process.execPath, ['scripts/run-tests.mjs', ...(wanted.length > 0 ? wanted : USUAL_TESTS)], {
+const wanted = process.argv.slice(2).filter((argument) => argument !== '--short');
+const usual = process.argv.includes('--short') ? SHORT : ALL;
+run(process.execPath, ['scripts/run-tests.mjs', ...(wanted.length > 0 ? wanted : usual)], {
   LD_PRELOAD: `${library('libasan.so')}:${library('libubsan.so')}`,
   // Node frees much only by ending.
   ASAN_OPTIONS: 'detect_leaks=0',
   UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
+  GRPCFD_TEST_TIMEOUT_MS: String(TIMEOUT_MS),
 });

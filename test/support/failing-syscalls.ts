@@ -13,13 +13,14 @@ export function whyNoFaults(): string | false {
   return spawnSync(COMPILER, ['--version']).error !== undefined && `there is no C compiler "${COMPILER}"`;
 }
 
-/** The library, for LD_PRELOAD. The end of the test removes it. */
+/** The library, for LD_PRELOAD, behind those that this process has. The end of the test removes it. */
 export function failingSyscalls(): string {
   const library = join(temporaryDirectory(), 'failing-syscalls.so');
   const args = ['-shared', '-fPIC', '-o', library, SOURCE, '-ldl'];
   const { status, stderr } = spawnSync(COMPILER, args, { encoding: 'utf8' });
   assert.equal(status, 0, stderr);
-  return library;
+  // Sanitizers come first in a process, or refuse to start.
+  return [process.env['LD_PRELOAD'], library].filter(Boolean).join(':');
 }
 
 /** In that process: `errno` is what `syscall` fails with while `run` runs, and until what it returns is settled. */
