@@ -2,7 +2,7 @@
 import type { RowResult } from '../node/row.js';
 import { type Cell, endangersGo, type Language } from './matrix.js';
 import { ClientPeer, ServerPeer } from './peer.js';
-import { Proxy } from './proxy.js';
+import { ProxyProcess } from './proxy.js';
 import type { Workplace } from './toolchain.js';
 
 /** How long the files of a row may take, on a machine that is busy with other things too. */
@@ -16,7 +16,7 @@ export class Lane {
   readonly #workplace: Workplace;
   readonly #throughProxy: boolean;
   /** By the addresses of their servers. */
-  readonly #proxies = new Map<string, Proxy>();
+  readonly #proxies = new Map<string, ProxyProcess>();
   readonly #clients = new Map<Language, ClientPeer>();
   readonly #servers = new Map<Language, ServerPeer>();
 
@@ -53,7 +53,7 @@ export class Lane {
 
   async #target(own: string): Promise<string> {
     if (!this.#throughProxy) return own;
-    const proxy = this.#proxies.get(own) ?? (await Proxy.start(own));
+    const proxy = this.#proxies.get(own) ?? (await ProxyProcess.start(own));
     this.#proxies.set(own, proxy);
     return proxy.target;
   }

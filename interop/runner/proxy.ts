@@ -6,13 +6,13 @@ import { fileURLToPath } from 'node:url';
 
 const MAIN = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url));
 
-export class Proxy implements AsyncDisposable {
+export class ProxyProcess implements AsyncDisposable {
   /** The address for clients. */
   readonly target: string;
   readonly #child: ChildProcess;
 
   /** Stands before the server at `target`, and listens beside it. What it prints is made, and thrown away. */
-  static async start(target: string): Promise<Proxy> {
+  static async start(target: string): Promise<ProxyProcess> {
     const own = target.replace(/\.sock$/, '-proxy.sock');
     const args = [MAIN, 'proxy', '--listen', own, '--to', target];
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] });
@@ -20,7 +20,7 @@ export class Proxy implements AsyncDisposable {
     const { value = 'the proxy ended at once' } = await lines.next();
     if (!String(value).includes('listens')) throw new Error(String(value));
     child.stderr.resume();
-    return new Proxy(own, child);
+    return new ProxyProcess(own, child);
   }
 
   private constructor(target: string, child: ChildProcess) {
