@@ -51,6 +51,11 @@ async function main(): Promise<void> {
   for (const output of [process.stdout, process.stderr]) {
     output.on('error', () => process.exit(NOBODY_READS));
   }
+  process.once('beforeExit', () => {
+    // Without this, it would look like success.
+    process.stderr.write('grpcfd: internal error: the command waits for nothing\n');
+    process.exit(INTERNAL);
+  });
   let code: number;
   try {
     code = await run(process.argv.slice(2));

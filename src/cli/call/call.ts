@@ -70,11 +70,14 @@ async function converse(
   const fail = (error: unknown) => {
     failure ??= { error };
     stream.cancel();
+    // A stream that is paused does not end.
+    stream.resume();
   };
   let shown = Promise.resolve();
   stream.on('error', () => {}); // The status tells it.
   const ended = Promise.all([statusOf(stream), endOf(stream)]);
   stream.on('data', (bytes: Buffer) => {
+    if (failure !== undefined) return;
     stream.pause();
     shown = shown.then(() => show(bytes)).then(() => void stream.resume(), fail);
   });

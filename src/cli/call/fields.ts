@@ -23,16 +23,15 @@ export function checkPath(path: string, type: MessageType): void {
 }
 
 function hint(type: MessageType): string {
-  const names = stringsIn(type, '', new Set());
+  const names = stringsIn(type, '', []);
   return names.length === 0 ? '' : `. Strings are ${names.join(', ')}`;
 }
 
-function stringsIn(type: MessageType, before: string, seen: Set<MessageType>): string[] {
-  if (seen.has(type)) return [];
-  seen.add(type);
+function stringsIn(type: MessageType, before: string, above: readonly MessageType[]): string[] {
+  if (above.includes(type)) return [];
   return type.fields.flatMap(({ name, isString, message }) => {
     if (isString) return [before + name];
-    return message === undefined ? [] : stringsIn(message, `${before}${name}.`, seen);
+    return message === undefined ? [] : stringsIn(message, `${before}${name}.`, [...above, type]);
   });
 }
 

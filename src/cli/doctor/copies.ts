@@ -1,5 +1,5 @@
 /** Finds the copies of a package that programs in the current directory and this tool would load. */
-import { readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 export interface Copy {
@@ -16,7 +16,7 @@ export function copiesOfGrpc(): Copy[] {
     for (const modules of modulesAbove(from)) {
       collect(modules, '@grpc/grpc-js', found, 0);
       // Those above it are never loaded where this one has the package.
-      if (found.size > 0) break;
+      if (existsSync(join(modules, '@grpc/grpc-js'))) break;
     }
   }
   return [...found.values()];
