@@ -26,6 +26,14 @@ export function usage(message: string): Failure {
   return new Failure(message, EXIT.usage);
 }
 
+export function packageMissing(name: string): Failure {
+  return new Failure(
+    `the package ${name} is not installed. npx installs all that is needed so: ` +
+      'npx -p grpcfd -p @grpc/grpc-js -p @grpc/proto-loader grpcfd …',
+    EXIT.unavailable,
+  );
+}
+
 /** The text of an error in one line, without what would move the cursor. */
 export function oneLine(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);

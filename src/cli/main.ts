@@ -2,7 +2,7 @@
 /** `npx grpcfd`: what is on the command line, and how the process ends. A command is loaded when it is used. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Failure, oneLine, usage } from './failure.js';
+import { Failure, oneLine, packageMissing, usage } from './failure.js';
 import { HELP } from './help.js';
 import { flushed, styleOf } from './terminal.js';
 
@@ -47,6 +47,11 @@ async function run([name, ...args]: readonly string[]): Promise<number> {
   return command(args);
 }
 
+function isWithoutGrpc(error: unknown): boolean {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code === 'MODULE_NOT_FOUND' && message.includes("'@grpc/grpc-js'");
+}
+
 async function main(): Promise<void> {
   for (const output of [process.stdout, process.stderr]) {
     output.on('error', () => process.exit(NOBODY_READS));
@@ -59,7 +64,8 @@ async function main(): Promise<void> {
   let code: number;
   try {
     code = await run(process.argv.slice(2));
-  } catch (error) {
+  } catch (thrown) {
+    const error = isWithoutGrpc(thrown) ? packageMissing('@grpc/grpc-js') : thrown;
     const { red } = styleOf(process.stderr);
     process.stderr.write(`${red('grpcfd:')} ${oneLine(error)}\n`);
     code = error instanceof Failure ? error.exitCode : INTERNAL;

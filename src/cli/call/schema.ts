@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type * as protoLoader from '@grpc/proto-loader';
 import { protoLoaderFrom } from '../doctor/copies.js';
-import { EXIT, Failure, oneLine, usage } from '../failure.js';
+import { EXIT, Failure, oneLine, packageMissing, usage } from '../failure.js';
 import type { Source } from './arguments.js';
 import { type MessageType, MessageTypes } from './message-type.js';
 
@@ -59,11 +59,7 @@ function listed(names: readonly string[]): string {
 function protoLoaderOrFail(): typeof protoLoader {
   const file = protoLoaderFrom();
   if (file !== undefined) return require(file);
-  throw new Failure(
-    'call needs the package @grpc/proto-loader, which npx does not install by itself: ' +
-      'npx -p grpcfd -p @grpc/grpc-js -p @grpc/proto-loader grpcfd call …',
-    EXIT.unavailable,
-  );
+  throw packageMissing('@grpc/proto-loader');
 }
 
 async function definitionFrom(

@@ -22,13 +22,19 @@ export function copiesOfGrpc(): Copy[] {
   return [...found.values()];
 }
 
-/** The file that `grpcfd call` loads, or undefined. */
+/** The file that `grpcfd call` loads, or undefined. grpc-js has a copy for itself, which an installer may hide from this package. */
 export function protoLoaderFrom(): string | undefined {
-  try {
-    return require.resolve('@grpc/proto-loader', { paths: [__dirname, process.cwd()] });
-  } catch {
-    return undefined;
-  }
+  const resolve = (name: string, ...paths: readonly string[]) => {
+    try {
+      return require.resolve(name, { paths: [...paths] });
+    } catch {
+      return undefined;
+    }
+  };
+  const near = [__dirname, process.cwd()];
+  const grpc = resolve('@grpc/grpc-js', ...near);
+  const loader = '@grpc/proto-loader';
+  return resolve(loader, ...near) ?? (grpc === undefined ? undefined : resolve(loader, dirname(grpc)));
 }
 
 /** The node_modules of a folder and of those above it. */
