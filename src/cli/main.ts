@@ -2,6 +2,7 @@
 /** `npx grpcfd`: what is on the command line, and how the process ends. A command is loaded when it is used. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { quotePeerText } from '../error-text.js';
 import { Failure, oneLine, packageMissing, usage } from './failure.js';
 import { HELP } from './help.js';
 import { flushed, styleOf } from './terminal.js';
@@ -21,7 +22,7 @@ async function commandOf(name: string): Promise<Command> {
     case 'doctor':
       return (await import('./doctor/doctor.js')).doctor;
     default:
-      throw usage(`there is no command ${JSON.stringify(name)}: see grpcfd --help`);
+      throw usage(`there is no command ${quotePeerText(name)}: see grpcfd --help`);
   }
 }
 

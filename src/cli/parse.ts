@@ -1,4 +1,5 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { quotePeerText } from '../error-text.js';
 import { usage } from './failure.js';
 
 /** `parseArgs` of Node.js, whose complaints end the tool as a wrong command line does. */
@@ -18,7 +19,7 @@ export function parse<Options extends NonNullable<ParseArgsConfig['options']>>(
 export function socketPath(address: string): string {
   const [, scheme, path = ''] = /^(unix|unix-abstract):(?:\/\/(?=\/))?(.+)$/s.exec(address) ?? [];
   if (scheme === undefined) {
-    throw usage(`${JSON.stringify(address)} is not an address: unix:PATH or unix-abstract:NAME`);
+    throw usage(`${quotePeerText(address)} is not an address: unix:PATH or unix-abstract:NAME`);
   }
   return scheme === 'unix' ? path : `\0${path}`;
 }

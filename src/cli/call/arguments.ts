@@ -1,4 +1,5 @@
 /** The command line of `grpcfd call`. */
+import { quotePeerText } from '../../error-text.js';
 import { usage } from '../failure.js';
 import { parse } from '../parse.js';
 import type { SendSpec } from './sends.js';
@@ -61,7 +62,7 @@ export function parseCall(args: readonly string[]): CallArguments {
     throw usage('call takes an address and a method: grpcfd call unix:/run/x.sock pkg.Service/Method');
   }
   const [, service = '', method = ''] = /^\/?([\w.]+)\/(\w+)$/.exec(name) ?? [];
-  if (service === '') throw usage(`${JSON.stringify(name)} is not a method: pkg.Service/Method`);
+  if (service === '') throw usage(`${quotePeerText(name)} is not a method: pkg.Service/Method`);
   const sends = values.send.map(parseSend);
   const takers = [
     ...(values.data === '-' ? ['--data'] : []),

@@ -1,4 +1,5 @@
 /** Paths of fields in messages: `file`, `inner.file`, `files`, `files.url`, `files.0.url`. */
+import { quotePeerText } from '../../error-text.js';
 import { usage } from '../failure.js';
 import type { Field, MessageType } from './message-type.js';
 
@@ -38,7 +39,7 @@ function stringsIn(type: MessageType, before: string, above: readonly MessageTyp
 /** A copy of the message in which all fields have their names of the .proto file. Fails where one does not exist. */
 export function checkMessage(value: unknown, type: MessageType): Message {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw usage(`a message of the type ${type.name} is an object in JSON, not ${JSON.stringify(value)}`);
+    throw usage(`a message of the type ${type.name} is an object in JSON, not ${quotePeerText(value)}`);
   }
   const entries = Object.entries(value);
   if (type.isOpen) return Object.fromEntries(entries);

@@ -71,7 +71,7 @@ function processOf({ peer: { pid, uid } }: FdSocket): string {
   if (pid === 0) return `a process of another pid namespace, uid ${uid}`;
   let name = '';
   try {
-    name = ` (${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()})`;
+    name = ` (${oneLine(readFileSync(`/proc/${pid}/comm`, 'utf8').trim())})`;
   } catch {
     // It has ended, or /proc is not mounted.
   }
