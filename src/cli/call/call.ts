@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from '../../index.js';
 import { Failure, oneLine } from '../failure.js';
+import { toJson, toLongJson } from '../json.js';
 import { parseCall } from './arguments.js';
 import { clientOf, metadataOf } from './channel.js';
 import { checkPath } from './fields.js';
@@ -56,7 +57,7 @@ export async function call(args: readonly string[]): Promise<number> {
 
 function textOf(method: Method, message: object, received: readonly Description[] | undefined): string {
   const value = received === undefined ? message : { message, received };
-  return method.responseStream ? JSON.stringify(value) : JSON.stringify(value, null, 2);
+  return method.responseStream ? toJson(value) : toLongJson(value);
 }
 
 /** Sends and receives until the call has ended, and all that came was shown. Fails where a request or `show` does. */

@@ -1,5 +1,6 @@
 /** `grpcfd doctor` */
 import { usage } from '../failure.js';
+import { toLongJson } from '../json.js';
 import { parse, socketPath } from '../parse.js';
 import { styleOf } from '../terminal.js';
 import { examineAddress } from './address.js';
@@ -18,7 +19,7 @@ export async function doctor(args: readonly string[]): Promise<number> {
   const path = address === undefined ? undefined : socketPath(address);
   const findings = await examineMachine();
   if (address !== undefined && path !== undefined) findings.push(...(await examineAddress(address, path)));
-  if (values.json) console.log(JSON.stringify({ findings }, null, 2));
+  if (values.json) console.log(toLongJson({ findings }));
   else print(findings);
   return findings.some(({ state }) => state === 'problem') ? SICK : 0;
 }

@@ -1,5 +1,6 @@
 /** What the proxy prints, as a line for people or as JSON. */
 import { oneLine } from '../failure.js';
+import { toJson } from '../json.js';
 import { styleOf } from '../terminal.js';
 
 export type Direction = 'to server' | 'to client';
@@ -40,7 +41,7 @@ export type Print = (connection: number, event: ProxyEvent) => void;
 
 export function printer(json: boolean): Print {
   if (json) {
-    return (connection, event) => console.log(JSON.stringify({ connection, ...event }));
+    return (connection, event) => console.log(toJson({ connection, ...event }));
   }
   const style = styleOf(process.stdout);
   return (connection, event) => {
