@@ -1,5 +1,5 @@
-// The compiler does not copy src/package.json, which says that the modules are CommonJS.
-import { copyFileSync } from 'node:fs';
+// The compiler does not copy src/package.json, which says that the modules are CommonJS, and makes no file executable.
+import { chmodSync, copyFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = new URL('..', import.meta.url);
@@ -7,3 +7,4 @@ copyFileSync(
   fileURLToPath(new URL('src/package.json', root)),
   fileURLToPath(new URL('dist/package.json', root)),
 );
+chmodSync(fileURLToPath(new URL('dist/cli/main.js', root)), 0o755);

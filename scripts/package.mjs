@@ -1,7 +1,16 @@
 // npm run package [-- --all]: makes the tarball that is published, build/grpcfd-VERSION.tgz, from what `npm run compile` has made. Its
-// JavaScript is in three files, dist/bundle/*.js, with a door for each entry of the package. The tarball holds the addons in prebuilds/ (npm run prebuild). Without them it holds the addon of this machine. With --all it fails unless there is one for each platform.
+// JavaScript is in three files, dist/bundle/*.js, with a door for each entry of the package. The command line tool is a file of its own. The tarball holds the addons in prebuilds/ (npm run prebuild). Without them it holds the addon of this machine. With --all it fails unless there is one for each platform.
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,11 +33,12 @@ const copy = (path, wanted = () => true) =>
 
 rmSync(staged, { recursive: true, force: true });
 for (const path of COPIED) copy(path);
-copy('dist', (path) => !/\.(map|js|mjs)$/.test(path));
+copy('dist', (path) => !/\.(map|js|mjs)$/.test(path) && path !== join(root, 'dist/cli'));
 const TESTS_OF_ADDON = ['build', 'fuzz', 'stress'].map((name) => join(root, 'native', name));
 copy('native', (path) => !TESTS_OF_ADDON.includes(path));
 addAddons(process.argv.includes('--all'));
 await bundle();
+await bundleTool();
 const { name, version, ...fields } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 // The provenance of npm names the repository, and has to agree with this field.
 const { GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: repository } = process.env;
@@ -83,6 +93,35 @@ async function bundle() {
   ];
   write('dist/register.js', `${register.join('\n')}\n`);
   copy('dist/register.mjs');
+}
+
+/** The tool loads the doors of the package, as its users do. */
+async function bundleTool() {
+  const outfile = join(staged, 'dist/cli/main.js');
+  const doors = ['index', 'socket/index'].map((door) => join(root, 'src', door));
+  await build({
+    entryPoints: [join(root, 'src/cli/main.ts')],
+    plugins: [
+      {
+        name: 'doors',
+        setup: (esbuild) =>
+          esbuild.onResolve({ filter: /index\.js$/ }, ({ path, resolveDir }) => {
+            const door = join(resolveDir, path.slice(0, -'.js'.length));
+            if (!doors.includes(door)) return undefined;
+            return { path: `../${door.slice(join(root, 'src/').length)}.js`, external: true };
+          }),
+      },
+    ],
+    bundle: true,
+    format: 'cjs',
+    platform: 'node',
+    target: 'node20.19',
+    tsconfig: join(root, 'src/tsconfig.json'),
+    external: ['@grpc/grpc-js'],
+    outfile,
+    logLevel: 'warning',
+  });
+  chmodSync(outfile, 0o755);
 }
 
 function setUp(esbuild) {

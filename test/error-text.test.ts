@@ -80,9 +80,11 @@ test('The text of a GrpcFdError always fits into trailers', () => {
 });
 
 test('No source file but error-text.ts converts a value to the text of an error', () => {
+  // What the tool prints for programs is JSON.
+  const allowed = ['error-text.ts', 'cli/json.ts'];
   const src = fileURLToPath(new URL('../../src', import.meta.url));
   for (const file of readdirSync(src, { recursive: true, encoding: 'utf8' })) {
-    if (!file.endsWith('.ts') || file === 'error-text.ts') continue;
+    if (!file.endsWith('.ts') || allowed.includes(file)) continue;
     const lines = readFileSync(join(src, file), 'utf8').split('\n');
     const found = lines.filter((line) => /JSON\.stringify\(|\$\{String\(/.test(line));
     assert.deepEqual(found, [], `${file}: see quotePeerText`);

@@ -2,6 +2,7 @@
 import type { RowResult } from '../node/row.js';
 import { type Cell, endangersGo, type Language } from './matrix.js';
 import { ClientPeer, ServerPeer } from './peer.js';
+import { ProxyProcess } from './proxy.js';
 import type { Workplace } from './toolchain.js';
 
 /** How long the files of a row may take, on a machine that is busy with other things too. */
@@ -13,18 +14,23 @@ const HANG_MS = 25_000;
 
 export class Lane {
   readonly #workplace: Workplace;
+  readonly #throughProxy: boolean;
+  /** By the addresses of their servers. */
+  readonly #proxies = new Map<string, ProxyProcess>();
   readonly #clients = new Map<Language, ClientPeer>();
   readonly #servers = new Map<Language, ServerPeer>();
 
-  constructor(workplace: Workplace) {
+  /** With `throughProxy`, `grpcfd proxy` stands between the two ends of each row. */
+  constructor(workplace: Workplace, throughProxy = false) {
     this.#workplace = workplace;
+    this.#throughProxy = throughProxy;
   }
 
   async run(cell: Cell): Promise<Omit<RowResult, 'id'>> {
     const server = await this.#server(cell.server);
     const client = this.#client(cell.client);
     const { security, rpc, direction, kind, fds } = cell;
-    const target = server.target(security);
+    const target = await this.#target(server.target(security));
     const receiveMs = endangersGo(cell) ? LOSING_RECEIVE_MS : RECEIVE_MS;
     const row = { target, security, rpc, direction, kind, fds, warm: true, receiveMs };
     const { ok, reason, ms } = await client.run(row, HANG_MS);
@@ -42,6 +48,14 @@ export class Lane {
   async close(): Promise<void> {
     const peers = [...this.#clients.values(), ...this.#servers.values()];
     await Promise.all(peers.map((peer) => peer.stop()));
+    for (const proxy of this.#proxies.values()) await proxy[Symbol.asyncDispose]();
+  }
+
+  async #target(own: string): Promise<string> {
+    if (!this.#throughProxy) return own;
+    const proxy = this.#proxies.get(own) ?? (await ProxyProcess.start(own));
+    this.#proxies.set(own, proxy);
+    return proxy.target;
   }
 
   async #server(language: Language): Promise<ServerPeer> {

@@ -1,6 +1,6 @@
 /**
  * npm run test:interop: the whole matrix, printed as a table. `--json FILE` writes every row; `--only
- * client=node,kind=MEMFD,fds=200` runs a part of it, with its controls. Fails without Go, and when a row is worse than
+ * client=node,kind=MEMFD,fds=200` runs a part of it, with its controls; `--through-proxy` puts `grpcfd proxy` between the ends. Fails without Go, and when a row is worse than
  * its control.
  */
 import { writeFile } from 'node:fs/promises';
@@ -12,7 +12,13 @@ import { findGo, prepare } from './toolchain.js';
 
 const PROGRESS_STEP = 500;
 
-const { values } = parseArgs({ options: { json: { type: 'string' }, only: { type: 'string' } } });
+const { values } = parseArgs({
+  options: {
+    json: { type: 'string' },
+    only: { type: 'string' },
+    'through-proxy': { type: 'boolean', default: false },
+  },
+});
 
 function selected(only: string | undefined): Cell[] {
   const cells = allCells();
@@ -46,10 +52,15 @@ async function main(): Promise<boolean> {
   let done = 0;
   const rows = inOrder(
     cells,
-    await runMatrix(cells, workplace, () => {
-      done++;
-      if (done % PROGRESS_STEP === 0) console.log(`${done} of ${cells.length}`);
-    }),
+    await runMatrix(
+      cells,
+      workplace,
+      () => {
+        done++;
+        if (done % PROGRESS_STEP === 0) console.log(`${done} of ${cells.length}`);
+      },
+      { throughProxy: values['through-proxy'] },
+    ),
   );
   if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify({ rows }, undefined, 1)}\n`);
   console.log(table(rows));

@@ -16,10 +16,11 @@ export async function runMatrix(
   cells: readonly Cell[],
   workplace: Workplace,
   onRow: (row: MatrixRow) => void = () => {},
+  { throughProxy = false } = {},
 ): Promise<MatrixRow[]> {
   const controls = new Map<string, MatrixRow>();
   const rows: MatrixRow[] = [];
-  const lanes = Array.from({ length: LANES }, () => new Lane(workplace));
+  const lanes = Array.from({ length: LANES }, () => new Lane(workplace, throughProxy));
   const runAll = async (queue: Cell[]) => {
     await Promise.all(
       lanes.map(async (lane) => {

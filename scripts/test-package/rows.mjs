@@ -10,13 +10,14 @@ import * as otherRuntimes from './other-runtimes.mjs';
 import * as singleExecutable from './single-executable.mjs';
 import * as tarball from './tarball.mjs';
 import * as testRunners from './test-runners.mjs';
+import * as tool from './tool.mjs';
 import * as twoCopies from './two-copies.mjs';
 import * as typescript from './typescript.mjs';
 
 const SUBJECTS = [
   ...[nodes, cLibraries, binaries, typescript, testRunners],
   ...[bundlers, singleExecutable, installers, otherRuntimes, otherPlatforms],
-  ...[twoCopies, tarball, importTime],
+  ...[twoCopies, tarball, tool, importTime],
 ];
 
 export const ALL = SUBJECTS.flatMap(({ rows }) => rows);

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
 
 	"grpcfd-interop/internal/security"
 	"grpcfd-interop/internal/windows"
@@ -78,6 +79,7 @@ func newServer(name, certs string, plain bool, options []grpc.ServerOption, shel
 	server := grpc.NewServer(append([]grpc.ServerOption{grpc.Creds(creds)}, options...)...)
 	interoppb.RegisterExchangeServer(server, &exchange{security: name, shelf: shelf})
 	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
+	reflection.Register(server)
 	return server, nil
 }
 

@@ -1,0 +1,53 @@
+/** `--send`: opens files, and sends them with a call. */
+import { constants, lstatSync } from 'node:fs';
+import type { FdCallCredentials, SentFd } from '../../index.js';
+import { EXIT, Failure, oneLine } from '../failure.js';
+
+export type SendSpec =
+  | { readonly field: string; readonly from: 'stdin' | 'fd'; readonly fd: number }
+  | {
+      readonly field: string;
+      readonly from: 'path';
+      readonly path: string;
+      readonly flags: string | undefined;
+    };
+
+/** A descriptor that goes with the call, and the field that gets its name. */
+export interface Sent {
+  readonly field: string;
+  readonly name: string;
+  /** Rejects when it cannot be sent. */
+  readonly sent: Promise<void>;
+}
+
+export function sendAll(fds: FdCallCredentials, specs: readonly SendSpec[], byUrl: boolean): Sent[] {
+  return specs.map((spec) => {
+    const { ref, url, sent } = sendOne(fds, spec);
+    const name = byUrl ? url : ref;
+    sent.catch(() => {});
+    return { field: spec.field, name, sent };
+  });
+}
+
+function sendOne(fds: FdCallCredentials, spec: SendSpec): SentFd {
+  try {
+    if (spec.from !== 'path') return fds.sendFd(spec.fd);
+    const flags = spec.flags ?? (isSocket(spec.path) ? 'path' : 'r');
+    // O_PATH is what the method opens with by default.
+    return fds.sendFilename(spec.path, flags === 'path' ? {} : { flags: flags === 'r' ? READ : flags });
+  } catch (error) {
+    const what = spec.from === 'path' ? '' : `descriptor ${spec.fd} cannot be sent: `;
+    throw new Failure(`${what}${oneLine(error)}`, EXIT.noInput, { cause: error });
+  }
+}
+
+const READ = constants.O_RDONLY;
+
+/** A socket file can only be opened with O_PATH. */
+function isSocket(path: string): boolean {
+  try {
+    return lstatSync(path).isSocket();
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { cpSync, mkdirSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import * as grpc from '@grpc/grpc-js';
+import * as grpcfd from 'grpcfd';
+import { listen } from 'grpcfd/socket';
+import { defer, trackDescriptors } from '../support/fd-table.js';
+import { bind, freshAddress, SECURITIES, shutDown, stockServerCredentials } from '../support/service.js';
+import { temporaryDirectory } from '../support/temporary.js';
+import { serveStore } from './store.js';
+import { type ToolOptions, tool } from './tool.js';
+
+trackDescriptors();
+
+interface Finding {
+  readonly subject: string;
+  readonly state: string;
+  readonly text: string;
+  readonly todo?: string;
+}
+
+/** The findings by their subjects, and the exit code. */
+async function examine(args: readonly string[] = [], options: ToolOptions = {}) {
+  const { code, stdout, stderr } = await tool(['doctor', '--json', ...args], options);
+  assert.equal(stderr, '');
+  const { findings } = JSON.parse(stdout) as { findings: Finding[] };
+  return { code, found: Object.fromEntries(findings.map((each) => [each.subject, each])) };
+}
+
+test('the doctor finds nothing wrong with this machine', async () => {
+  const { code, found } = await examine();
+  assert.equal(code, 0);
+  assert.match(found['addon']?.text ?? '', /grpcfd\.node$/);
+  assert.equal(found['Node.js']?.text, process.version);
+  for (const subject of ['platform', 'kernel', 'grpc-js', 'RLIMIT_NOFILE', 'somaxconn', 'SO_PASSRIGHTS']) {
+    assert.ok(found[subject], subject);
+  }
+});
+
+test('an addon that cannot be loaded is a problem, with what to do', async () => {
+  const { code, found } = await examine([], { env: { GRPCFD_ADDON: '/nowhere.node' } });
+  assert.equal(code, 1);
+  assert.equal(found['addon']?.state, 'problem');
+  assert.match(found['addon']?.todo ?? '', /\/nowhere\.node/);
+});
+
+test('a second copy of grpc-js in the tree is a problem that names both', async () => {
+  const directory = temporaryDirectory();
+  const copy = join(directory, 'node_modules/other/node_modules/@grpc/grpc-js');
+  mkdirSync(copy, { recursive: true });
+  const manifest = fileURLToPath(
+    new URL('../../../node_modules/@grpc/grpc-js/package.json', import.meta.url),
+  );
+  cpSync(manifest, join(copy, 'package.json'));
+  const { code, found } = await examine([], { cwd: directory });
+  assert.equal(code, 1);
+  assert.ok(found['grpc-js']?.text.includes(copy));
+  assert.match(found['grpc-js']?.todo ?? '', /npm ls/);
+});
+
+test('a proxy in the environment is noted', async () => {
+  const { code, found } = await examine([], { env: { http_proxy: 'http://localhost:1' } });
+  assert.equal(code, 0);
+  assert.match(found['http_proxy']?.text ?? '', /Unix sockets never go through it/);
+});
+
+for (const security of SECURITIES) {
+  test(`${security}: a server of this package is recognised`, async () => {
+    const { code, found } = await examine([await serveStore({ security })]);
+    assert.match(found['listener']?.text ?? '', new RegExp(`^process ${process.pid},`));
+    if (security === 'mutual TLS') {
+      assert.match(found['HTTP/2']?.text ?? '', /speaks TLS|under TLS/);
+      return;
+    }
+    assert.equal(code, 0);
+    assert.match(found['HTTP/2']?.text ?? '', security === 'TLS' ? /under TLS \(TLSv1/ : /in plaintext/);
+    assert.match(found['server']?.text ?? '', /^this package/);
+    assert.equal(found['descriptors']?.state, 'ok');
+  });
+
+  test(`${security}: a stock server is told apart`, { skip: security === 'mutual TLS' }, async () => {
+    const server = new grpc.Server();
+    const address = freshAddress();
+    await bind(server, address, await stockServerCredentials(security));
+    defer(() => shutDown(server));
+    const { code, found } = await examine([address]);
+    assert.equal(code, 0);
+    assert.match(found['server']?.text ?? '', /not this package/);
+  });
+}
+
+test('what is no gRPC server, and what hangs up, is a problem', async () => {
+  const address = freshAddress();
+  const server = createServer((socket) => {
+    socket.on('error', () => {}).resume();
+    socket.end('220 hello\r\n');
+  });
+  await new Promise<void>((resolve) => server.listen(address.slice('unix:'.length), resolve));
+  defer(() => new Promise((resolve) => server.close(resolve)));
+  const { code, found } = await examine([address]);
+  assert.equal(code, 1);
+  assert.match(found['HTTP/2']?.text ?? '', /neither HTTP\/2 nor TLS/);
+});
+
+test('an address where nobody listens is a problem with advice', async () => {
+  const listener = await listen({ path: freshAddress().slice('unix:'.length), unlinkOnClose: false });
+  const { address } = listener;
+  await listener.close();
+  const { code, found } = await examine([`unix:${address}`]);
+  assert.equal(code, 1);
+  assert.match(found['connect']?.text ?? '', /ECONNREFUSED/);
+  assert.match(found['connect']?.todo ?? '', /start the server/);
+});
+
+test('a server that refuses descriptors is a problem', async (t) => {
+  const server = new grpcfd.Server();
+  const address = freshAddress();
+  await bind(server, address, grpcfd.serverCredentials(undefined, { acceptFds: false }));
+  defer(() => shutDown(server));
+  const { found } = await examine([address]);
+  if (found['descriptors']?.state === 'ok') t.skip('this kernel has no SO_PASSRIGHTS');
+  else assert.match(found['descriptors']?.text ?? '', /EPERM/);
+});

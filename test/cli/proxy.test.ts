@@ -1,0 +1,335 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { Readable } from 'node:stream';
+import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import * as grpc from '@grpc/grpc-js';
+import * as grpcfd from 'grpcfd';
+import { connect, type FdSocket, listen } from 'grpcfd/socket';
+import { closeAll, native } from '#src/native/binding.js';
+import { defer, trackDescriptors } from '../support/fd-table.js';
+import {
+  bind,
+  dial,
+  freshAddress,
+  SECURITIES,
+  serve,
+  shutDown,
+  stockChannelCredentials,
+  TestClient,
+  testService,
+} from '../support/service.js';
+import { contentOf, fileWith } from '../support/temporary.js';
+import { within } from '../support/until.js';
+import { startTool, tool } from './tool.js';
+
+trackDescriptors();
+
+const SOON_MS = 20_000;
+
+interface Event {
+  readonly connection: number;
+  readonly event: string;
+  readonly [name: string]: unknown;
+}
+
+interface Running {
+  readonly address: string;
+  readonly events: Event[];
+  /** The events of that kind, once there are so many. */
+  after(event: string, count?: number): Promise<Event[]>;
+}
+
+/** A proxy before that address, which the end of the test ends. */
+async function startProxy(to: string, json = true): Promise<Running & { readonly lines: string[] }> {
+  const address = freshAddress();
+  const child = startTool(['proxy', '--listen', address, '--to', to, ...(json ? ['--json'] : [])]);
+  const lines: string[] = [];
+  const events: Event[] = [];
+  let rest = '';
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    const parts = (rest + text).split('\n');
+    rest = parts.pop() ?? '';
+    lines.push(...parts);
+    if (json) events.push(...parts.map((line) => JSON.parse(line)));
+  });
+  defer(async () => {
+    const exit = once(child, 'exit');
+    child.kill('SIGTERM');
+    assert.deepEqual(await exit, [0, null]);
+  });
+  assert.ok(child.stderr);
+  await once(child.stderr, 'data');
+  const after = async (event: string, count = 1) => {
+    const found = () => events.filter((each) => each.event === event);
+    await within(SOON_MS, `${count} × ${event}`, () => found().length >= count);
+    return found();
+  };
+  return { address, lines, events, after };
+}
+
+/** Sends the file of the request back. */
+const giveBack = grpcfd.handler<Record<string, unknown>, Record<string, unknown>>(
+  async (call: grpc.ServerUnaryCall<Record<string, unknown>, Record<string, unknown>>, fds) => {
+    await using file = await fds.recvFile(call.request['file'] as string);
+    return { file: fds.sendFile(file).ref };
+  },
+);
+
+for (const security of SECURITIES) {
+  test(`${security}: descriptors travel both ways through the proxy`, async () => {
+    const { address } = await serve({ unary: giveBack }, { security });
+    const proxy = await startProxy(address);
+    const client = await dial(proxy.address, { security });
+    const fd = fileWith('through the proxy');
+    using fds = grpcfd.callCredentials();
+    const { ref } = fds.sendFd(fd);
+    closeAll([fd]);
+    const reply = await client.unary({ file: ref }, fds.options());
+    assert.equal(contentOf(await fds.recvFd(reply['file'] as string)), 'through the proxy');
+
+    const descriptors = await proxy.after('descriptor', 2);
+    assert.deepEqual(
+      descriptors.map(({ direction, number, kind, access }) => ({ direction, number, kind, access })),
+      [
+        { direction: 'to server', number: 1, kind: 'file', access: 'readwrite' },
+        { direction: 'to client', number: 1, kind: 'file', access: 'readwrite' },
+      ],
+    );
+    assert.equal(new Set(descriptors.map(({ inode }) => inode)).size, 1);
+    if (security !== 'plaintext') {
+      assert.match(String((await proxy.after('protocol'))[0]?.['protocol']), /^TLS/);
+      return;
+    }
+    const [end] = await proxy.after('end');
+    assert.deepEqual(end, {
+      connection: 1,
+      event: 'end',
+      call: 1,
+      method: testService.unary.path,
+      status: 'OK',
+    });
+    const named = (await proxy.after('named', 4)).map(({ direction, name, where }) => [
+      direction,
+      name,
+      where,
+    ]);
+    for (const where of ['metadata', 'message']) {
+      assert.ok(named.some((each) => each.join() === `to server,${ref},${where}`));
+      assert.ok(named.some((each) => each.join() === `to client,${reply['file']},${where}`));
+    }
+    client.grpc.close();
+    await proxy.after('close');
+    assert.deepEqual(
+      proxy.events.filter(({ event }) => event === 'trouble'),
+      [],
+    );
+  });
+}
+
+test('what a message names and has not come stands out, and so does what no call names', async () => {
+  const { address } = await serve({ unary: (_call, callback) => callback(null, { text: 'fd:forged:7' }) });
+  const proxy = await startProxy(address);
+  const connections: grpcfd.FdConnection[] = [];
+  const client = await dial(proxy.address, {
+    options: { onConnection: (connection) => void connections.push(connection) },
+  });
+  const fd = fileWith('');
+  defer(() => closeAll([fd]));
+  await client.unary({});
+  connections[0]?.sendFd(fd);
+  await client.unary({ file: 'inode://1/2' });
+  client.grpc.close();
+  await proxy.after('close');
+  const troubles = proxy.events.filter(({ event }) => event === 'trouble').map(({ trouble }) => trouble);
+  assert.deepEqual(troubles, [
+    'a message names fd:forged:7, which has not come',
+    'a message names inode://1/2, which has not come',
+    'a message names fd:forged:7, which has not come',
+    'no call named it, so nobody received it by name',
+  ]);
+});
+
+test('a call that fails for a descriptor stands out', async () => {
+  const { address } = await serve({ unary: giveBack });
+  const proxy = await startProxy(address);
+  const client = await dial(proxy.address);
+  await assert.rejects(client.unary({ file: 'fd:forged:7' }));
+  const [end] = await proxy.after('end');
+  assert.match(String(end?.['status']), /^[A-Z_]+$/);
+  assert.notEqual(end?.['status'], 'OK');
+});
+
+test('stock ends pass, too, and calls of every kind with large messages', async () => {
+  const server = new grpc.Server();
+  server.addService(testService, {
+    unary: (call: grpc.ServerUnaryCall<unknown, unknown>, callback: grpc.sendUnaryData<unknown>) =>
+      callback(null, call.request),
+    clientStream: (_call: unknown, callback: grpc.sendUnaryData<unknown>) => callback(null, {}),
+    serverStream: (call: grpc.ServerWritableStream<unknown, unknown>) => call.end(),
+    bidi: (call: grpc.ServerDuplexStream<unknown, unknown>) => {
+      call.on('data', (message) => call.write(message));
+      call.on('end', () => call.end());
+    },
+  });
+  const address = freshAddress();
+  await bind(server, address, grpc.ServerCredentials.createInsecure());
+  defer(() => shutDown(server));
+  const proxy = await startProxy(address);
+  const client = new TestClient(proxy.address, await stockChannelCredentials('plaintext'));
+  const text = 'x'.repeat(1_000_000);
+  assert.deepEqual(await client.unary({ text }), { text });
+  const bidi = client.bidi();
+  const echoed: unknown[] = [];
+  bidi.on('data', (message) => echoed.push(message));
+  for (let index = 0; index < 30; index++) bidi.write({ index, text });
+  bidi.end();
+  await once(bidi, 'status');
+  assert.equal(echoed.length, 30);
+  const calls = (await proxy.after('end', 2)).map(({ method, status }) => [method, status]);
+  assert.deepEqual(calls, [
+    [testService.unary.path, 'OK'],
+    [testService.bidi.path, 'OK'],
+  ]);
+});
+
+/** The two ends of a connection through the proxy, which both belong to this process. */
+async function ends(): Promise<{ client: FdSocket; server: FdSocket; proxy: Running }> {
+  const path = freshAddress().slice('unix:'.length);
+  let take: (socket: FdSocket) => void = () => {};
+  const server = new Promise<FdSocket>((resolve) => {
+    take = resolve;
+  });
+  const listener = await listen({ path, allowHalfOpen: true }, (socket) => take(socket));
+  defer(() => listener.close());
+  const proxy = await startProxy(`unix:${path}`);
+  const client = await connect(proxy.address.slice('unix:'.length), { allowHalfOpen: true });
+  const both = { client, server: await server, proxy };
+  defer(() => both.client.destroy());
+  defer(() => both.server.destroy());
+  return both;
+}
+
+test('descriptors stay with their bytes, in order, and half-closed connections go on', async () => {
+  const { client, server, proxy } = await ends();
+  const sizes: bigint[] = [];
+  const seen: string[] = [];
+  let received = 0;
+  server.on('fds', (fds) => {
+    for (const fd of fds) sizes.push(BigInt(contentOf(fd)));
+  });
+  server.on('data', (chunk: Buffer) => {
+    received += chunk.length;
+    // Descriptor n rode on byte n * 1000, so it must be here by now.
+    assert.ok(sizes.length >= Math.ceil(received / 1000), `${sizes.length} at ${received}`);
+  });
+  server.on('end', () => {
+    seen.push('end');
+    server.end('answer');
+  });
+  for (let index = 0; index < 200; index++) {
+    const fd = fileWith(String(index));
+    client.writeWithFds(Buffer.alloc(1000, 7), [fd]);
+    closeAll([fd]);
+  }
+  client.end();
+  const answer = await new Promise<string>((resolve) => {
+    let text = '';
+    client.on('data', (chunk) => {
+      text += chunk;
+    });
+    client.on('end', () => resolve(text));
+  });
+  assert.equal(answer, 'answer');
+  assert.equal(received, 200_000);
+  assert.deepEqual(
+    sizes,
+    Array.from({ length: 200 }, (_, index) => BigInt(index)),
+  );
+  assert.match(String((await proxy.after('protocol'))[0]?.['protocol']), /^not HTTP\/2/);
+  const [close] = await proxy.after('close');
+  assert.deepEqual(close, { connection: 1, event: 'close', bytesToServer: 200_000, bytesToClient: 6 });
+});
+
+test('a reader that is slow holds up the writer, and nothing is lost', async () => {
+  const { client, server } = await ends();
+  const chunk = Buffer.alloc(64 * 1024, 1);
+  const chunks = 256;
+  Readable.from(Array.from({ length: chunks }, () => chunk)).pipe(client);
+  // Nobody reads at the server. What the kernel and the streams have room for is taken, and then no more.
+  let before = -1;
+  for (; client.stats().bytesWritten > before; await delay(300)) before = client.stats().bytesWritten;
+  assert.ok(before < (chunks * chunk.length) / 2, `${before} bytes were taken, and nobody reads`);
+  let received = 0;
+  server.on('data', (bytes: Buffer) => {
+    received += bytes.length;
+  });
+  await once(server, 'end');
+  assert.equal(received, chunks * chunk.length);
+});
+
+test('the end of one side reaches the other, and what was sent before arrives', async () => {
+  const { client, server, proxy } = await ends();
+  const [out, into] = native.testing.pipe();
+  server.writeWithFds('last words', [out], () => server.destroy());
+  closeAll([out]);
+  const got: string[] = [];
+  client.on('fds', (fds) => {
+    got.push(`${fds.length} fd`);
+    closeAll(fds);
+  });
+  client.on('data', (chunk) => got.push(String(chunk)));
+  client.on('error', () => {});
+  await once(client, 'end');
+  client.end();
+  assert.deepEqual(got, ['1 fd', 'last words']);
+  await proxy.after('close');
+  closeAll([into]);
+});
+
+test('a server that is not there stands out, and the client is hung up on', async () => {
+  const proxy = await startProxy(freshAddress());
+  const client = await connect(proxy.address.slice('unix:'.length));
+  client.on('error', () => {});
+  client.resume();
+  await once(client, 'close');
+  const [trouble] = await proxy.after('trouble');
+  assert.match(String(trouble?.['trouble']), /cannot be connected: ENOENT/);
+});
+
+test('a place where it cannot listen ends it in one line', async () => {
+  const { code, stderr } = await tool(['proxy', '--listen', 'unix:/no/such/dir/x', '--to', freshAddress()]);
+  assert.equal(code, 69);
+  assert.match(stderr, /^grpcfd: unix:\/no\/such\/dir\/x: ENOENT.*\n$/);
+});
+
+test('lines for people say the same, and trouble begins with "!"', async () => {
+  const { address } = await serve({ unary: (_call, callback) => callback(null, {}) });
+  const proxy = await startProxy(address, false);
+  const client = await dial(proxy.address);
+  // The preface may come alone, or with the first descriptor.
+  await client.unary({});
+  const fd = fileWith('');
+  using fds = grpcfd.callCredentials();
+  const { ref } = fds.sendFd(fd);
+  closeAll([fd]);
+  await client.unary({ file: ref, other: 'fd:forged:7' }, fds.options());
+  client.grpc.close();
+  await within(SOON_MS, 'the end', () => proxy.lines.some((line) => line.includes('closed')));
+  const lines = proxy.lines.map((line) => line.replaceAll(ref, 'REF').replace(/\d+\/\d+$/, 'INODE'));
+  assert.deepEqual(
+    lines.slice(1).map((line) => line.replace(/\/\S+ \(deleted\)/, 'PATH').replace(/\d+ bytes/g, 'N bytes')),
+    [
+      '  #1 HTTP/2 in plaintext',
+      '  #1 call 1 /grpcfd.test.Test/Unary',
+      '  #1 call 1 /grpcfd.test.Test/Unary ended: OK',
+      '  #1 → fd 1 file (readwrite) PATH INODE',
+      '  #1 call 2 /grpcfd.test.Test/Unary',
+      '  #1 → fd 1 is REF in the metadata of call 2 /grpcfd.test.Test/Unary',
+      '  #1 → fd 1 is REF in the message of call 2 /grpcfd.test.Test/Unary',
+      '! #1 call 2 /grpcfd.test.Test/Unary: a message names fd:forged:7, which has not come',
+      '  #1 call 2 /grpcfd.test.Test/Unary ended: OK',
+      '  #1 closed, N bytes to the server, N bytes to the client',
+    ],
+  );
+});
