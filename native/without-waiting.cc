@@ -60,7 +60,7 @@ class Detour {
     ssize_t done;
     do {
       done = read(out_.Get(), bytes.data, static_cast<size_t>(moved));
-    } while (done < 0 && errno == EINTR);
+    } while (done < 0 && (errno == EINTR || errno == EAGAIN));
     return done;
   }
 

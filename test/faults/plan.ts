@@ -69,7 +69,8 @@ export function outcomeOf(problem: unknown, unexpected: readonly unknown[]): str
   if (problem instanceof WrongResult) return `WRONG: ${problem.message}`;
   if (problem instanceof GrpcFdError) {
     const reason = problem.reason.replace('ERR_GRPCFD_', '');
-    return reason === 'TIMEOUT' || reason === 'HOLD_EXPIRED' ? `HANGS: ${describe(problem)}` : reason;
+    // The scenarios give only signals and times that end what hangs.
+    return ['TIMEOUT', 'HOLD_EXPIRED', 'ABORTED'].includes(reason) ? `HANGS: ${describe(problem)}` : reason;
   }
   const { code, syscall, details } = problem as { code?: unknown; syscall?: unknown; details?: unknown };
   if (typeof code === 'number' && typeof details === 'string') {

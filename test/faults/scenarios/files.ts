@@ -16,16 +16,20 @@ import { expectEqual } from '../wrong-result.js';
 
 const WAIT_MS = 8_000;
 
-/** The file owns the descriptor, or nobody does. */
+/** The file owns the descriptor. The constructor closes it where it throws. */
 function received(fd: number, expect?: grpcfd.Expectation): grpcfd.ReceivedFile {
-  try {
-    const file = new grpcfd.ReceivedFile(fd, expect);
-    defer(() => file.close());
-    return file;
-  } catch (error) {
-    closeSync(fd);
-    throw error;
-  }
+  const file = new grpcfd.ReceivedFile(fd, expect);
+  defer(() => file.close());
+  return file;
+}
+
+/** The same for two ends: where the first one fails, the second one is closed. */
+function receivedBoth([a, b]: readonly [number, number]): [grpcfd.ReceivedFile, grpcfd.ReceivedFile] {
+  let isTaken = false;
+  defer(() => isTaken || closeSync(b));
+  const first = received(a);
+  isTaken = true;
+  return [first, received(b)];
 }
 
 async function aFile(): Promise<void> {
@@ -42,9 +46,7 @@ async function aFile(): Promise<void> {
 }
 
 async function aPipe(): Promise<void> {
-  const [out, into] = untouched(() => native.testing.pipe());
-  const reader = received(out);
-  const writer = received(into);
+  const [reader, writer] = receivedBoth(untouched(() => native.testing.pipe()));
   const buffer = Buffer.alloc(16);
   const signal = AbortSignal.timeout(WAIT_MS);
   const reading = reader.read(buffer, { signal });
@@ -69,9 +71,7 @@ async function aFifo(): Promise<void> {
 }
 
 async function aSocket(): Promise<void> {
-  const [a, b] = untouched(() => native.socketPair());
-  const one = received(a);
-  const other = received(b);
+  const [one, other] = receivedBoth(untouched(() => native.socketPair()));
   const signal = AbortSignal.timeout(WAIT_MS);
   const buffer = Buffer.alloc(16);
   const reading = one.read(buffer, { signal });
@@ -139,14 +139,17 @@ async function doorbells(): Promise<void> {
 }
 
 async function closes(): Promise<void> {
-  const [out, into] = untouched(() => native.testing.pipe());
-  const [a, b] = untouched(() => native.socketPair());
-  const waiting = [
-    untouched(() => native.testing.inotify()),
-    untouched(() => native.testing.eventFd()),
-    untouched(() => native.testing.epoll()),
-  ];
-  for (const fd of [out, into, a, b, ...waiting, fileWith('short')]) await received(fd).close();
+  for (const make of [
+    () => native.testing.inotify(),
+    () => native.testing.eventFd(),
+    () => native.testing.epoll(),
+    () => fileWith('short'),
+  ]) {
+    await received(untouched(make)).close();
+  }
+  for (const pair of [() => native.testing.pipe(), () => native.socketPair()]) {
+    for (const file of receivedBoth(untouched(pair))) await file.close();
+  }
 }
 
 export const FILES: readonly Scenario[] = [

@@ -35,7 +35,11 @@ function received(fd: number): grpcfd.ReceivedFile {
 
 async function takenSockets(): Promise<void> {
   const [a, b] = untouched(() => native.socketPair());
-  const [one, other] = [received(a), received(b)];
+  let isTaken = false;
+  defer(() => isTaken || closeSync(b));
+  const one = received(a);
+  isTaken = true;
+  const other = received(b);
   expectEqual(one.socketInfo().family, 'unix');
   const socket = quiet(one.toSocket());
   const fdSocket = quiet(other.toFdSocket());
