@@ -81,7 +81,9 @@ for (const security of SECURITIES) {
     assert.equal(found['descriptors']?.state, 'ok');
   });
 
-  test(`${security}: a stock server is told apart`, { skip: security === 'mutual TLS' }, async () => {
+  // It would ask the doctor for a certificate, too.
+  if (security === 'mutual TLS') continue;
+  test(`${security}: a stock server is told apart`, async () => {
     const server = new grpc.Server();
     const address = freshAddress();
     await bind(server, address, await stockServerCredentials(security));

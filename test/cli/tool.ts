@@ -15,6 +15,8 @@ export interface ToolOptions {
   readonly inherited?: readonly number[];
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
+  /** The soft RLIMIT_NOFILE of the tool. */
+  readonly maxOpenFiles?: number | undefined;
 }
 
 export interface ToolResult {
@@ -27,8 +29,12 @@ function environment(more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   return { ...process.env, NODE_TEST_CONTEXT: undefined, NO_COLOR: undefined, ...more };
 }
 
-export function startTool(args: readonly string[], { inherited = [], env, cwd }: ToolOptions = {}) {
-  return spawn(process.execPath, [MAIN, ...args], {
+export function startTool(
+  args: readonly string[],
+  { inherited = [], env, cwd, maxOpenFiles }: ToolOptions = {},
+) {
+  const limit = maxOpenFiles === undefined ? '' : `ulimit -n ${maxOpenFiles}; `;
+  return spawn('sh', ['-c', `${limit}exec "$0" "$@"`, process.execPath, MAIN, ...args], {
     stdio: ['pipe', 'pipe', 'pipe', ...inherited],
     env: environment(env),
     timeout: LIMIT_MS,
