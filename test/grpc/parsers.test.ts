@@ -46,6 +46,7 @@ const TOKENS = [
   ...['%3', '%30', '%', '0', '1', '42', '007', '999999999999999', '1000000000000000', '18446744073709551615'],
   ...[
     '18446744073709551616',
+    '999999999999999999',
     '1/2',
     'a.0.1.2/3',
     'Xy_-',
@@ -57,6 +58,8 @@ const TOKENS = [
     '\ud800',
   ],
 ];
+
+const NUMBERS = ['0', '7', '1/2', '999999999999999', '999999999999999999', `${'0'.repeat(50)}/1`, 'id'];
 
 const id = fc.stringMatching(/^[\w-]{1,64}$/);
 const count = fc.nat({ max: 999_999_999_999_999 });
@@ -105,7 +108,17 @@ const changed = (valid: fc.Arbitrary<string>): fc.Arbitrary<string> =>
       }, text),
     );
 
+/** Mostly of the right form, with numbers and ids that may be too long. */
+const nearly = fc
+  .tuple(
+    fc.constantFrom('fd:', 'inode://', 'own;', 'c;a.'),
+    fc.array(fc.constantFrom(...NUMBERS), { minLength: 1, maxLength: 5 }),
+    fc.constantFrom(':', '/', '.', '-'),
+  )
+  .map(([head, numbers, separator]) => head + numbers.join(separator));
+
 const anyText = fc.oneof(
+  nearly,
   fc.array(fc.constantFrom(...TOKENS), { maxLength: 30 }).map((tokens) => tokens.join('')),
   changed(fc.oneof(reference, inode.map(inodeToUrl), metadata, answer)),
   fc.string({ unit: 'binary', maxLength: 80 }),
@@ -198,6 +211,8 @@ test('metadata of any form are refused, or mean what the formatter writes', () =
     const read = parseFdsMetadata(text);
     if (read === undefined) return;
     const all = entriesOf(read);
+    assert.ok(read.runs.every((run) => run.entries.length > 0));
+    assert.ok(all.every((each) => each.inode.length <= 41));
     for (const { number, sequence } of all)
       assert.ok(Number.isSafeInteger(number) && Number.isSafeInteger(sequence));
     const again = parseFdsMetadata(formatFdsMetadata(read.connectionId, all));
