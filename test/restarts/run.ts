@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { shareCertificates } from '../support/certificates.js';
 import { type Random, randomFrom } from '../support/random.js';
-import { Child } from './child.js';
+import { Child } from '../support/reporting-child.js';
 import type { ClientReport, Figures, ReleaseOrder, ReleaseReport, Way } from './messages.js';
 
 export const SECURITIES = ['plaintext', 'TLS'] as const;
@@ -92,7 +92,7 @@ class Run {
   async #restartUnderLoad(): Promise<void> {
     const { security, restarts, deadline } = this.#task;
     const client = new Child<ClientReport, object>(
-      './client.js',
+      new URL('./client.js', import.meta.url),
       [security, this.#directory],
       this.#environment,
     );
@@ -201,7 +201,7 @@ class Run {
 
   #newChild(): Release['child'] {
     const args = [this.#task.security, this.#directory];
-    const child: Release['child'] = new Child('./release.js', args, this.#environment);
+    const child: Release['child'] = new Child(new URL('./release.js', import.meta.url), args, this.#environment);
     this.#children.push(child);
     return child;
   }
