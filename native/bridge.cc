@@ -1,6 +1,7 @@
 #include "bridge.h"
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <iterator>
 #include <new>
@@ -19,8 +20,14 @@
 namespace grpcfd {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 // As many as libuv makes in a turn (uv__read), so that no connection starves the others.
 constexpr int kReadsPerTurn = 32;
+// What a peer costs by its descriptors, and by what the program does with its bytes, is for the next turn if it is more than this: other
+// connections come first. libuv has no such limit, and one that is idle or quick never meets it.
+constexpr size_t kDescriptorsPerTurn = 256;
+constexpr std::chrono::milliseconds kTimePerTurn{10};
 // What libuv asks Node to make room for.
 constexpr size_t kReadSize = 64 * 1024;
 // Times that the memory for forwarding is filled in a turn.
@@ -188,14 +195,17 @@ bool Bridge::TellStalled() {
 // Hands to Node what has come, as uv__read does.
 void Bridge::Feed() {
   read_in_turn_ = false;
-  for (int reads = 0; reads < kReadsPerTurn && !reading_ended_ && CanFeed(); reads++) {
+  const Clock::time_point began = Clock::now();
+  size_t descriptors = 0;
+  for (int reads = 0; reads < kReadsPerTurn && !reading_ended_ && reading_wanted_ && CanFeed(); reads++) {
     if (!NodeReads()) return Pause();
-    if (!FeedOnce()) return;
+    if (!FeedOnce(&descriptors) || descriptors >= kDescriptorsPerTurn) return;
+    if (!peer_closed_ && Clock::now() - began > kTimePerTurn) return;
   }
 }
 
-// One recvmsg into memory of Node's. False: there is nothing more at present, or ever.
-bool Bridge::FeedOnce() {
+// One recvmsg into memory of Node's. Adds the descriptors that came. False: there is nothing more at present, or ever.
+bool Bridge::FeedOnce(size_t* descriptors) {
   uv_buf_t buffer = uv_buf_init(nullptr, 0);
   stream_->alloc_cb(reinterpret_cast<uv_handle_t*>(stream_), kReadSize, &buffer);
   if (buffer.base == nullptr || buffer.len == 0) {
@@ -205,6 +215,7 @@ bool Bridge::FeedOnce() {
   const size_t room = buffer.len;
   ReceivedMessage message = ReceiveMessage(socket_.Get(), buffer.base, room);
   const ssize_t bytes = message.bytes;
+  *descriptors += message.descriptors.size();
   const bool brought = !message.descriptors.empty() || message.truncated;
   if (brought) {
     napi_value memory = nullptr;
@@ -371,7 +382,7 @@ void Bridge::HangUp() {
 // Has the event loop watch what is wanted, no more.
 void Bridge::UpdateWatch() {
   int socket = 0;
-  if (stream_ != nullptr && !reading_ended_ && !paused_) socket |= UV_READABLE | UV_DISCONNECT;
+  if (stream_ != nullptr && !reading_ended_ && !paused_ && reading_wanted_) socket |= UV_READABLE | UV_DISCONNECT;
   if (blocked_) socket |= UV_WRITABLE;
   // A unix socket never is ready for this, so what comes is the hang-up, which epoll reports whatever is asked of it.
   if (socket == 0 && !hung_up_) socket = UV_PRIORITIZED;

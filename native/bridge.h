@@ -58,6 +58,8 @@ class Bridge final : public LoopHandle {
   static napi_value Construct(napi_env env, napi_callback_info info);
   static napi_value SetOutgoing(napi_env env, napi_callback_info info);
   static napi_value SetBlocked(napi_env env, napi_callback_info info);
+  static napi_value IsBlocked(napi_env env, napi_callback_info info);
+  static napi_value SetReading(napi_env env, napi_callback_info info);
   static napi_value ForwardMethod(napi_env env, napi_callback_info info);
   static napi_value Take(napi_env env, napi_callback_info info);
   static napi_value Send(napi_env env, napi_callback_info info);
@@ -89,7 +91,7 @@ class Bridge final : public LoopHandle {
   bool CanFeed() const;
   bool NodeReads() const { return stream_ != nullptr && stream_->read_cb != nullptr; }
   void Feed();
-  bool FeedOnce();
+  bool FeedOnce(size_t* descriptors);
   ssize_t TakeWritten(uint8_t* data, size_t size);
   ssize_t TakeOutgoing(uint8_t* data, size_t size);
   void KeepRest(const uint8_t* data, size_t size);
@@ -133,6 +135,8 @@ class Bridge final : public LoopHandle {
   // Node has ended its side, and all that it wrote has been sent.
   bool writing_ended_ = false;
   bool reading_ended_ = false;
+  // False: JavaScript wants nothing to be read for now.
+  bool reading_wanted_ = true;
   bool read_in_turn_ = false;
   // Both directions of the connection have ended.
   bool peer_closed_ = false;

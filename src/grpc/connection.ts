@@ -15,6 +15,7 @@ import type { BridgedStream } from '../socket/bridged-stream.js';
 import { peerOf } from '../socket/peer.js';
 import { setImmediate } from '../timers.js';
 import { arrivalsOf, inodeOf } from './arrival.js';
+import { ClosePressure } from './close-pressure.js';
 import type { CountedFd } from './counted-fd.js';
 import { CountingTransceiver } from './counting-transceiver.js';
 import { connectionClose, connectionOpen, log, publish } from './diagnostics.js';
@@ -81,6 +82,7 @@ export class Connection extends CountingTransceiver implements FdConnection {
   #closedBy: Error | undefined;
   #givenPeer: Peer | undefined;
   readonly #stream: BridgedStream;
+  readonly #closes: ClosePressure;
   readonly #outgoing = new SequenceCounter();
   readonly #users = new Set<ConnectionUser>();
   readonly #closed = new Outcome();
@@ -125,6 +127,7 @@ export class Connection extends CountingTransceiver implements FdConnection {
     const { socket, stream } = bridgedConnection(fd, allowHalfOpen, listener, nameOf(this.#credentials));
     this.socket = socket;
     this.#stream = stream;
+    this.#closes = new ClosePressure(stream, (waiting) => this.#endForCloses(waiting));
     this.inbox.countTo(shared.total, account);
     shared.connectionOpened(this, account);
     totals.connections++;
@@ -377,7 +380,7 @@ export class Connection extends CountingTransceiver implements FdConnection {
       this.fdsReceived(fds.length);
       this.inbox.arrive(arrivalsOf(fds, this.#peerInode, this.#tableIsFull));
     }
-    this.#endIfClosesHang();
+    this.#closes.look();
     if (!truncated && excess.length === 0) return;
     native.closeAll(excess);
     this.inbox.lose(excess.length === 0 ? undefined : tooManyInHandshake);
@@ -392,11 +395,9 @@ export class Connection extends CountingTransceiver implements FdConnection {
   };
 
   /** A peer may send what takes for ever to close, and takes up room in the table until then. */
-  #endIfClosesHang(): void {
-    const { stuckCloses } = this.#stream;
-    if (stuckCloses === 0 || stuckCloses <= maxStuckCloses()) return;
+  #endForCloses(waiting: number): void {
     const error = new Error(
-      `${stuckCloses} file descriptors that the peer sent wait to be closed, and none has been for a second`,
+      `${waiting} file descriptors that the peer sent wait to be closed, and none has been for a second`,
     );
     setImmediate(() => this.socket.destroy(connectionFailed(error)));
   }
@@ -417,6 +418,7 @@ export class Connection extends CountingTransceiver implements FdConnection {
   }
 
   #closing(): void {
+    this.#closes.end();
     this.#socketPeer?.forget();
     const error = connectionClosed(this.#closedBy);
     for (const user of [...this.#users]) user.connectionClosing(this);
@@ -471,11 +473,6 @@ const INBOX_OPERATIONS: DescriptorOperations = {
   close: (fd) => native.close(fd),
   closeAll: (fds) => native.closeAll(fds),
 };
-
-/** Each of them takes up room in the table of this process. */
-function maxStuckCloses(): number {
-  return Math.max(64, Math.floor(tableSize() / 16));
-}
 
 /** For `getPeer()` in handlers. gRPC in C++ also calls a peer of which nothing is known `unix:`. */
 function nameOf(peer: PeerCredentials | undefined): string {

@@ -5,7 +5,7 @@ import { clearTimeout, setTimeout } from '../timers.js';
 import { arrivals } from './arrivals.js';
 import type { DescriptorOwner, OutgoingDescriptor } from './outgoing-descriptors.js';
 import { isTransient, Sender } from './sender.js';
-import { descriptorLimit, UnreadDescriptors } from './unread-descriptors.js';
+import { descriptorLimit, SHARE_OF_LIMIT, SMALLEST_SHARE, UnreadDescriptors } from './unread-descriptors.js';
 
 const { EAGAIN, ECANCELED, EPIPE } = constants.errno;
 
@@ -124,6 +124,11 @@ export class BridgedStream {
     return native.stuckCloses(this.#account);
   }
 
+  /** Whether what comes is read. Otherwise it stays with the kernel, and the peer has to wait. At first it is read. */
+  set reads(wanted: boolean) {
+    if (this.isOpen) this.#bridge.setReading(wanted);
+  }
+
   /** Queued, and not yet taken by the kernel. */
   get pendingFds(): number {
     return this.#sender.descriptors.length;
@@ -174,14 +179,22 @@ export class BridgedStream {
   }
 
   /**
-   * Descriptors wait because the peer does not read those before, and so many wait for such peers that they take up half of the
-   * descriptor table. A peer that is only slow may have any number up to that; the other half is for everybody else.
+   * More descriptors wait than may be on their way to a peer, because it does not read what was sent before, and so many wait for such
+   * peers that they take up a quarter of the descriptor table. A peer that is only slow may have any number up to that; the rest is for
+   * everybody else.
    */
   get isHeldUp(): boolean {
-    if (this.#retryTimer === undefined || !this.#unread.mustWait(this.pendingFds)) return false;
+    if (this.pendingFds <= SMALLEST_SHARE || !this.#waitsForPeer) return false;
+    const limit = descriptorLimit();
+    if (this.pendingFds <= limit * SHARE_OF_LIMIT) return false;
     let waiting = 0;
-    for (const stream of open) if (stream.#retryTimer !== undefined) waiting += stream.pendingFds;
-    return waiting > descriptorLimit() / 2;
+    for (const stream of open) if (stream.#waitsForPeer) waiting += stream.pendingFds;
+    return waiting > limit / 4;
+  }
+
+  /** The kernel takes no more bytes, or too many descriptors were sent that the peer has not read. */
+  get #waitsForPeer(): boolean {
+    return this.#retryTimer !== undefined || (this.#state !== 'closed' && this.#bridge.isBlocked());
   }
 
   /** Node is about to close its handle, which is done by `closeNode`: now, or when what Node wrote has been sent. */

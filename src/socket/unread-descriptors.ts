@@ -5,10 +5,10 @@ import { readFileSync } from 'node:fs';
  * soft RLIMIT_NOFILE of the sending process (ETOOMANYREFS). A descriptor is counted until the receiver reads it or closes its end. When the
  * sending end is closed, nothing changes. So one peer that never reads must not use up the limit: a connection gets this share of it.
  */
-const SHARE_OF_LIMIT = 1 / 16;
+export const SHARE_OF_LIMIT = 1 / 16;
 
 /** As many descriptors as one message carries, so that every connection can send. */
-const SMALLEST_SHARE = 64;
+export const SMALLEST_SHARE = 64;
 
 /** The part of a connection that {@link UnreadDescriptors} uses. */
 export interface UnreadSource {

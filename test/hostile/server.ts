@@ -69,7 +69,7 @@ function state(): State {
     usedBytes: heapUsed + external,
     stats: grpcfd.stats(),
     pendingReceives,
-    pendingCloses: native.testing.pendingCloses(),
+    pendingCloses: native.pendingCloses(),
   };
 }
 

@@ -1,0 +1,22 @@
+/** Descriptors that threads close: each takes up room in the table of this process until it is closed. */
+import { native } from '../native/binding.js';
+import { descriptorLimit } from './unread-descriptors.js';
+
+/** Of the table. The rest is for what is open. */
+const SHARE_OF_TABLE = 1 / 16;
+
+/** Of a small table, too. It is less than one full message, and more than any honest client has waiting. */
+const SMALLEST_SHARE = 64;
+
+let share: number | undefined;
+
+/** How many may wait before what brings more has to wait. */
+export function shareOfCloses(): number {
+  share ??= Math.max(SMALLEST_SHARE, Math.floor(descriptorLimit() * SHARE_OF_TABLE));
+  return share;
+}
+
+/** Whether more wait, of all connections and of those that were refused. */
+export function manyWaitToBeClosed(): boolean {
+  return native.pendingCloses() > shareOfCloses();
+}
