@@ -1,5 +1,6 @@
 #include "bridge.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -28,8 +29,7 @@ constexpr int kReadsPerTurn = 32;
 // connections come first. libuv has no such limit, and one that is idle or quick never meets it.
 constexpr size_t kDescriptorsPerTurn = 256;
 constexpr std::chrono::milliseconds kTimePerTurn{10};
-// What libuv asks Node to make room for.
-constexpr size_t kReadSize = 64 * 1024;
+constexpr size_t kSmallestRead = 4 * 1024;
 // Times that the memory for forwarding is filled in a turn.
 constexpr int kForwardsPerTurn = 16;
 
@@ -195,13 +195,25 @@ bool Bridge::TellStalled() {
 // Hands to Node what has come, as uv__read does.
 void Bridge::Feed() {
   read_in_turn_ = false;
-  const Clock::time_point began = Clock::now();
+  Clock::time_point last = Clock::now();
+  const Clock::time_point turn_ends = last + kTimePerTurn;
   size_t descriptors = 0;
   for (int reads = 0; reads < kReadsPerTurn && !reading_ended_ && reading_wanted_ && CanFeed(); reads++) {
     if (!NodeReads()) return Pause();
-    if (!FeedOnce(&descriptors) || descriptors >= kDescriptorsPerTurn) return;
-    if (!peer_closed_ && Clock::now() - began > kTimePerTurn) return;
+    const double before = bytes_read_;
+    const bool more = FeedOnce(&descriptors);
+    const Clock::time_point now = Clock::now();
+    AdaptReadSize(static_cast<size_t>(bytes_read_ - before), now - last);
+    if (!more || descriptors >= kDescriptorsPerTurn || (now > turn_ends && !peer_closed_)) return;
+    last = now;
   }
+}
+
+// So that a read does not take much longer than a turn may. A call may be as short as some tens of bytes, and take a millisecond.
+void Bridge::AdaptReadSize(size_t bytes, std::chrono::nanoseconds took) {
+  if (took > kTimePerTurn) read_size_ = bytes * static_cast<size_t>(kTimePerTurn / std::chrono::microseconds{1}) / static_cast<size_t>(took / std::chrono::microseconds{1});
+  else if (read_size_ < kReadSize && took < kTimePerTurn / 4) read_size_ *= 2;
+  read_size_ = std::clamp(read_size_, kSmallestRead, kReadSize);
 }
 
 // One recvmsg into memory of Node's. Adds the descriptors that came. False: there is nothing more at present, or ever.
@@ -212,7 +224,7 @@ bool Bridge::FeedOnce(size_t* descriptors) {
     stream_->read_cb(stream_, UV_ENOBUFS, &buffer);
     return false;
   }
-  const size_t room = buffer.len;
+  const size_t room = std::min<size_t>(buffer.len, read_size_);
   ReceivedMessage message = ReceiveMessage(socket_.Get(), buffer.base, room);
   const ssize_t bytes = message.bytes;
   *descriptors += message.descriptors.size();

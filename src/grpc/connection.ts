@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { cutPeerText, quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import { descriptorsDropped } from '../inbox/failures.js';
+import { heldFds } from '../inbox/held-total.js';
 import type { DescriptorOperations } from '../inbox/held-descriptors.js';
 import { Inbox } from '../inbox/inbox.js';
 import { resolveLimits } from '../inbox/limits.js';
@@ -34,7 +35,7 @@ import { givenPeer, type Peer, SocketPeer } from './peer.js';
 import { formatReference, type Reference } from './reference.js';
 import { Outcome, type OutcomeSink, Sent, type SentFd } from './send-outcome.js';
 import type { Account, SharedLimits } from './shared-limits.js';
-import { tableSize } from './table-size.js';
+import { tableSize } from '../socket/table-size.js';
 import { totals } from './totals.js';
 
 /** Is told when a connection is about to close, while its inbox is still open. */
@@ -305,11 +306,12 @@ export class Connection extends CountingTransceiver implements FdConnection {
 
   /** Queues `descriptor`, and takes over the caller's count of it. */
   sendNow(descriptor: CountedFd): SentFd {
-    if (this.isOpen && this.#stream.isHeldUp) {
+    if (this.isOpen && this.#stream.isHeldUp(heldFds() + FDS_OF_CONNECTION * totals.connections)) {
       descriptor.release();
       throw new GrpcFdError(
         'ERR_GRPCFD_TOO_MANY_DESCRIPTORS',
-        `${this.#stream.pendingFds} file descriptors wait for the peer, which does not read those that were sent before`,
+        `${this.#stream.pendingFds} file descriptors wait to be sent on this connection: its peer does not read those that were sent before, ` +
+          'or little is left of the descriptor table',
       );
     }
     const outcome = new Outcome();
@@ -473,6 +475,9 @@ const INBOX_OPERATIONS: DescriptorOperations = {
   close: (fd) => native.close(fd),
   closeAll: (fds) => native.closeAll(fds),
 };
+
+/** The socket, and the two ends of the pair. */
+const FDS_OF_CONNECTION = 3;
 
 /** For `getPeer()` in handlers. gRPC in C++ also calls a peer of which nothing is known `unix:`. */
 function nameOf(peer: PeerCredentials | undefined): string {

@@ -4,7 +4,7 @@ import type { FdConnection } from './fd-transceiver.js';
 import type { FdConnectionOptions } from './options.js';
 import type { Peer } from './peer.js';
 import { Refusal } from './refusal.js';
-import { tableSize } from './table-size.js';
+import { tableSize } from '../socket/table-size.js';
 
 /** The open connections of one account. */
 export class Account extends HeldAccount {

@@ -1,6 +1,6 @@
 /** Descriptors that threads close: each takes up room in the table of this process until it is closed. */
 import { native } from '../native/binding.js';
-import { descriptorLimit } from './unread-descriptors.js';
+import { tableSize } from './table-size.js';
 
 /** Of the table. The rest is for what is open. */
 const SHARE_OF_TABLE = 1 / 16;
@@ -8,12 +8,9 @@ const SHARE_OF_TABLE = 1 / 16;
 /** Of a small table, too. It is less than one full message, and more than any honest client has waiting. */
 const SMALLEST_SHARE = 64;
 
-let share: number | undefined;
-
 /** How many may wait before what brings more has to wait. */
 export function shareOfCloses(): number {
-  share ??= Math.max(SMALLEST_SHARE, Math.floor(descriptorLimit() * SHARE_OF_TABLE));
-  return share;
+  return Math.max(SMALLEST_SHARE, Math.floor(tableSize() * SHARE_OF_TABLE));
 }
 
 /** Whether more wait, of all connections and of those that were refused. */

@@ -1,4 +1,4 @@
-// A client that does nothing wrong: `bystander.js ADDRESS SECURITY`. It makes calls with descriptors in both directions, all the time.
+// A client that does nothing wrong: `bystander.js ADDRESS SECURITY PATIENCE`, where PATIENCE is for how many milliseconds a newcomer waits. It makes calls with descriptors in both directions, all the time.
 import { setTimeout as delay } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
@@ -7,11 +7,9 @@ import { type Security, stockChannelCredentials, TestClient } from '../support/s
 import { contentOf, fileWith } from '../support/temporary.js';
 import type { BystanderOrder, BystanderReport, Served } from './messages.js';
 
-const [, , address = '', security = ''] = process.argv;
+const [, , address = '', security = '', patience = ''] = process.argv;
 /** A call that takes so long hangs. */
 const HANG_MS = 20_000;
-/** A newcomer waits for a connection, as clients of gRPC do that are told to. */
-const NEWCOMER_HANG_MS = 5_000;
 const STEADY_PAUSE_MS = 2;
 const NEWCOMER_PAUSE_MS = 40;
 const MOST_PROBLEMS = 10;
@@ -23,6 +21,7 @@ const refusals = new Set<string>();
 let running = true;
 let number = 0;
 
+/** A newcomer waits for a connection. */
 const waiting = new grpc.Metadata({ waitForReady: true });
 
 class Tally {
@@ -93,7 +92,7 @@ async function comeAnew(): Promise<void> {
   await begun;
   while (running) {
     const client = newClient();
-    await call(client, newcomers, NEWCOMER_HANG_MS).catch((error: Error) => {
+    await call(client, newcomers, Number(patience)).catch((error: Error) => {
       newcomers.failed++;
       if (refusals.size < MOST_PROBLEMS) refusals.add(error.message);
     });

@@ -28,6 +28,8 @@ const MOST_BYTES = 256 * 2 ** 20;
 /** Of what is left in the heap. */
 const MOST_LEFT_BYTES = 24 * 2 ** 20;
 const SAMPLE_MS = 10;
+/** Newcomers wait for so long, and give up sooner where there may be no connection for them. */
+const PATIENCE_OF_NEWCOMERS_MS = { served: 20_000, refused: 1_000 };
 /** Attackers that were stopped, and stay so. */
 const MOST_STOPPED = 8;
 const LONGEST_LIFE_MS = 150;
@@ -107,7 +109,8 @@ class Run {
 
   async #storm(): Promise<Figures> {
     const { storm, seconds } = this.#task;
-    const { security = 'plaintext', limits = {} } = storm;
+    const { security = 'plaintext', limits = {}, refusesNewcomers = false } = storm;
+    const patience = PATIENCE_OF_NEWCOMERS_MS[refusesNewcomers ? 'refused' : 'served'];
     const env = security === 'plaintext' ? {} : await shareCertificates(join(this.#directory, 'certificates.json'));
     const server = this.#start<ServerReport, ServerOrder>(
       'server',
@@ -115,7 +118,7 @@ class Run {
       env,
     );
     await server.until('serves');
-    const bystander = this.#start<BystanderReport, BystanderOrder>('bystander', [security], env);
+    const bystander = this.#start<BystanderReport, BystanderOrder>('bystander', [security, `${patience}`], env);
     await bystander.until('ready');
     server.tell({ kind: 'begin' });
     await server.until('begun');
@@ -155,7 +158,7 @@ class Run {
     const left = performance.now();
     const { steady, newcomers, problems, refusals = [] } = bystander.last as Required<BystanderReport>;
     this.#problems.push(...problems);
-    if (storm.refusesNewcomers !== true) this.#problems.push(...refusals.map((each) => `a newcomer: ${each}`));
+    if (!refusesNewcomers) this.#problems.push(...refusals.map((each) => `a newcomer: ${each}`));
 
     server.tell({ kind: 'end' });
     await server.until('ended');
@@ -166,7 +169,7 @@ class Run {
     const peakBytes = peak.bytes - base.bytes;
     if (peakBytes > MOST_BYTES) this.#problems.push(`the server took ${peakBytes} bytes more`);
     if (steady.calls === 0) this.#problems.push('no call of a bystander was served');
-    if (newcomers.calls === 0 && storm.refusesNewcomers !== true) this.#problems.push('no newcomer was served');
+    if (newcomers.calls === 0 && !refusesNewcomers) this.#problems.push('no newcomer was served');
     return {
       attack: this.#done,
       peakBytes,

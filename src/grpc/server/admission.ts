@@ -15,7 +15,7 @@ import type { FdServerOptions } from '../options.js';
 import { givenPeer, type Peer, SocketPeer } from '../peer.js';
 import { Refusal } from '../refusal.js';
 import { type Account, SharedLimits } from '../shared-limits.js';
-import { tableSize } from '../table-size.js';
+import { tableSize } from '../../socket/table-size.js';
 import { totals } from '../totals.js';
 
 /**

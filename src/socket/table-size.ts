@@ -1,4 +1,4 @@
-import { descriptorLimit } from '../socket/unread-descriptors.js';
+import { descriptorLimit } from './unread-descriptors.js';
 
 let known: number | undefined;
 
