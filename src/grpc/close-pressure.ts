@@ -1,4 +1,4 @@
-import { shareOfCloses, manyWaitToBeClosed } from '../socket/close-queue.js';
+import { manyWaitToBeClosed, shareOfCloses } from '../socket/close-queue.js';
 import { clearTimeout, setTimeout } from '../timers.js';
 
 /** The part of a connection's stream that {@link ClosePressure} uses. */

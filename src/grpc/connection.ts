@@ -3,8 +3,8 @@ import type { Socket } from 'node:net';
 import { cutPeerText, quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import { descriptorsDropped } from '../inbox/failures.js';
-import { heldFds } from '../inbox/held-total.js';
 import type { DescriptorOperations } from '../inbox/held-descriptors.js';
+import { heldFds } from '../inbox/held-total.js';
 import { Inbox } from '../inbox/inbox.js';
 import { resolveLimits } from '../inbox/limits.js';
 import type { InodeName, SequenceName } from '../inbox/names.js';
@@ -14,6 +14,7 @@ import { native } from '../native/binding.js';
 import type { PeerCredentials } from '../native/types.js';
 import type { BridgedStream } from '../socket/bridged-stream.js';
 import { peerOf } from '../socket/peer.js';
+import { tableSize } from '../socket/table-size.js';
 import { setImmediate } from '../timers.js';
 import { arrivalsOf, inodeOf } from './arrival.js';
 import { ClosePressure } from './close-pressure.js';
@@ -35,7 +36,6 @@ import { givenPeer, type Peer, SocketPeer } from './peer.js';
 import { formatReference, type Reference } from './reference.js';
 import { Outcome, type OutcomeSink, Sent, type SentFd } from './send-outcome.js';
 import type { Account, SharedLimits } from './shared-limits.js';
-import { tableSize } from '../socket/table-size.js';
 import { totals } from './totals.js';
 
 /** Is told when a connection is about to close, while its inbox is still open. */

@@ -111,14 +111,19 @@ class Run {
     const { storm, seconds } = this.#task;
     const { security = 'plaintext', limits = {}, refusesNewcomers = false } = storm;
     const patience = PATIENCE_OF_NEWCOMERS_MS[refusesNewcomers ? 'refused' : 'served'];
-    const env = security === 'plaintext' ? {} : await shareCertificates(join(this.#directory, 'certificates.json'));
+    const env =
+      security === 'plaintext' ? {} : await shareCertificates(join(this.#directory, 'certificates.json'));
     const server = this.#start<ServerReport, ServerOrder>(
       'server',
       [security, `${TABLE}`, JSON.stringify(limits)],
       env,
     );
     await server.until('serves');
-    const bystander = this.#start<BystanderReport, BystanderOrder>('bystander', [security, `${patience}`], env);
+    const bystander = this.#start<BystanderReport, BystanderOrder>(
+      'bystander',
+      [security, `${patience}`],
+      env,
+    );
     await bystander.until('ready');
     server.tell({ kind: 'begin' });
     await server.until('begun');
@@ -146,9 +151,11 @@ class Run {
     bystander.tell({ kind: 'end' });
     const ended = bystander.until('ended');
     let hasEnded = false;
-    ended.finally(() => {
-      hasEnded = true;
-    }).catch(() => {});
+    ended
+      .finally(() => {
+        hasEnded = true;
+      })
+      .catch(() => {});
     while (!hasEnded) {
       sample();
       await delay(SAMPLE_MS);

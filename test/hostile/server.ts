@@ -5,7 +5,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { native } from '#src/native/binding.js';
-import { bind, type Message, type Security, stockServerCredentials, testService } from '../support/service.js';
+import {
+  bind,
+  type Message,
+  type Security,
+  stockServerCredentials,
+  testService,
+} from '../support/service.js';
 import { contentOf, fileWith } from '../support/temporary.js';
 import type { ServerOrder, ServerReport, State } from './messages.js';
 import type { ServerLimits } from './storms.js';
@@ -19,7 +25,10 @@ const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
 const connections = new Set<grpcfd.FdConnection>();
 
 /** Receives what the message names, and answers with a file. What an attacker asks for has another form. */
-const handle = async (call: grpc.ServerUnaryCall<Message, Message>, fds: grpcfd.FdServerCall): Promise<Message> => {
+const handle = async (
+  call: grpc.ServerUnaryCall<Message, Message>,
+  fds: grpcfd.FdServerCall,
+): Promise<Message> => {
   const { file, names, replies, stay } = call.request as {
     file?: string;
     names?: readonly string[];
@@ -44,7 +53,9 @@ const handle = async (call: grpc.ServerUnaryCall<Message, Message>, fds: grpcfd.
   return { content, file: ref };
 };
 
-const server = new grpcfd.Server(maxStreams === undefined ? {} : { 'grpc.max_concurrent_streams': maxStreams });
+const server = new grpcfd.Server(
+  maxStreams === undefined ? {} : { 'grpc.max_concurrent_streams': maxStreams },
+);
 server.addService(testService, { unary: grpcfd.handler(handle) });
 await bind(
   server,

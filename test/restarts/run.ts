@@ -201,7 +201,11 @@ class Run {
 
   #newChild(): Release['child'] {
     const args = [this.#task.security, this.#directory];
-    const child: Release['child'] = new Child(new URL('./release.js', import.meta.url), args, this.#environment);
+    const child: Release['child'] = new Child(
+      new URL('./release.js', import.meta.url),
+      args,
+      this.#environment,
+    );
     this.#children.push(child);
     return child;
   }

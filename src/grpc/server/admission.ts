@@ -2,6 +2,7 @@ import { GrpcFdError } from '../../errors.js';
 import { native } from '../../native/binding.js';
 import type { PeerCredentials } from '../../native/types.js';
 import { peerOf } from '../../socket/peer.js';
+import { tableSize } from '../../socket/table-size.js';
 import {
   AUTHORIZE_TIMEOUT_MS,
   type Authorization,
@@ -15,7 +16,6 @@ import type { FdServerOptions } from '../options.js';
 import { givenPeer, type Peer, SocketPeer } from '../peer.js';
 import { Refusal } from '../refusal.js';
 import { type Account, SharedLimits } from '../shared-limits.js';
-import { tableSize } from '../../socket/table-size.js';
 import { totals } from '../totals.js';
 
 /**
