@@ -6,7 +6,7 @@ import { arrivals } from './arrivals.js';
 import type { DescriptorOwner, OutgoingDescriptor } from './outgoing-descriptors.js';
 import { isTransient, Sender } from './sender.js';
 import { tableSize } from './table-size.js';
-import { SHARE_OF_LIMIT, SMALLEST_SHARE, UnreadDescriptors } from './unread-descriptors.js';
+import { shareOfUnread, UnreadDescriptors } from './unread-descriptors.js';
 
 const { EAGAIN, ECANCELED, EPIPE } = constants.errno;
 
@@ -26,7 +26,7 @@ const LINGER_MS = 10_000;
 const LONGEST_BACKLOG_BYTES = 16 * 1024 * 1024;
 
 /** Of the table: what waits for peers that do not read. */
-const MOST_UNREAD = 1 / 4;
+export const MOST_UNREAD = 1 / 4;
 
 /** Of the table: what connections have open, with all that waits to be sent and to be closed. */
 const MOST_OF_TABLE = 7 / 8;
@@ -193,7 +193,7 @@ export class BridgedStream {
    */
   isHeldUp(inUse: number): boolean {
     const size = tableSize();
-    if (this.pendingFds <= Math.max(SMALLEST_SHARE, size * SHARE_OF_LIMIT)) return false;
+    if (this.pendingFds <= shareOfUnread()) return false;
     let pending = 0;
     let unread = 0;
     for (const stream of open) {

@@ -6,7 +6,8 @@ import { pageOf } from './page.js';
 import { runStorm } from './run.js';
 import { COLUMNS, type Row, rowOf } from './table.js';
 
-const { storms, seconds, seed, markdown: file } = readOptions(process.argv.slice(2));
+const options = readOptions(process.argv.slice(2));
+const { storms, seconds, seed, markdown: file } = options;
 console.log(`seed ${seed}`);
 const rows: Row[] = [];
 for (const storm of storms) {
@@ -24,4 +25,4 @@ for (const storm of storms) {
   for (const [index, column] of COLUMNS.entries())
     if (index > 0) console.log(`  ${column.padEnd(26)} ${row[index]}`);
 }
-if (file !== undefined) writeFileSync(file, pageOf(rows, seconds));
+if (file !== undefined) writeFileSync(file, pageOf(rows, options));

@@ -178,7 +178,7 @@ export class Admission extends SharedLimits {
       return;
     const { maxConnections } = this;
     const own = account?.connections.size ?? 0;
-    if (account !== undefined && own >= (this.#maxPerAccount ?? Math.ceil(maxConnections / 2))) {
+    if (account !== undefined && own >= this.maxConnectionsPerAccount) {
       throw new Refusal(
         'maxConnectionsPerAccount',
         `the account of the peer has ${own} connections, as many as maxConnectionsPerAccount allows`,
@@ -198,6 +198,10 @@ export class Admission extends SharedLimits {
 
   get maxConnections(): number {
     return this.#maxConnections ?? Math.max(FEWEST_CONNECTIONS, Math.floor(tableSize() * SHARE_OF_TABLE));
+  }
+
+  get maxConnectionsPerAccount(): number {
+    return this.#maxPerAccount ?? Math.ceil(this.maxConnections / 2);
   }
 
   #largest(): Account | undefined {

