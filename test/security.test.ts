@@ -49,15 +49,15 @@ const VALUES: Readonly<Record<string, number>> = {
   'a session that gave up': native('native/bridge.cc', /kStalledMs = (\d+)/),
 };
 
-/** `1024`, or `RLIMIT_NOFILE / 2, at least 256`. */
+/** `1024`, or `RLIMIT_NOFILE * 3 / 8, at least 256`. */
 function defaultOf(text: string): number {
-  const [, base = '', divisor = '1', least = '0'] =
-    /^`?(\w+)`?(?: \/ (\d+))?(?:, at least (\d+))?$/.exec(text) ?? assert.fail(text);
+  const [, base = '', factor = '1', divisor = '1', least = '0'] =
+    /^`?(\w+)`?(?: \* (\d+))?(?: \/ (\d+))?(?:, at least (\d+))?$/.exec(text) ?? assert.fail(text);
   const bases: Record<string, number> = {
     RLIMIT_NOFILE: tableSize(),
     maxConnections: admission.maxConnections,
   };
-  const value = (bases[base] ?? Number(base)) / Number(divisor);
+  const value = ((bases[base] ?? Number(base)) * Number(factor)) / Number(divisor);
   return Math.max(base === 'maxConnections' ? Math.ceil(value) : Math.floor(value), Number(least));
 }
 

@@ -28,7 +28,7 @@ const ACCEPT_RETRY = { firstMs: 10, longestMs: 1_000, totalMs: Number.POSITIVE_I
 
 /**
  * A connection that is refused has to be closed, with all that its peer has written already, and takes up room in the table until then. So
- * those that wait to be accepted wait for closes, but not for long: a close may take for ever.
+ * those that wait to be accepted wait for closes. They do not wait for closes that hang: if none has ended for so long, some are accepted.
  */
 const CLOSES = { lookAgainMs: 2, longestMs: 50 };
 
@@ -244,7 +244,7 @@ export class UnixListener {
 
   #accept(): void {
     if (manyWaitToBeClosed()) {
-      this.#waitForCloses(now());
+      this.#waitForCloses(native.pendingCloses(), now());
       return;
     }
     this.#acceptSome();
@@ -276,10 +276,13 @@ export class UnixListener {
     return known;
   }
 
-  #waitForCloses(began: number): void {
+  /** So few were `pending`, last at the time `since`. */
+  #waitForCloses(pending: number, since: number): void {
     this.#handle.watch(0);
     this.#resumeIn(CLOSES.lookAgainMs, () => {
-      if (manyWaitToBeClosed() && now() - began < CLOSES.longestMs) this.#waitForCloses(began);
+      if (!manyWaitToBeClosed()) this.#resume();
+      else if (native.pendingCloses() < pending) this.#waitForCloses(native.pendingCloses(), now());
+      else if (now() - since < CLOSES.longestMs) this.#waitForCloses(pending, since);
       else this.#resume();
     });
   }

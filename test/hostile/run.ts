@@ -18,7 +18,7 @@ import {
   type ServerReport,
   type State,
 } from './messages.js';
-import { openFds, residentBytes } from './process-figures.js';
+import { fdTargets, openFds, residentBytes } from './process-figures.js';
 import type { Storm } from './storms.js';
 
 /** The usual soft limit, and so the hardest case. */
@@ -129,6 +129,7 @@ class Run {
     await server.until('begun');
     const before = server.last?.state as State;
     const base = { bytes: residentBytes(server.pid), table: openFds(server.pid) };
+    const files = fdTargets(server.pid);
 
     for (let count = 0; count < storm.processes; count++) this.#attackers.push(this.#newAttacker());
     for (const attacker of this.#attackers) await attacker.until('begun');
@@ -170,7 +171,7 @@ class Run {
     server.tell({ kind: 'end' });
     await server.until('ended');
     const delayOfLoop = server.last?.delay as Delay;
-    const differences = await this.#recover(server, before, base.table);
+    const differences = await this.#recover(server, before, files);
     this.#problems.push(...differences);
     const recoveredMs = performance.now() - left;
     const peakBytes = peak.bytes - base.bytes;
@@ -230,7 +231,11 @@ class Run {
   }
 
   /** Waits until the server is as before. Returns what is not. */
-  async #recover(server: Child<ServerReport, ServerOrder>, before: State, table: number): Promise<string[]> {
+  async #recover(
+    server: Child<ServerReport, ServerOrder>,
+    before: State,
+    files: ReadonlyMap<string, string>,
+  ): Promise<string[]> {
     const deadline = performance.now() + PATIENCE_MS;
     for (let differences = ['the server does not answer']; ; ) {
       const previous = server.last;
@@ -244,7 +249,10 @@ class Run {
         if (was !== is) differences.push(`${what}: ${is} instead of ${was}`);
       };
       const after = server.last?.state as State;
-      differ('open files', table, openFds(server.pid));
+      // A connection of the bystander may have other descriptors than before: their number counts.
+      const open = fdTargets(server.pid);
+      const added = [...open].filter(([fd]) => !files.has(fd)).map(([, target]) => target);
+      differ(`open files, with ${added.join() || 'none added'}`, files.size, open.size);
       differ('connections', before.stats.connections, after.stats.connections);
       differ('undecided', before.stats.undecidedConnections, after.stats.undecidedConnections);
       differ('held descriptors', before.stats.heldFds, after.stats.heldFds);

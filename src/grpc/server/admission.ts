@@ -24,7 +24,7 @@ import { totals } from '../totals.js';
  */
 export const MAX_UNDECIDED = 256;
 
-/** A connection has three descriptors. So all connections have three eighths of the table, and half of it is for what they hold. */
+/** A connection has three descriptors. So all connections have three eighths of the table, and as much is for what they hold. */
 const SHARE_OF_TABLE = 1 / 8;
 
 /** Of a small table, too. */
