@@ -2,6 +2,7 @@
 import { chmodSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
+import { getHeapStatistics } from 'node:v8';
 import type * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { native } from '#src/native/binding.js';
@@ -73,7 +74,8 @@ chmodSync(address.slice('unix:'.length), 0o777);
 
 function state(): State {
   for (let round = 0; round < 3; round++) globalThis.gc?.();
-  const { heapUsed, external } = process.memoryUsage();
+  // process.memoryUsage() opens a file, and the table may be full.
+  const { used_heap_size: heapUsed, external_memory: external } = getHeapStatistics();
   let pendingReceives = 0;
   for (const connection of connections) pendingReceives += connection.stats().pendingReceives;
   return {
