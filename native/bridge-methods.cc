@@ -26,6 +26,8 @@ napi_value Bridge::DefineClass(napi_env env) {
   return grpcfd::DefineClass(env, "Bridge", Construct,
                              {{"setOutgoing", SetOutgoing},
                               {"setBlocked", SetBlocked},
+                              {"isBlocked", IsBlocked},
+                              {"setReading", SetReading},
                               {"forward", ForwardMethod},
                               {"take", Take},
                               {"send", Send},
@@ -109,6 +111,26 @@ napi_value Bridge::SetBlocked(napi_env env, napi_callback_info info) {
   Bridge* bridge = Unwrap(env, arguments.self());
   if (bridge == nullptr) return nullptr;
   bridge->blocked_ = true;
+  bridge->UpdateWatch();
+  return nullptr;
+}
+
+napi_value Bridge::IsBlocked(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bridge* bridge = Unwrap(env, arguments.self());
+  if (bridge == nullptr) return nullptr;
+  napi_value result = nullptr;
+  napi_get_boolean(env, bridge->blocked_, &result);
+  return result;
+}
+
+// setReading(wanted): what comes stays with the kernel while it is not wanted.
+napi_value Bridge::SetReading(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  bool wanted = false;
+  Bridge* bridge = Unwrap(env, arguments.self());
+  if (bridge == nullptr || !arguments.Bool(0, &wanted)) return nullptr;
+  bridge->reading_wanted_ = wanted;
   bridge->UpdateWatch();
   return nullptr;
 }

@@ -1,6 +1,8 @@
 #include "bridge.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <iterator>
 #include <new>
@@ -19,10 +21,17 @@
 namespace grpcfd {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 // As many as libuv makes in a turn (uv__read), so that no connection starves the others.
 constexpr int kReadsPerTurn = 32;
 // What libuv asks Node to make room for.
 constexpr size_t kReadSize = size_t{64} * 1024;
+// What a peer costs by its descriptors, and by what the program does with its bytes, is for the next turn if it is more than this: other
+// connections come first. libuv has no such limit, and one that is idle or quick never meets it.
+constexpr size_t kDescriptorsPerTurn = 256;
+constexpr std::chrono::milliseconds kTimePerTurn{10};
+constexpr size_t kSmallestRead = 4 * 1024;
 // Times that the memory for forwarding is filled in a turn.
 constexpr int kForwardsPerTurn = 16;
 
@@ -196,23 +205,39 @@ bool Bridge::TellStalled() {
 // Hands to Node what has come, as uv__read does.
 void Bridge::Feed() {
   read_in_turn_ = false;
-  for (int reads = 0; reads < kReadsPerTurn && !reading_ended_ && CanFeed(); reads++) {
+  Clock::time_point last = Clock::now();
+  const Clock::time_point turn_ends = last + kTimePerTurn;
+  size_t descriptors = 0;
+  for (int reads = 0; reads < kReadsPerTurn && !reading_ended_ && reading_wanted_ && CanFeed(); reads++) {
     if (!NodeReads()) return Pause();
-    if (!FeedOnce()) return;
+    const double before = bytes_read_;
+    const bool more = FeedOnce(&descriptors);
+    const Clock::time_point now = Clock::now();
+    AdaptReadSize(static_cast<size_t>(bytes_read_ - before), now - last);
+    if (!more || descriptors >= kDescriptorsPerTurn || (now > turn_ends && !peer_closed_)) return;
+    last = now;
   }
 }
 
-// One recvmsg into memory of Node's. False: there is nothing more at present, or ever.
-bool Bridge::FeedOnce() {
+// So that a read does not take much longer than a turn may. A call may be as short as some tens of bytes, and take a millisecond.
+void Bridge::AdaptReadSize(size_t bytes, std::chrono::nanoseconds took) {
+  if (took > kTimePerTurn) read_size_ = bytes * static_cast<size_t>(kTimePerTurn / std::chrono::microseconds{1}) / static_cast<size_t>(took / std::chrono::microseconds{1});
+  else if (read_size_ < kReadSize && took < kTimePerTurn / 4) read_size_ *= 2;
+  read_size_ = std::clamp(read_size_, kSmallestRead, kReadSize);
+}
+
+// One recvmsg into memory of Node's. Adds the descriptors that came. False: there is nothing more at present, or ever.
+bool Bridge::FeedOnce(size_t* descriptors) {
   uv_buf_t buffer = uv_buf_init(nullptr, 0);
   stream_->alloc_cb(reinterpret_cast<uv_handle_t*>(stream_), kReadSize, &buffer);
   if (buffer.base == nullptr || buffer.len == 0) {
     stream_->read_cb(stream_, UV_ENOBUFS, &buffer);
     return false;
   }
-  const size_t room = buffer.len;
+  const size_t room = std::min<size_t>(buffer.len, read_size_);
   ReceivedMessage message = ReceiveMessage(socket_.Get(), buffer.base, room);
   const ssize_t bytes = message.bytes;
+  *descriptors += message.descriptors.size();
   const bool brought = !message.descriptors.empty() || message.truncated;
   if (brought) {
     napi_value memory = nullptr;
@@ -380,7 +405,7 @@ void Bridge::HangUp() {
 // Has the event loop watch what is wanted, no more.
 void Bridge::UpdateWatch() {
   int socket = 0;
-  if (stream_ != nullptr && !reading_ended_ && !paused_) socket |= UV_READABLE | UV_DISCONNECT;
+  if (stream_ != nullptr && !reading_ended_ && !paused_ && reading_wanted_) socket |= UV_READABLE | UV_DISCONNECT;
   if (blocked_) socket |= UV_WRITABLE;
   // A unix socket never is ready for this, so what comes is the hang-up, which epoll reports whatever is asked of it.
   if (socket == 0 && !hung_up_) socket = UV_PRIORITIZED;

@@ -3,6 +3,7 @@
 
 #include <node_api.h>
 
+#include <chrono>
 #include <cstdint>
 #include <vector>
 
@@ -13,6 +14,9 @@
 namespace grpcfd {
 
 class Environment;
+
+// What libuv asks Node to make room for.
+constexpr size_t kReadSize = 64 * 1024;
 
 // The class `Bridge` of JavaScript: it lets a stock net.Socket of Node use a connection that carries descriptors.
 //
@@ -61,6 +65,8 @@ class Bridge final : public LoopHandle {
   static napi_value Construct(napi_env env, napi_callback_info info);
   static napi_value SetOutgoing(napi_env env, napi_callback_info info);
   static napi_value SetBlocked(napi_env env, napi_callback_info info);
+  static napi_value IsBlocked(napi_env env, napi_callback_info info);
+  static napi_value SetReading(napi_env env, napi_callback_info info);
   static napi_value ForwardMethod(napi_env env, napi_callback_info info);
   static napi_value Take(napi_env env, napi_callback_info info);
   static napi_value Send(napi_env env, napi_callback_info info);
@@ -92,7 +98,8 @@ class Bridge final : public LoopHandle {
   bool CanFeed() const;
   bool NodeReads() const { return stream_ != nullptr && stream_->read_cb != nullptr; }
   void Feed();
-  bool FeedOnce();
+  bool FeedOnce(size_t* descriptors);
+  void AdaptReadSize(size_t bytes, std::chrono::nanoseconds took);
   ssize_t TakeWritten(uint8_t* data, size_t size);
   ssize_t TakeOutgoing(uint8_t* data, size_t size);
   void KeepRest(const uint8_t* data, size_t size);
@@ -136,7 +143,11 @@ class Bridge final : public LoopHandle {
   // Node has ended its side, and all that it wrote has been sent.
   bool writing_ended_ = false;
   bool reading_ended_ = false;
+  // False: JavaScript wants nothing to be read for now.
+  bool reading_wanted_ = true;
   bool read_in_turn_ = false;
+  // Less where the program takes long for what comes, so that others have their turn.
+  size_t read_size_ = kReadSize;
   // Both directions of the connection have ended.
   bool peer_closed_ = false;
   // Something came while Node was not reading.

@@ -288,11 +288,12 @@ bool DefineClosingFunctions(napi_env env, napi_value exports) {
                  {"leaveAccount", LeaveAccount},
                  {"keepAliveForClosers", KeepAliveForClosers},
                  {"waitingCloses", WaitingCloses},
-                 {"stuckCloses", StuckCloses}});
+                 {"stuckCloses", StuckCloses},
+                 {"pendingCloses", PendingCloses}});
 }
 
 bool DefineTestingClosingFunctions(napi_env env, napi_value testing) {
-  return Define(env, testing, {{"pendingCloses", PendingCloses}, {"closesAtOnce", ClosesAtOnce}});
+  return Define(env, testing, {{"closesAtOnce", ClosesAtOnce}});
 }
 
 }  // namespace grpcfd

@@ -47,7 +47,7 @@ bool DefineSocketDialFunction(napi_env env, napi_value exports);
 bool DefineThreadsFunction(napi_env env, napi_value exports);
 
 // Functions that close descriptors and wait for none: close, closeAll, closeAtOnce, closeAndTell, leaveAccount,
-// keepAliveForClosers, waitingCloses, stuckCloses.
+// keepAliveForClosers, waitingCloses, stuckCloses, pendingCloses.
 bool DefineClosingFunctions(napi_env env, napi_value exports);
 
 // Tells the type of a namespace: namespaceType.
@@ -58,7 +58,7 @@ bool DefineEventFdFunctions(napi_env env, napi_value exports);
 
 // Functions that only the tests of this package need, under `exports.testing`.
 bool DefineTestingFunctions(napi_env env, napi_value exports);
-// More of them: lingeringSocket; pendingCloses and closesAtOnce.
+// More of them: lingeringSocket; closesAtOnce.
 bool DefineTestingSocketFunction(napi_env env, napi_value testing);
 bool DefineTestingClosingFunctions(napi_env env, napi_value testing);
 

@@ -20,7 +20,7 @@ const PLATFORMS = ['linux-x64-glibc', 'linux-arm64-glibc', 'linux-x64-musl', 'li
 const UNPACKED_FIELDS = ['scripts', 'devDependencies', 'imports', 'type', 'files'];
 /** Stands for `require` while esbuild works, which would put an object before each `require`, and hide the addons from bundlers. */
 const REQUIRE = 'requireOfCommonJs';
-const COPIED = ['README.md', 'CHANGELOG.md', 'LICENSE', 'docs', 'examples'];
+const COPIED = ['README.md', 'CHANGELOG.md', 'SECURITY.md', 'LICENSE', 'docs', 'examples'];
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const staged = join(root, 'build/package');

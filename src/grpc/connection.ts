@@ -4,6 +4,7 @@ import { cutPeerText, quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import { descriptorsDropped } from '../inbox/failures.js';
 import type { DescriptorOperations } from '../inbox/held-descriptors.js';
+import { heldFds } from '../inbox/held-total.js';
 import { Inbox } from '../inbox/inbox.js';
 import { resolveLimits } from '../inbox/limits.js';
 import type { InodeName, SequenceName } from '../inbox/names.js';
@@ -13,8 +14,10 @@ import { native } from '../native/binding.js';
 import type { PeerCredentials } from '../native/types.js';
 import type { BridgedStream } from '../socket/bridged-stream.js';
 import { peerOf } from '../socket/peer.js';
+import { tableSize } from '../socket/table-size.js';
 import { setImmediate } from '../timers.js';
 import { arrivalsOf, inodeOf } from './arrival.js';
+import { ClosePressure } from './close-pressure.js';
 import type { CountedFd } from './counted-fd.js';
 import { CountingTransceiver } from './counting-transceiver.js';
 import { connectionClose, connectionOpen, log, publish } from './diagnostics.js';
@@ -29,11 +32,11 @@ import { isStuck, type sessionOf } from './internals/http2-session.js';
 import { writesLastFlight } from './internals/last-flight.js';
 import type { FdConnectionOptions } from './options.js';
 import { Outgoing } from './outgoing.js';
+import { keepReserve, restoreReserve } from './descriptor-reserve.js';
 import { givenPeer, type Peer, SocketPeer } from './peer.js';
 import { formatReference, type Reference } from './reference.js';
 import { Outcome, type OutcomeSink, Sent, type SentFd } from './send-outcome.js';
 import type { Account, SharedLimits } from './shared-limits.js';
-import { keepReserve, restoreReserve, tableSize } from './table-size.js';
 import { totals } from './totals.js';
 
 /** Is told when a connection is about to close, while its inbox is still open. */
@@ -81,6 +84,7 @@ export class Connection extends CountingTransceiver implements FdConnection {
   #closedBy: Error | undefined;
   #givenPeer: Peer | undefined;
   readonly #stream: BridgedStream;
+  readonly #closes: ClosePressure;
   readonly #outgoing = new SequenceCounter();
   readonly #users = new Set<ConnectionUser>();
   readonly #closed = new Outcome();
@@ -125,6 +129,7 @@ export class Connection extends CountingTransceiver implements FdConnection {
     const { socket, stream } = bridgedConnection(fd, allowHalfOpen, listener, nameOf(this.#credentials));
     this.socket = socket;
     this.#stream = stream;
+    this.#closes = new ClosePressure(stream, (waiting) => this.#endForCloses(waiting));
     this.inbox.countTo(shared.total, account);
     shared.connectionOpened(this, account);
     totals.connections++;
@@ -302,11 +307,12 @@ export class Connection extends CountingTransceiver implements FdConnection {
 
   /** Queues `descriptor`, and takes over the caller's count of it. */
   sendNow(descriptor: CountedFd): SentFd {
-    if (this.isOpen && this.#stream.isHeldUp) {
+    if (this.isOpen && this.#stream.isHeldUp(heldFds() + FDS_OF_CONNECTION * totals.connections)) {
       descriptor.release();
       throw new GrpcFdError(
         'ERR_GRPCFD_TOO_MANY_DESCRIPTORS',
-        `${this.#stream.pendingFds} file descriptors wait for the peer, which does not read those that were sent before`,
+        `${this.#stream.pendingFds} file descriptors wait to be sent on this connection: its peer does not read those that were sent before, ` +
+          'or little is left of the descriptor table',
       );
     }
     const outcome = new Outcome();
@@ -380,7 +386,7 @@ export class Connection extends CountingTransceiver implements FdConnection {
       this.inbox.arrive(arrivalsOf(fds, this.#peerInode, this.#tableIsFull));
       keepReserve(highest);
     }
-    this.#endIfClosesHang();
+    this.#closes.look();
     if (!truncated && excess.length === 0) return;
     if (truncated) restoreReserve();
     native.closeAll(excess);
@@ -396,11 +402,9 @@ export class Connection extends CountingTransceiver implements FdConnection {
   };
 
   /** A peer may send what takes for ever to close, and takes up room in the table until then. */
-  #endIfClosesHang(): void {
-    const { stuckCloses } = this.#stream;
-    if (stuckCloses === 0 || stuckCloses <= maxStuckCloses()) return;
+  #endForCloses(waiting: number): void {
     const error = new Error(
-      `${stuckCloses} file descriptors that the peer sent wait to be closed, and none has been for a second`,
+      `${waiting} file descriptors that the peer sent wait to be closed, and none has been for a second`,
     );
     setImmediate(() => this.socket.destroy(connectionFailed(error)));
   }
@@ -421,6 +425,7 @@ export class Connection extends CountingTransceiver implements FdConnection {
   }
 
   #closing(): void {
+    this.#closes.end();
     this.#socketPeer?.forget();
     const error = connectionClosed(this.#closedBy);
     for (const user of [...this.#users]) user.connectionClosing(this);
@@ -476,10 +481,8 @@ const INBOX_OPERATIONS: DescriptorOperations = {
   closeAll: (fds) => native.closeAll(fds),
 };
 
-/** Each of them takes up room in the table of this process. */
-function maxStuckCloses(): number {
-  return Math.max(64, Math.floor(tableSize() / 16));
-}
+/** The socket, and the two ends of the pair. */
+const FDS_OF_CONNECTION = 3;
 
 /** For `getPeer()` in handlers. gRPC in C++ also calls a peer of which nothing is known `unix:`. */
 function nameOf(peer: PeerCredentials | undefined): string {

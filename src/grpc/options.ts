@@ -67,7 +67,8 @@ export interface FdConnectionOptions {
   /**
    * Descriptors that all connections of these credentials hold together, idle or claimed by running calls. Above it, descriptors of the
    * account that holds the most are closed: its idle ones first, the least recently used ones before others, and then those that its running
-   * calls have not received, whose receives fail with `ERR_GRPCFD_TOO_MANY_DESCRIPTORS`. Default: half of `RLIMIT_NOFILE`, and at least 256.
+   * calls have not received, whose receives fail with `ERR_GRPCFD_TOO_MANY_DESCRIPTORS`. Default: three eighths of `RLIMIT_NOFILE`, and
+   * at least 256.
    * `Infinity` switches the limit off.
    */
   readonly maxHeldFdsTotal?: number | undefined;

@@ -1,10 +1,10 @@
 import { cutPeerText, quotePeerText } from '../error-text.js';
 import { HeldAccount, HeldTotal } from '../inbox/held-total.js';
+import { tableSize } from '../socket/table-size.js';
 import type { FdConnection } from './fd-transceiver.js';
 import type { FdConnectionOptions } from './options.js';
 import type { Peer } from './peer.js';
 import { Refusal } from './refusal.js';
-import { tableSize } from './table-size.js';
 
 /** The open connections of one account. */
 export class Account extends HeldAccount {

@@ -13,6 +13,12 @@ export interface HeldGroup {
 /** Below it, the default limit is not looked at, which depends on the descriptor table. */
 const SMALLEST_DEFAULT = 256;
 
+/**
+ * Connections may have three eighths of the table, and what waits to be closed a sixteenth. The rest is for messages that come in, for what is
+ * sent, and for files of the process.
+ */
+const SHARE_OF_TABLE = 3 / 8;
+
 let heldByAll = 0;
 let doneByAll = 0;
 
@@ -64,7 +70,7 @@ export class HeldTotal {
   readonly #tableSize: () => number;
   #held = 0;
 
-  /** `limit` is a positive integer or Infinity. Without it, it is half of the descriptor table, and at least 256. */
+  /** `limit` is a positive integer or Infinity. Without it, it is three eighths of the descriptor table, and at least 256. */
   constructor(limit: number | undefined, tableSize: () => number) {
     this.#limit = limit;
     this.#tableSize = tableSize;
@@ -75,7 +81,7 @@ export class HeldTotal {
   }
 
   get limit(): number {
-    return this.#limit ?? Math.max(SMALLEST_DEFAULT, Math.floor(this.#tableSize() / 2));
+    return this.#limit ?? Math.max(SMALLEST_DEFAULT, Math.floor(this.#tableSize() * SHARE_OF_TABLE));
   }
 
   /** The accounts. */

@@ -20,4 +20,6 @@ export interface ClosingFunctions {
   waitingCloses(account: number): number;
   /** The same, if none of the account has been closed for a second. 0 otherwise. */
   stuckCloses(account: number): number;
+  /** How many closes of this thread have not ended, on all accounts. */
+  pendingCloses(): number;
 }

@@ -217,6 +217,10 @@ export interface Bridge {
   setOutgoing(outgoing: number): void;
   /** The kernel takes no more bytes. The event OUTGOING follows when it does again. */
   setBlocked(): void;
+  /** Whether the kernel takes no more bytes at present, as far as is known. */
+  isBlocked(): boolean;
+  /** Whether what comes is read. Until then it stays with the kernel, and the peer cannot go on sending. At first it is. */
+  setReading(wanted: boolean): void;
   /** Forwards at once what Node has written. */
   forward(): void;
   /** Takes bytes that Node wrote. Returns their number, 0 at the end, or -EAGAIN. */
@@ -446,8 +450,6 @@ export interface NativeBinding
     unreadBytes(fd: number): number;
     /** A TCP socket and its peer, guarded. The last close of the socket waits until the peer is closed, or an hour. */
     lingeringSocket(): [number, number];
-    /** How many closes of this thread have not ended. */
-    pendingCloses(): number;
     /** Whether the descriptor would be closed before `close` returns. */
     closesAtOnce(fd: number): boolean;
   };

@@ -5,7 +5,8 @@ import { clearTimeout, setTimeout } from '../timers.js';
 import { arrivals } from './arrivals.js';
 import type { DescriptorOwner, OutgoingDescriptor } from './outgoing-descriptors.js';
 import { isTransient, Sender } from './sender.js';
-import { descriptorLimit, UnreadDescriptors } from './unread-descriptors.js';
+import { tableSize } from './table-size.js';
+import { shareOfUnread, UnreadDescriptors } from './unread-descriptors.js';
 
 const { EAGAIN, ECANCELED, EPIPE } = constants.errno;
 
@@ -23,6 +24,12 @@ const LINGER_MS = 10_000;
  * both wait for the other to read its descriptors go on reading, and neither waits for long.
  */
 const LONGEST_BACKLOG_BYTES = 16 * 1024 * 1024;
+
+/** Of the table: what waits for peers that do not read. */
+export const MOST_UNREAD = 1 / 4;
+
+/** Of the table: what connections have open, with all that waits to be sent and to be closed. */
+const MOST_OF_TABLE = 7 / 8;
 
 /** What one write to the peer is made of, at the most, while descriptors wait. One for all: it is copied where it has to last. */
 const chunk = Buffer.allocUnsafeSlow(64 * 1024);
@@ -124,6 +131,11 @@ export class BridgedStream {
     return native.stuckCloses(this.#account);
   }
 
+  /** Whether what comes is read. Otherwise it stays with the kernel, and the peer has to wait. At first it is read. */
+  set reads(wanted: boolean) {
+    if (this.isOpen) this.#bridge.setReading(wanted);
+  }
+
   /** Queued, and not yet taken by the kernel. */
   get pendingFds(): number {
     return this.#sender.descriptors.length;
@@ -174,14 +186,27 @@ export class BridgedStream {
   }
 
   /**
-   * Descriptors wait because the peer does not read those before, and so many wait for such peers that they take up half of the
-   * descriptor table. A peer that is only slow may have any number up to that; the other half is for everybody else.
+   * Too many descriptors wait to be sent on this connection: more than may be on their way to a peer, and so many that others would soon
+   * find the table full. `inUse` is what the connections have open otherwise. Either the peers of several do not read what was sent before,
+   * and what waits for them takes up a quarter of the table; a peer that is only slow may have any number up to that. Or little is left of
+   * the table, for whatever reason.
    */
-  get isHeldUp(): boolean {
-    if (this.#retryTimer === undefined || !this.#unread.mustWait(this.pendingFds)) return false;
-    let waiting = 0;
-    for (const stream of open) if (stream.#retryTimer !== undefined) waiting += stream.pendingFds;
-    return waiting > descriptorLimit() / 2;
+  isHeldUp(inUse: number): boolean {
+    const size = tableSize();
+    if (this.pendingFds <= shareOfUnread()) return false;
+    let pending = 0;
+    let unread = 0;
+    for (const stream of open) {
+      pending += stream.pendingFds;
+      if (stream.#waitsForPeer) unread += stream.pendingFds;
+    }
+    if (inUse + pending + native.pendingCloses() > size * MOST_OF_TABLE) return true;
+    return this.#waitsForPeer && unread > size * MOST_UNREAD;
+  }
+
+  /** The kernel takes no more bytes, or too many descriptors were sent that the peer has not read. */
+  get #waitsForPeer(): boolean {
+    return this.#retryTimer !== undefined || (this.#state !== 'closed' && this.#bridge.isBlocked());
   }
 
   /** Node is about to close its handle, which is done by `closeNode`: now, or when what Node wrote has been sent. */

@@ -4,9 +4,10 @@ import { aBoolean, aFileDescriptor, anInteger, aString, type RulesFor, rule } fr
 import { bindUnix, close, native, SocketHandle, systemError } from '../native/binding.js';
 import { hasMadeRoom } from '../native/room.js';
 import { type SocketHandle as Handle, READABLE } from '../native/types.js';
-import { clearTimeout, delay, setTimeout } from '../timers.js';
+import { clearTimeout, delay, now, setTimeout } from '../timers.js';
 import { addressBytes, isAbstract, withAddress } from './address.js';
 import { Backoff } from './backoff.js';
+import { manyWaitToBeClosed } from './close-queue.js';
 import { SocketFile } from './socket-file.js';
 
 const { EAGAIN, ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM } = constants.errno;
@@ -25,6 +26,15 @@ const EXHAUSTED: ReadonlySet<number> = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM]
  * tries without end: there is no better way to go on.
  */
 const ACCEPT_RETRY = { firstMs: 10, longestMs: 1_000, totalMs: Number.POSITIVE_INFINITY };
+
+/**
+ * A connection that is refused has to be closed, with all that its peer has written already, and takes up room in the table until then. So
+ * those that wait to be accepted wait for closes. They do not wait for closes that hang: if none has ended for so long, some are accepted.
+ */
+const CLOSES = { lookAgainMs: 2, longestMs: 50 };
+
+/** A full table is reported once, and not again before it has had room for so long: a peer could fill a log otherwise. */
+const QUIET_MS = 60_000;
 
 /**
  * This package holds the lock of a directory for microseconds. After this time, whoever holds it uses it for something else, and the
@@ -86,7 +96,7 @@ export interface UnixListenerEvents {
   onConnection(fd: number): void;
   /**
    * `accept` failed, or `close` could not remove the socket file. After a failed `accept` the listener tries again. Where descriptors
-   * or memory have run out, it waits first, and reports only the first of several failures in a row.
+   * or memory have run out, it waits first, and reports it once, and not again before a minute has passed without.
    */
   onError(error: NodeJS.ErrnoException): void;
 }
@@ -112,7 +122,8 @@ export class UnixListener {
   readonly #file: SocketFile | undefined;
   readonly #backoff = new Backoff(ACCEPT_RETRY);
   #retryTimer: NodeJS.Timeout | undefined;
-  #exhausted = false;
+  /** When descriptors or memory last ran out. */
+  #exhaustedAt = Number.NEGATIVE_INFINITY;
   #hasRef = true;
   #closed = false;
   #isShared = false;
@@ -233,13 +244,20 @@ export class UnixListener {
   }
 
   #accept(): void {
+    if (manyWaitToBeClosed()) {
+      this.#waitForCloses(native.pendingCloses(), now());
+      return;
+    }
+    this.#acceptSome();
+  }
+
+  #acceptSome(): void {
     for (let accepted = 0; accepted < ACCEPTS_PER_TURN && !this.#closed; accepted++) {
       // Another process that has the listening socket may have made it blocking.
       if (accepted > 0 && !this.#handle.isReadable()) return;
       const result = this.#handle.accept();
       if (result >= 0) {
         this.#backoff.reset();
-        this.#exhausted = false;
         this.#events.onConnection(result);
         continue;
       }
@@ -248,22 +266,43 @@ export class UnixListener {
       const error = systemError(-result, 'accept');
       if (hasMadeRoom(error)) continue;
       this.#pause();
-      if (EXHAUSTED.has(-result) && this.#exhausted) return;
-      this.#exhausted = EXHAUSTED.has(-result);
+      if (EXHAUSTED.has(-result) && this.#isKnown()) return;
       this.#events.onError(error);
       return;
     }
   }
 
+  /** Whether it was reported that descriptors or memory have run out. */
+  #isKnown(): boolean {
+    const known = now() - this.#exhaustedAt < QUIET_MS;
+    this.#exhaustedAt = now();
+    return known;
+  }
+
+  /** So few were `pending`, last at the time `since`. */
+  #waitForCloses(pending: number, since: number): void {
+    this.#handle.watch(0);
+    this.#resumeIn(CLOSES.lookAgainMs, () => {
+      if (!manyWaitToBeClosed()) this.#resume();
+      else if (native.pendingCloses() < pending) this.#waitForCloses(native.pendingCloses(), now());
+      else if (now() - since < CLOSES.longestMs) this.#waitForCloses(pending, since);
+      else this.#resume();
+    });
+  }
+
   #pause(): void {
     this.#handle.watch(0);
-    this.#retryTimer = setTimeout(() => this.#resume(), this.#backoff.next());
+    this.#resumeIn(this.#backoff.next(), () => this.#resume());
+  }
+
+  #resumeIn(ms: number | undefined, run: () => void): void {
+    this.#retryTimer = setTimeout(run, ms);
     if (!this.#hasRef) this.#retryTimer.unref();
   }
 
   #resume(): void {
     this.#handle.watch(READABLE);
-    this.#accept();
+    this.#acceptSome();
   }
 }
 

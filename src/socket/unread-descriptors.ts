@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { descriptorLimit, procSelf, tableSize } from './table-size.js';
 
 /**
  * For each user, over all processes, the kernel counts descriptors that were sent and not yet received. It refuses to send more than the
@@ -63,12 +63,12 @@ export class UnreadDescriptors {
 function shareOfLimit(): number {
   exempt ??= isExempt();
   if (exempt) return Number.POSITIVE_INFINITY;
-  return Math.max(SMALLEST_SHARE, Math.floor(descriptorLimit() * SHARE_OF_LIMIT));
+  return shareOfUnread(descriptorLimit());
 }
 
-/** The soft RLIMIT_NOFILE, which bounds the descriptor table too. */
-export function descriptorLimit(): number {
-  return Number(/^Max open files +(\d+)/m.exec(procSelf('limits'))?.[1] ?? Number.POSITIVE_INFINITY);
+/** Of a table of that size, also where the kernel applies no limit. */
+export function shareOfUnread(size = tableSize()): number {
+  return Math.max(SMALLEST_SHARE, Math.floor(size * SHARE_OF_LIMIT));
 }
 
 let exempt: boolean | undefined;
@@ -82,12 +82,4 @@ function isExempt(): boolean {
   return (
     (effective & EXEMPTING_CAPABILITIES) !== 0n && /^\s*0\s+0\s+4294967295\s*$/.test(procSelf('uid_map'))
   );
-}
-
-function procSelf(name: string): string {
-  try {
-    return readFileSync(`/proc/self/${name}`, 'latin1');
-  } catch {
-    return '';
-  }
 }

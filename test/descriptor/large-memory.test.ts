@@ -46,16 +46,16 @@ test('the end of a mapping of 512 MiB, which is the last use of the memory', asy
   await file.close();
   memory.close();
   assert.equal(memory.bytes.length, 0);
-  assert.ok((await turnsUntil(() => native.testing.pendingCloses() === 0)) > TURNS);
+  assert.ok((await turnsUntil(() => native.pendingCloses() === 0)) > TURNS);
 });
 
 test('a mapping of 512 MiB that is collected', async () => {
   const file = largeMemory();
   const gone = new WeakRef(file.map().bytes.buffer);
   await file.close();
-  while (gone.deref() !== undefined || native.testing.pendingCloses() === 0) {
+  while (gone.deref() !== undefined || native.pendingCloses() === 0) {
     await new Promise((resolve) => setImmediate(resolve));
     globalThis.gc?.();
   }
-  assert.ok((await turnsUntil(() => native.testing.pendingCloses() === 0)) > TURNS);
+  assert.ok((await turnsUntil(() => native.pendingCloses() === 0)) > TURNS);
 });

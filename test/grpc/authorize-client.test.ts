@@ -8,6 +8,7 @@ import { assertBothWays, bothWays } from '../support/both-ways.js';
 import { eventsOf } from '../support/events.js';
 import { failure } from '../support/failure.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
+import { manyTurns } from '../support/limited.js';
 import { dial, freshAddress, SECURITIES, serve, withResolvers } from '../support/service.js';
 import { socketPair } from '../support/socket-pair.js';
 import { within } from '../support/until.js';
@@ -72,9 +73,19 @@ for (const security of SECURITIES) {
   test(`${security}: a client waits for the answer of its authorize()`, async () => {
     const answer = withResolvers<boolean>();
     const { address } = await serve(bothWays, { security });
-    const client = await dial(address, { security, options: { authorize: () => answer.promise } });
-    const reply = assertBothWays(client);
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    let asked = 0;
+    const authorize = () => {
+      asked++;
+      return answer.promise;
+    };
+    const client = await dial(address, { security, options: { authorize } });
+    let replied = false;
+    const reply = assertBothWays(client).finally(() => {
+      replied = true;
+    });
+    await within(HANG_MS, 'it is asked', () => asked === 1);
+    await manyTurns();
+    assert.equal(replied, false);
     answer.resolve(true);
     await reply;
     client.grpc.close();
@@ -84,10 +95,15 @@ for (const security of SECURITIES) {
 test('nothing is sent before authorize() has answered; a close of the channel ends the wait', async () => {
   const { address, accepted, bytes } = await silentListener();
   const events = eventsOf<grpcfd.ConnectionRefusedEvent>('grpcfd:connection:refused');
-  const client = await dial(address, { options: { authorize: () => new Promise(() => {}) } });
+  let asked = 0;
+  const authorize = () => {
+    asked++;
+    return new Promise<boolean>(() => {});
+  };
+  const client = await dial(address, { options: { authorize } });
   const call = failure(client.unary({}));
-  await within(HANG_MS, 'it connects', () => accepted() === 1);
-  await new Promise((resolve) => setTimeout(resolve, 30));
+  await within(HANG_MS, 'it connects', () => accepted() === 1 && asked === 1);
+  await manyTurns();
   assert.equal(bytes(), 0);
   client.grpc.close();
   await call;

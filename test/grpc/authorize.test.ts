@@ -9,7 +9,8 @@ import { native } from '#src/native/binding.js';
 import { assertBothWays, bothWays } from '../support/both-ways.js';
 import { eventsOf, warnings } from '../support/events.js';
 import { assertFails, failure } from '../support/failure.js';
-import { defer, trackDescriptors } from '../support/fd-table.js';
+import { defer, descriptorTable, trackDescriptors } from '../support/fd-table.js';
+import { manyTurns } from '../support/limited.js';
 import { listeningSocket } from '../support/listening.js';
 import { OtherUser, withoutRoot } from '../support/other-user.js';
 import {
@@ -26,6 +27,7 @@ import {
 } from '../support/service.js';
 import { socketPair } from '../support/socket-pair.js';
 import { fileWith } from '../support/temporary.js';
+import { bytesLieUnread } from '../support/unread-bytes.js';
 import { within } from '../support/until.js';
 
 trackDescriptors();
@@ -92,10 +94,13 @@ for (const security of SECURITIES) {
     const answer = withResolvers<boolean>();
     const { address, connections } = await guarded({ authorize: () => answer.promise }, security);
     const before = grpcfd.stats();
+    const known = descriptorTable();
     const client = await dial(address, { security });
     const reply = assertBothWays(client);
     await within(HANG_MS, 'it is asked', () => grpcfd.stats().undecidedConnections === 1);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await within(HANG_MS, 'the client has written', () => bytesLieUnread(known));
+    await manyTurns();
+    assert.ok(bytesLieUnread(known));
     assert.deepEqual([connections, grpcfd.stats().receivedFds], [[], before.receivedFds]);
     answer.resolve(true);
     await reply;

@@ -56,7 +56,7 @@ test('what a peer sends is closed while all that another peer has sent hangs', a
     await settledWithin(SOON_MS, 'each of the sockets is closed', Promise.all(ends));
   }
   assert.equal(connections.length, 2);
-  assert.equal(native.testing.pendingCloses(), HANGING);
+  assert.equal(native.pendingCloses(), HANGING);
   for (const { letGo } of bad) letGo();
   await allClosed();
 });

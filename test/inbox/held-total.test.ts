@@ -111,9 +111,9 @@ describe('maxHeldFdsTotal', () => {
     assert.deepEqual(first.closed, []);
   });
 
-  test('the default is half of the table, and at least 256', () => {
+  test('the default is three eighths of the table, and at least 256', () => {
     for (const [tableSize, limit] of [
-      [1024, 512],
+      [1024, 384],
       [100, 256],
     ] as const) {
       const { connect, total } = shared(undefined, tableSize);

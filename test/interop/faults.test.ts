@@ -89,7 +89,7 @@ const FEW = 8;
 
 /** Without those that wait for a thread which closes them. */
 function openDescriptors(): number {
-  const waiting = native.testing.pendingCloses();
+  const waiting = native.pendingCloses();
   return descriptorTable().size - waiting;
 }
 

@@ -81,6 +81,6 @@ test('a connection without unread bytes closes before close() returns, and its p
   const { socket } = bridged(a);
   await turns();
   socket.destroy();
-  assert.equal(native.testing.pendingCloses(), 0);
+  assert.equal(native.pendingCloses(), 0);
   assert.equal(peer.receive(), undefined);
 });

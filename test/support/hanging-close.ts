@@ -31,5 +31,5 @@ export function lingering(): Lingering {
 
 /** Waits until so many closes, and no others, have not ended. */
 export async function hanging(count: number): Promise<void> {
-  await within(5_000, `${count} closes hang`, () => native.testing.pendingCloses() === count);
+  await within(5_000, `${count} closes hang`, () => native.pendingCloses() === count);
 }

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import type { User } from './other-user.js';
 
 /** A process that does not come to what it has to do in this time has frozen. */
 const PATIENCE_MS = 60_000;
@@ -15,11 +16,12 @@ export class Child<R extends { readonly kind: string }, Order extends object> {
   readonly #seen = new Set<string>();
   #ended: string | undefined;
 
-  /** @param program the compiled file */
-  constructor(program: URL, args: readonly string[], env: NodeJS.ProcessEnv) {
+  /** With `user`, it is a process of that user, which takes root. */
+  constructor(program: URL, args: readonly string[], env: NodeJS.ProcessEnv = {}, user?: User) {
     this.#process = fork(fileURLToPath(program), [...args], {
       execArgv: ['--expose-gc'],
       env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...env },
+      ...(user && { uid: user.uid, gid: user.gid }),
     });
     this.#process.on('message', (report: R) => {
       this.last = report;
@@ -47,7 +49,11 @@ export class Child<R extends { readonly kind: string }, Order extends object> {
     this.#process.send(order);
   }
 
-  kill(signal: 'SIGTERM' | 'SIGKILL'): void {
+  get pid(): number {
+    return this.#process.pid ?? -1;
+  }
+
+  kill(signal: NodeJS.Signals): void {
     this.#process.kill(signal);
   }
 

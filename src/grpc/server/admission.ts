@@ -2,6 +2,7 @@ import { GrpcFdError } from '../../errors.js';
 import { native } from '../../native/binding.js';
 import type { PeerCredentials } from '../../native/types.js';
 import { peerOf } from '../../socket/peer.js';
+import { tableSize } from '../../socket/table-size.js';
 import {
   AUTHORIZE_TIMEOUT_MS,
   type Authorization,
@@ -15,7 +16,6 @@ import type { FdServerOptions } from '../options.js';
 import { givenPeer, type Peer, SocketPeer } from '../peer.js';
 import { Refusal } from '../refusal.js';
 import { type Account, SharedLimits } from '../shared-limits.js';
-import { tableSize } from '../table-size.js';
 import { totals } from '../totals.js';
 
 /**
@@ -24,7 +24,7 @@ import { totals } from '../totals.js';
  */
 export const MAX_UNDECIDED = 256;
 
-/** A connection has three descriptors. So all connections have three eighths of the table, and half of it is for what they hold. */
+/** A connection has three descriptors. So all connections have three eighths of the table, and as much is for what they hold. */
 const SHARE_OF_TABLE = 1 / 8;
 
 /** Of a small table, too. */
@@ -178,7 +178,7 @@ export class Admission extends SharedLimits {
       return;
     const { maxConnections } = this;
     const own = account?.connections.size ?? 0;
-    if (account !== undefined && own >= (this.#maxPerAccount ?? Math.ceil(maxConnections / 2))) {
+    if (account !== undefined && own >= this.maxConnectionsPerAccount) {
       throw new Refusal(
         'maxConnectionsPerAccount',
         `the account of the peer has ${own} connections, as many as maxConnectionsPerAccount allows`,
@@ -198,6 +198,10 @@ export class Admission extends SharedLimits {
 
   get maxConnections(): number {
     return this.#maxConnections ?? Math.max(FEWEST_CONNECTIONS, Math.floor(tableSize() * SHARE_OF_TABLE));
+  }
+
+  get maxConnectionsPerAccount(): number {
+    return this.#maxPerAccount ?? Math.ceil(this.maxConnections / 2);
   }
 
   #largest(): Account | undefined {

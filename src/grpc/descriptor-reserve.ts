@@ -1,14 +1,6 @@
 import { makeRoom } from '../inbox/held-total.js';
 import { setMakeRoom } from '../native/room.js';
-import { descriptorLimit } from '../socket/unread-descriptors.js';
-
-let known: number | undefined;
-
-/** The size of the descriptor table of this process, as it was when somebody first asked. */
-export function tableSize(): number {
-  known ??= descriptorLimit();
-  return known;
-}
+import { tableSize } from '../socket/table-size.js';
 
 /** One message brings up to 253 descriptors. With room for them, the kernel drops none. */
 const MOST_IN_RESERVE = 256;
