@@ -25,13 +25,11 @@ using Clock = std::chrono::steady_clock;
 
 // As many as libuv makes in a turn (uv__read), so that no connection starves the others.
 constexpr int kReadsPerTurn = 32;
-// What libuv asks Node to make room for.
-constexpr size_t kReadSize = size_t{64} * 1024;
 // What a peer costs by its descriptors, and by what the program does with its bytes, is for the next turn if it is more than this: other
 // connections come first. libuv has no such limit, and one that is idle or quick never meets it.
 constexpr size_t kDescriptorsPerTurn = 256;
 constexpr std::chrono::milliseconds kTimePerTurn{10};
-constexpr size_t kSmallestRead = 4 * 1024;
+constexpr size_t kSmallestRead = size_t{4} * 1024;
 // Times that the memory for forwarding is filled in a turn.
 constexpr int kForwardsPerTurn = 16;
 

@@ -16,7 +16,7 @@ namespace grpcfd {
 class Environment;
 
 // What libuv asks Node to make room for.
-constexpr size_t kReadSize = 64 * 1024;
+constexpr size_t kReadSize = size_t{64} * 1024;
 
 // The class `Bridge` of JavaScript: it lets a stock net.Socket of Node use a connection that carries descriptors.
 //

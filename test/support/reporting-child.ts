@@ -49,10 +49,6 @@ export class Child<R extends { readonly kind: string }, Order extends object> {
     this.#process.send(order);
   }
 
-  get pid(): number {
-    return this.#process.pid ?? -1;
-  }
-
   kill(signal: NodeJS.Signals): void {
     this.#process.kill(signal);
   }
