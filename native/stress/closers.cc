@@ -98,6 +98,7 @@ void Round(bool leaves_early) {
 // What all threads of the process share is made by the first that needs it.
 void ShareSpecimens() {
   std::vector<std::thread> threads;
+  threads.reserve(8);
   for (int i = 0; i < 8; i++) {
     threads.emplace_back([] {
       const grpcfd::Devices* devices = nullptr;
