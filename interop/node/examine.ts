@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 import type { ReceivedFile } from 'grpcfd';
 import type { File, Kind } from './protocol.js';
 
-const DIAL_TIMEOUT_MS = 2000;
+const DIAL_TIMEOUT_MS = 20_000;
 
 /** Rejects unless the inode is the same and the evidence can be read through the descriptor. `file` stays open. */
 export async function examine(file: ReceivedFile, promised: File): Promise<void> {

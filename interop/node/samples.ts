@@ -77,7 +77,11 @@ export class SampleSet {
   }
 
   async #listen(path: string, greeting: string): Promise<void> {
-    const server = createServer((socket) => socket.end(greeting));
+    const server = createServer((socket) => {
+      // Who dialled it may have been killed.
+      socket.on('error', () => {});
+      socket.end(greeting);
+    });
     server.listen(path);
     await once(server, 'listening');
     this.#closers.push(() => server.close());

@@ -11,8 +11,8 @@ import type { Security } from '../node/security.js';
 import type { Language } from './matrix.js';
 import type { Workplace } from './toolchain.js';
 
-const START_LIMIT_MS = 15_000;
-const STOP_LIMIT_MS = 5000;
+const START_LIMIT_MS = 60_000;
+const STOP_LIMIT_MS = 30_000;
 const STDERR_KEPT = 4096;
 
 export interface PeerOptions {
@@ -22,6 +22,8 @@ export interface PeerOptions {
   readonly showMetadata?: boolean;
   /** For a Go server only: the streams that a connection may have open. Default: any number. */
   readonly maxStreams?: number;
+  /** For a Go server only: of how many calls it keeps the files. Default: 8. */
+  readonly shelf?: number;
   /** For a server: the directory of its sockets, so that another server can take its place. Default: a new directory. */
   readonly directory?: string;
   /** Descriptors that the process inherits as 3 and so on. They stay the caller's. */
@@ -178,12 +180,13 @@ export class ClientPeer extends Peer {
 
 function command(language: Language, role: string, workplace: Workplace, options: PeerOptions): string[] {
   const { bin, certs } = workplace;
-  const { plain = false, showMetadata = false, maxStreams = 0, under = [] } = options;
+  const { plain = false, showMetadata = false, maxStreams = 0, shelf = 0, under = [] } = options;
   if (language === 'go') {
     const flags = [
       ...(plain ? ['--plain'] : []),
       ...(showMetadata ? ['--show-metadata'] : []),
       ...(maxStreams > 0 ? [`--max-streams=${maxStreams}`] : []),
+      ...(shelf > 0 ? [`--shelf=${shelf}`] : []),
     ];
     return [...under, join(bin, role), '--certs', certs, ...flags];
   }

@@ -7,11 +7,8 @@ import { exchangeService, healthService } from '../../interop/node/protocol.js';
 import { SampleSet } from '../../interop/node/samples.js';
 import { serverCredentials } from '../../interop/node/security.js';
 import { bind, shutDown } from '../support/service.js';
-import { EXCHANGE_SECURITIES } from './go-rows.js';
+import { EXCHANGE_SECURITIES, SHELF_SIZE } from './go-rows.js';
 import { SoakChild } from './soak-child.js';
-
-/** How many sets of samples are kept: more than calls run at a time. */
-const SHELF_SIZE = 16;
 
 const child = new SoakChild(false);
 const { directory, certs = '', bin = '' } = child.task;

@@ -6,7 +6,7 @@ import { ClientPeer, ServerPeer } from '../../interop/runner/peer.js';
 import type { Workplace } from '../../interop/runner/toolchain.js';
 import { randomFrom } from '../support/random.js';
 import { Cell, type CellOptions, type Member } from './cell.js';
-import { EXCHANGE_SECURITIES, judgeRow, limitOf, planRow } from './go-rows.js';
+import { EXCHANGE_SECURITIES, judgeRow, limitOf, planRow, SHELF_SIZE } from './go-rows.js';
 import { fdsOf, Party } from './party.js';
 
 /** What the runtime of Go opens at some time, and keeps: for its first connection, and to learn how many processors it may use. */
@@ -128,7 +128,7 @@ export class GoServerCell extends GoCell {
     for (const security of ['insecure', 'mtls', ...EXCHANGE_SECURITIES]) {
       rmSync(join(directory, `${security}.sock`), { force: true });
     }
-    this.#server = await ServerPeer.start('go', this.workplace, { directory });
+    this.#server = await ServerPeer.start('go', this.workplace, { directory, shelf: SHELF_SIZE });
     this.#party = this.goParty('Go server', this.#server);
     this.#before = fdsOf(this.#party.pid);
   }

@@ -30,6 +30,7 @@ func main() {
 	plain := flag.Bool("plain", false, "serve as stock grpc-go, without the grpcfd package")
 	dynamic := flag.Bool("dynamic-windows", false, "leave the HTTP/2 windows to grpc-go, and the outcome to chance")
 	maxStreams := flag.Uint("max-streams", 0, "the streams that a connection may have open, 0 for any number")
+	shelfSize := flag.Int("shelf", 8, "of how many calls the files are kept")
 	showMetadata := flag.Bool("show-metadata", false, "print the keys of each call's metadata as a JSON line")
 	flag.Parse()
 
@@ -40,7 +41,7 @@ func main() {
 	if *showMetadata {
 		options = append(options, metadataPrinter()...)
 	}
-	shelf := &shelf{}
+	shelf := &shelf{size: *shelfSize}
 	for _, name := range security.All {
 		server, err := newServer(name, *certs, *plain, options, shelf)
 		if err != nil {

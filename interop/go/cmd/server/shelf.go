@@ -6,12 +6,10 @@ import (
 	"grpcfd-interop/internal/sample"
 )
 
-// How many sets stay. A client examines what it received after its call has ended, when the server knows of it no more;
-// so a set must outlive its call by as many calls as clients use at a time.
-const shelfSize = 8
-
-// A shelf keeps the sets of the latest calls.
+// A shelf keeps the sets of the latest calls, so many at the most. A client examines what it received after its call has ended, when the
+// server knows of it no more; so a set must outlive its call by as many calls as clients make meanwhile.
 type shelf struct {
+	size  int
 	mutex sync.Mutex
 	sets  []*sample.Set
 }
@@ -19,7 +17,7 @@ type shelf struct {
 func (s *shelf) newSet() (*sample.Set, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if len(s.sets) == shelfSize {
+	if len(s.sets) >= s.size {
 		if err := s.sets[0].Close(); err != nil {
 			return nil, err
 		}

@@ -13,7 +13,7 @@ import (
 	"grpcfd-interop/interoppb"
 )
 
-const dialTimeout = 2 * time.Second
+const dialTimeout = 20 * time.Second
 
 // Examine tells whether a received file is the one that the message promised: the same inode, and the evidence is found
 // through the fd itself, never through a name that the sender knew.
