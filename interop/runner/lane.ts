@@ -1,5 +1,8 @@
 /** Runs rows one after the other, with as few processes as they allow. Lanes share nothing. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { RowResult } from '../node/row.js';
+import { SECURITIES } from '../node/security.js';
 import { type Cell, endangersGo, type Language } from './matrix.js';
 import { ClientPeer, ServerPeer } from './peer.js';
 import { ProxyProcess } from './proxy.js';
@@ -15,6 +18,7 @@ const HANG_MS = 25_000;
 export class Lane {
   readonly #workplace: Workplace;
   readonly #throughProxy: boolean;
+  readonly #directories = new Map<Language, string>();
   /** By the addresses of their servers. */
   readonly #proxies = new Map<string, ProxyProcess>();
   readonly #clients = new Map<Language, ClientPeer>();
@@ -59,9 +63,20 @@ export class Lane {
   }
 
   async #server(language: Language): Promise<ServerPeer> {
-    const server = this.#servers.get(language) ?? (await ServerPeer.start(language, this.#workplace));
+    const server = this.#servers.get(language) ?? (await this.#startServer(language));
     this.#servers.set(language, server);
     return server;
+  }
+
+  /** The proxies outlive a server, so the next one of its language takes its place. */
+  async #startServer(language: Language): Promise<ServerPeer> {
+    if (!this.#throughProxy) return ServerPeer.start(language, this.#workplace);
+    const directory =
+      this.#directories.get(language) ?? (await mkdtemp(join(this.#workplace.directory, `${language}-`)));
+    this.#directories.set(language, directory);
+    // A Go server that died has left its socket files.
+    for (const security of SECURITIES) await rm(join(directory, `${security}.sock`), { force: true });
+    return ServerPeer.start(language, this.#workplace, { directory });
   }
 
   #client(language: Language): ClientPeer {
