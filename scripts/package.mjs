@@ -23,7 +23,12 @@ const copy = (path, wanted = () => true) =>
   cpSync(join(root, path), join(staged, path), { recursive: true, filter: wanted });
 
 rmSync(staged, { recursive: true, force: true });
-for (const path of COPIED) copy(path);
+// Whoever has run an example has more than its files.
+for (const path of COPIED)
+  copy(
+    path,
+    (each) => !/\/(node_modules|build|generated|package-lock\.json)$|\.sock$/.test(each.slice(root.length)),
+  );
 copy('dist', (path) => !/\.(map|js|mjs)$/.test(path));
 copy('native', (path) => !path.startsWith(join(root, 'native/build/')));
 addAddons(process.argv.includes('--all'));
@@ -82,6 +87,8 @@ async function bundle() {
   ];
   write('dist/register.js', `${register.join('\n')}\n`);
   copy('dist/register.mjs');
+  // They are glue for frameworks, made of public names alone, so they stay as they are.
+  copy('dist/frameworks', (path) => !path.endsWith('.map'));
 }
 
 function setUp(esbuild) {

@@ -15,6 +15,8 @@ const INTERNALS = ['internals', 'grpc/internals'];
 const TOP_LAYERS = ['grpc/client', 'grpc/server'];
 const LEAVES = ['errors.ts', 'error-text.ts', 'checks.ts', 'timers.ts'];
 const ENTRIES = ['index.ts', 'register.ts', 'socket/index.ts'];
+/** Glue for frameworks. It has what a user has: the public names. */
+const FRAMEWORKS = 'frameworks';
 
 function importsOf(file: string): string[] {
   const found = sources.get(file)?.matchAll(/(?:from|import) '(\.[^']*)\.js'/g) ?? [];
@@ -22,6 +24,8 @@ function importsOf(file: string): string[] {
 }
 
 function mayImport(from: string, to: string): boolean {
+  if (dirname(from) === FRAMEWORKS) return ENTRIES.includes(to);
+  if (dirname(to) === FRAMEWORKS) return false;
   if (ENTRIES.includes(from)) return !ENTRIES.includes(to);
   if (LEAVES.includes(to)) return true;
   if (LEAVES.includes(from) || ENTRIES.includes(to)) return false;
@@ -37,6 +41,22 @@ test('each source file imports only from its own layer and from those below it',
       .map((imported) => `${file} imports ${imported}`),
   );
   assert.deepEqual(wrong, []);
+});
+
+test('the library does not import a framework: the glue alone does', () => {
+  const imports = (file: string) =>
+    [...(sources.get(file) ?? '').matchAll(/^(?:import|export|\}).* from '([^.'][^']*)';$/gm)].map(
+      ([, name]) => name,
+    );
+  const allowed = (name: string | undefined) => name === '@grpc/grpc-js' || name?.startsWith('node:');
+  const found = files
+    .filter((file) => dirname(file) !== FRAMEWORKS)
+    .flatMap((file) =>
+      imports(file)
+        .filter((name) => !allowed(name))
+        .map((name) => `${file} imports ${name}`),
+    );
+  assert.deepEqual(found, []);
 });
 
 test('no source files import each other in a circle', () => {
@@ -74,7 +94,7 @@ test('public entries only re-export, and say each name', () => {
 
 test('what can be imported can be required, and the other way round', async () => {
   const require = createRequire(import.meta.url);
-  for (const entry of ['grpcfd', 'grpcfd/socket']) {
+  for (const entry of ['grpcfd', 'grpcfd/socket', 'grpcfd/nice']) {
     const required = require(entry) as Record<string, unknown>;
     const imported = (await import(entry)) as Record<string, unknown>;
     assert.deepEqual(Object.keys(imported).sort(), Object.keys(required).sort(), entry);
