@@ -94,7 +94,7 @@ test('public entries only re-export, and say each name', () => {
 
 test('what can be imported can be required, and the other way round', async () => {
   const require = createRequire(import.meta.url);
-  for (const entry of ['grpcfd', 'grpcfd/socket', 'grpcfd/nice']) {
+  for (const entry of ['grpcfd', 'grpcfd/socket', 'grpcfd/nice', 'grpcfd/connect']) {
     const required = require(entry) as Record<string, unknown>;
     const imported = (await import(entry)) as Record<string, unknown>;
     assert.deepEqual(Object.keys(imported).sort(), Object.keys(required).sort(), entry);

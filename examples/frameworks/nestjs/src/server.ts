@@ -3,7 +3,13 @@ import 'grpcfd/register'; // NestJS creates the grpc.Server itself
 import type { ServerCredentials } from '@grpc/grpc-js';
 import { Controller, type INestMicroservice, Module, UseFilters } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { GrpcMethod, GrpcStreamMethod, type MicroserviceOptions, Payload, Transport } from '@nestjs/microservices';
+import {
+  GrpcMethod,
+  GrpcStreamMethod,
+  type MicroserviceOptions,
+  Payload,
+  Transport,
+} from '@nestjs/microservices';
 import { type FdServerCall, serverCredentials } from 'grpcfd';
 import { concatMap, from, map, type Observable, reduce } from 'rxjs';
 import { Fds, GrpcFdFilter } from './descriptors.js';
