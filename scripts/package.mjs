@@ -87,7 +87,7 @@ async function bundle() {
   ];
   write('dist/register.js', `${register.join('\n')}\n`);
   copy('dist/register.mjs');
-  // They are glue for frameworks, made of public names alone, so they stay as they are.
+  // Glue for frameworks is made of public names alone, so it stays as it is.
   copy('dist/frameworks', (path) => !path.endsWith('.map'));
 }
 
