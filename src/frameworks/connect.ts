@@ -65,14 +65,19 @@ function toConnectError(error: unknown): unknown {
     : error;
 }
 
+/** Options of `connectNodeAdapter()`. */
+export interface FdsAdapterOptions {
+  /** Remembers the request for {@link fdsOf}. */
+  readonly contextValues: (request: object) => ContextValues;
+  /** The one that makes a GrpcFdError of a handler the status of its call. */
+  readonly interceptors: Interceptor[];
+}
+
 /**
  * Options of `connectNodeAdapter()`: `connectNodeAdapter({ routes, ...adapterOptions })`. With them {@link fdsOf} finds the call, and a
  * GrpcFdError of a handler becomes its status.
  */
-export const adapterOptions: {
-  readonly contextValues: (request: object) => ContextValues;
-  readonly interceptors: Interceptor[];
-} = {
+export const adapterOptions: FdsAdapterOptions = {
   contextValues: (request) => createContextValues().set(requestKey, request),
   interceptors: [tellErrors],
 };
@@ -129,6 +134,16 @@ class FdSessionManager extends Http2SessionManager {
   }
 }
 
+/** Options of `createGrpcTransport()`. */
+export interface FdsTransportOptions {
+  /** `http://localhost` or `https://localhost`. It becomes the authority of the calls. */
+  readonly baseUrl: string;
+  /** Makes the connections. `abort()` closes them. */
+  readonly sessionManager: Http2SessionManager;
+  /** The one that passes the credentials of {@link withFds} on. */
+  readonly interceptors: Interceptor[];
+}
+
 /**
  * Options of `createGrpcTransport()`: `createGrpcTransport(transportOptions('unix:/run/store.sock'))`. To close its connection, call
  * `sessionManager.abort()`. An idle one does not keep the process alive.
@@ -142,11 +157,7 @@ export function transportOptions(
   address: string,
   options: FdHttp2ClientOptions = {},
   sessionOptions?: Http2SessionOptions,
-): {
-  readonly baseUrl: string;
-  readonly sessionManager: Http2SessionManager;
-  readonly interceptors: Interceptor[];
-} {
+): FdsTransportOptions {
   const baseUrl = options.tls === undefined ? 'http://localhost' : 'https://localhost';
   const sessionManager = new FdSessionManager(baseUrl, http2Client(address, options), sessionOptions);
   return { baseUrl, sessionManager, interceptors: [passFds] };

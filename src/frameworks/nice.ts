@@ -39,11 +39,17 @@ const CLIENT_KEY = 'grpcfd-nice';
 
 const calls = new WeakMap<object, object>();
 
+/** Options of `createServer()`. */
+export interface FdsServerOptions {
+  /** The one interceptor that {@link serverMiddleware} needs. */
+  readonly interceptors: grpc.ServerInterceptor[];
+}
+
 /**
  * Remembers the call for {@link serverMiddleware}. Give it to the server: `createServer(serverOptions)`, or
  * `createServer({ ...serverOptions, … })`. Other interceptors can stand beside it.
  */
-export const serverOptions: { readonly interceptors: grpc.ServerInterceptor[] } = {
+export const serverOptions: FdsServerOptions = {
   interceptors: [
     (_method, call) =>
       new grpc.ServerInterceptingCall(call, {
