@@ -15,6 +15,7 @@ import { adapterOptions, fdsOf, transportOptions, withFds } from 'grpcfd/connect
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { bind, freshAddress, shutDown } from '../support/service.js';
 import { contentOf, fileWith } from '../support/temporary.js';
+import { within } from '../support/until.js';
 import { grpcStore, Store } from './fixtures/store.js';
 
 trackDescriptors();
@@ -154,6 +155,20 @@ test('what a handler does not receive is closed at the end of its call', async (
   const { fds, file } = sending('not received');
   assert.deepEqual((await client.put({ file }, withFds(fds))).text, 'nothing');
   // The hook of all tests finds what is left open.
+});
+
+test('what a client does not receive is closed with its credentials, while the connection stays', async () => {
+  let connection: grpcfd.FdConnection | undefined;
+  const onConnection = (opened: grpcfd.FdConnection) => {
+    connection = opened;
+  };
+  const { client } = dialConnect(await serveConnect(), { onConnection });
+  const fds = grpcfd.callCredentials();
+  await client.get({ text: 'not received' }, withFds(fds));
+  assert.equal(connection?.stats().heldFds, 1);
+  fds.close();
+  await within(10_000, 'the close', () => connection?.stats().heldFds === 0);
+  await client.get({ text: 'another' });
 });
 
 test('a client connects anew when its server has gone, and says so while there is none', async () => {

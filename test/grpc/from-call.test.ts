@@ -29,11 +29,10 @@ test('fromCall takes the call of a server interceptor, and what stands in betwee
     return { content: contentOf(file.fd) };
   };
   server.addService(testService, {
-    unary: async (call: grpc.ServerUnaryCall<Message, Message>, callback: grpc.sendUnaryData<Message>) => {
-      const fds = grpcfd.fromCall(current.getStore() ?? assert.fail('no call'));
-      assert.equal(fds, grpcfd.fromCall(call));
-      callback(null, await receive(call.request['file']));
-    },
+    unary: grpcfd.handler(async (call: grpc.ServerUnaryCall<Message, Message>, fds) => {
+      assert.equal(fds, grpcfd.fromCall(current.getStore() ?? assert.fail('no call')));
+      return receive(call.request['file']);
+    }),
   });
   const address = freshAddress();
   await bind(server, address, grpcfd.serverCredentials());
