@@ -164,11 +164,12 @@ test('what a client does not receive is closed with its credentials, while the c
   };
   const { client } = dialConnect(await serveConnect(), { onConnection });
   const fds = grpcfd.callCredentials();
-  await client.get({ text: 'not received' }, withFds(fds));
+  const { file } = await client.get({ text: 'not received' }, withFds(fds));
   assert.equal(connection?.stats().heldFds, 1);
   fds.close();
   await within(10_000, 'the close', () => connection?.stats().heldFds === 0);
-  await client.get({ text: 'another' });
+  // The credentials know that their call has ended.
+  await assert.rejects(fds.recvFile(file), { details: 'the call credentials were closed' });
 });
 
 test('a client connects anew when its server has gone, and says so while there is none', async () => {

@@ -166,12 +166,17 @@ class Http2Client implements FdHttp2Client {
       // As grpc-js gives it to session.request(): see call-metadata.ts.
       const stream = await start({ [FDS_METADATA_KEY]: [value] as unknown[] as string[] });
       stream.prependOnceListener('response', (headers) => call.committed(take(headers)));
-      stream.prependOnceListener('trailers', (trailers) => {
-        const answer = take(trailers);
+      let hasEnded = false;
+      const end = (trailers?: IncomingHttpHeaders) => {
+        const answer = trailers && take(trailers);
         if (answer !== undefined) call.told(answer);
-      });
-      if (stream.closed) call.ended();
-      else stream.once('close', () => call.ended());
+        if (!hasEnded) call.ended();
+        hasEnded = true;
+      };
+      // The reply is there with the trailers, and the stream closes later.
+      stream.prependOnceListener('trailers', end);
+      if (stream.closed) end();
+      else stream.once('close', () => end());
       return stream;
     } catch (error) {
       call.ended();
