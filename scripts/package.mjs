@@ -32,7 +32,12 @@ const copy = (path, wanted = () => true) =>
   cpSync(join(root, path), join(staged, path), { recursive: true, filter: wanted });
 
 rmSync(staged, { recursive: true, force: true });
-for (const path of COPIED) copy(path);
+// Whoever has run an example has more than its files.
+for (const path of COPIED)
+  copy(
+    path,
+    (each) => !/\/(node_modules|build|generated|package-lock\.json)$|\.sock$/.test(each.slice(root.length)),
+  );
 copy('dist', (path) => !/\.(map|js|mjs)$/.test(path) && path !== join(root, 'dist/cli'));
 const TESTS_OF_ADDON = ['build', 'fuzz', 'stress'].map((name) => join(root, 'native', name));
 copy('native', (path) => !TESTS_OF_ADDON.includes(path));
@@ -93,6 +98,8 @@ async function bundle() {
   ];
   write('dist/register.js', `${register.join('\n')}\n`);
   copy('dist/register.mjs');
+  // Glue for frameworks is made of public names alone, so it stays as it is.
+  copy('dist/frameworks', (path) => !path.endsWith('.map'));
 }
 
 /** The tool loads the doors of the package, as its users do. */

@@ -3,6 +3,7 @@ export type * from './index.js';
 export {
   callCredentials,
   callCredentialsFromOptions,
+  carryDescriptorsOn,
   channelCredentials,
   createEventFd,
   createSharedMemory,
@@ -13,6 +14,7 @@ export {
   fromCallCredentials,
   GrpcFdError,
   handler,
+  http2Client,
   listenFds,
   openFile,
   ReceivedFile,

@@ -38,6 +38,7 @@ export {
   fromCallCredentials,
 } from './grpc/client/call-credentials.js';
 export { channelCredentials } from './grpc/client/channel-credentials.js';
+export { type FdHttp2Client, type FdHttp2ClientOptions, http2Client } from './grpc/client/http2-client.js';
 export type {
   ConnectionCloseEvent,
   ConnectionOpenEvent,
@@ -68,7 +69,7 @@ export type { RefusalReason } from './grpc/refusal.js';
 export type { SentFd } from './grpc/send-outcome.js';
 export type { HasFd, Sendable, SendableObject } from './grpc/sendable.js';
 export { handler } from './grpc/server/handler.js';
-export { type ServeConnectionOptions, Server } from './grpc/server/server.js';
+export { carryDescriptorsOn, type ServeConnectionOptions, Server } from './grpc/server/server.js';
 export { fromCall, tryFromCall } from './grpc/server/server-call.js';
 export { serverCredentials } from './grpc/server/server-credentials.js';
 export { type FdStats, stats } from './grpc/totals.js';

@@ -17,6 +17,8 @@ const LEAVES = ['errors.ts', 'error-text.ts', 'checks.ts', 'timers.ts'];
 const ENTRIES = ['index.ts', 'register.ts', 'socket/index.ts'];
 /** The command line tool stands above the public entries, and uses no more of the package than they give. */
 const TOOL = 'cli/';
+/** Glue for frameworks. It has what a user has: the public names. */
+const FRAMEWORKS = 'frameworks';
 
 function importsOf(file: string): string[] {
   const found = sources.get(file)?.matchAll(/(?:from |import |import\()'(\.[^']*)\.js'/g) ?? [];
@@ -24,6 +26,8 @@ function importsOf(file: string): string[] {
 }
 
 function mayImport(from: string, to: string): boolean {
+  if (dirname(from) === FRAMEWORKS) return ENTRIES.includes(to);
+  if (dirname(to) === FRAMEWORKS) return false;
   if (to.startsWith(TOOL)) return from.startsWith(TOOL);
   if (from.startsWith(TOOL)) return ENTRIES.includes(to) || LEAVES.includes(to);
   if (ENTRIES.includes(from)) return !ENTRIES.includes(to);
@@ -41,6 +45,22 @@ test('each source file imports only from its own layer and from those below it',
       .map((imported) => `${file} imports ${imported}`),
   );
   assert.deepEqual(wrong, []);
+});
+
+test('the library does not import a framework: the glue alone does', () => {
+  const imports = (file: string) =>
+    [...(sources.get(file) ?? '').matchAll(/^(?:import|export|\}).* from '([^.'][^']*)';$/gm)].map(
+      ([, name]) => name,
+    );
+  const allowed = (name: string | undefined) => name === '@grpc/grpc-js' || name?.startsWith('node:');
+  const found = files
+    .filter((file) => dirname(file) !== FRAMEWORKS)
+    .flatMap((file) =>
+      imports(file)
+        .filter((name) => !allowed(name))
+        .map((name) => `${file} imports ${name}`),
+    );
+  assert.deepEqual(found, []);
 });
 
 test('no source files import each other in a circle', () => {
@@ -78,7 +98,7 @@ test('public entries only re-export, and say each name', () => {
 
 test('what can be imported can be required, and the other way round', async () => {
   const require = createRequire(import.meta.url);
-  for (const entry of ['grpcfd', 'grpcfd/socket']) {
+  for (const entry of ['grpcfd', 'grpcfd/socket', 'grpcfd/nice', 'grpcfd/connect']) {
     const required = require(entry) as Record<string, unknown>;
     const imported = (await import(entry)) as Record<string, unknown>;
     assert.deepEqual(Object.keys(imported).sort(), Object.keys(required).sort(), entry);

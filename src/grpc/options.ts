@@ -143,6 +143,13 @@ const CONNECTION_RULES: RulesFor<FdConnectionOptions> = {
   acceptFds: aBoolean,
   maxHeldFdsTotal: aLimit,
 };
+/** Of what can be decided while node:http2 connects: it does not wait. */
+export const HTTP2_CONNECTION_RULES = {
+  ...LIMIT_RULES,
+  onConnection: aFunction,
+  acceptFds: aBoolean,
+  maxHeldFdsTotal: aLimit,
+};
 const CHANNEL_RULES: RulesFor<FdChannelOptions> = { ...CONNECTION_RULES, connect: aFunction };
 const SERVER_RULES: RulesFor<FdServerOptions> = {
   ...CONNECTION_RULES,

@@ -71,7 +71,7 @@ export function parseSource(source: DescriptorSource): InodeName | Reference {
   }
   throw new GrpcFdError(
     'ERR_GRPCFD_INVALID_ARGUMENT',
-    'a descriptor is received by an inode:// URL, a ref, or { dev, ino } as unsigned 64-bit bigints',
+    `a descriptor is received by an inode:// URL, a ref, or { dev, ino } as unsigned 64-bit bigints, not by ${quotePeerText(source)}`,
   );
 }
 

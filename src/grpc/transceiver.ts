@@ -12,6 +12,7 @@ import { type FileLook, lookAt } from '../descriptor/file-look.js';
 import { openWithoutWaiting } from '../descriptor/open-file.js';
 import { openFlags, toOpenFlags } from '../descriptor/open-flags.js';
 import { ReceivedFile } from '../descriptor/received-file.js';
+import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import type { InodeName } from '../inbox/names.js';
 import { checkReceiveOptions, type ReceiveOptions } from '../inbox/pending-receive.js';
@@ -200,7 +201,7 @@ export abstract class Transceiver implements FdTransceiver {
     const { expect, ...options } = given;
     checkReceiveOptions(options);
     checkExpectations(fields, expect ?? {});
-    const sources = new Map(fields.map((field) => [field, this.#parse(message[field])]));
+    const sources = new Map(fields.map((field) => [field, this.#parse(fieldOf(message, field))]));
     const [first] = sources.values();
     if (options.signal?.aborted && first !== undefined) await this.#receive(first, options, (fd) => fd);
     const expected = new Map(Object.entries<Expectation | undefined>(expect ?? {}));
@@ -325,6 +326,20 @@ export class UnsupportedTransceiver extends Transceiver implements FdServerCall 
 
   /** Nothing can come. */
   async *received(): AsyncIterableIterator<ReceivedFile> {}
+}
+
+/** Messages of google-protobuf have their fields behind getters, and an undefined one in each place where a user looks for them. */
+function fieldOf<Field extends string>(
+  message: Readonly<Record<Field, DescriptorSource>>,
+  field: Field,
+): DescriptorSource {
+  const value: unknown = message[field];
+  if (value !== undefined && value !== null && typeof value !== 'function') return message[field];
+  throw new GrpcFdError(
+    'ERR_GRPCFD_INVALID_ARGUMENT',
+    `the field ${quotePeerText(field)} of the message is ${typeof value === 'function' ? 'a function' : value}. ` +
+      'If the message has its fields behind getters, as those of google-protobuf, give message.toObject()',
+  );
 }
 
 export function noDescriptorSupport(): GrpcFdError {

@@ -187,7 +187,10 @@ export class FdSocket extends Duplex {
     return this;
   }
 
-  /** Lets the process exit while the socket is open. */
+  /**
+   * Lets the process exit while the socket is open. The `unref()` of an HTTP/2 session of Node.js does not reach a socket that is not a
+   * `net.Socket`, as this one: call this, too, or make the session with `http2Client()` of grpcfd.
+   */
   unref(): this {
     this.#stream.unref();
     return this;

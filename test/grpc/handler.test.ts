@@ -214,11 +214,6 @@ test('Without a connection that carries descriptors, fromCall throws and tryFrom
   await (await dial(address)).unary({});
 });
 
-test('fromCall refuses a value that is not a call', () => {
-  assert.equal(grpcfd.tryFromCall({}), undefined);
-  assert.throws(() => grpcfd.fromCall({}), { reason: 'ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT' });
-});
-
 const ABORTS: readonly (readonly [what: string, code: grpc.status, fail: () => unknown])[] = [
   [
     'AbortSignal.timeout()',

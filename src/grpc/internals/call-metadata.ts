@@ -14,14 +14,8 @@ export interface ValueAtStreamStart {
   toString(): string;
 }
 
-/** Sets a metadata value that `make` computes inside the session.request() that starts the call's stream. Returns that value. */
-export function setMetadataAtStreamStart(
-  metadata: grpc.Metadata,
-  key: string,
-  make: () => string,
-): ValueAtStreamStart {
-  const values = hidden<Map<string, unknown[]>>(metadata, 'internalRepr');
-  if (!(values instanceof Map)) throw changed('Metadata.internalRepr');
+/** A header value that `make` computes inside the session.request() that starts the stream. */
+export function valueAtStreamStart(make: () => string): ValueAtStreamStart {
   let made: string | undefined;
   const value = {
     toString() {
@@ -30,6 +24,18 @@ export function setMetadataAtStreamStart(
     },
     toJSON: () => '(made when the stream starts)',
   };
+  return value;
+}
+
+/** Sets a metadata value that `make` computes inside the session.request() that starts the call's stream. Returns that value. */
+export function setMetadataAtStreamStart(
+  metadata: grpc.Metadata,
+  key: string,
+  make: () => string,
+): ValueAtStreamStart {
+  const values = hidden<Map<string, unknown[]>>(metadata, 'internalRepr');
+  if (!(values instanceof Map)) throw changed('Metadata.internalRepr');
+  const value = valueAtStreamStart(make);
   values.set(key, [value]);
   return value;
 }

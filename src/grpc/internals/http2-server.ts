@@ -228,9 +228,12 @@ export function childCredentialsOf(credentials: grpc.ServerCredentials): grpc.Se
   return child instanceof grpc.ServerCredentials ? child : undefined;
 }
 
-/** The HTTP/2 stream of the call that a handler gets. Interceptors form a chain (`nextCall`), and the last call has the stream. */
+/**
+ * The HTTP/2 stream of the call that a handler of grpc-js gets, of the call that a server interceptor gets, or of a request of node:http2.
+ * Undefined for anything else. Interceptors form a chain (`nextCall`), and the last call has the stream.
+ */
 export function streamOf(call: object): ServerHttp2Stream | undefined {
-  let next = hidden<object>(call, 'call');
+  let next: object | null | undefined = hidden<object>(call, 'call') ?? call;
   while (next !== undefined && next !== null) {
     const stream = hidden<ServerHttp2Stream>(next, 'stream');
     if (stream !== undefined) return stream;

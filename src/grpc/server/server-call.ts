@@ -96,28 +96,25 @@ function transceiverOf(stream: ServerHttp2Stream, connection: Connection): Serve
 }
 
 /**
- * The transceiver of a call, in its handler. It is undefined if the call does not run over a connection that carries descriptors. It
- * receives descriptors that the call claims, and idle ones. Receives that still wait fail when the call ends.
+ * The transceiver of a call, in its handler or in a server interceptor. It is undefined if the call does not run over a connection that
+ * carries descriptors. It receives descriptors that the call claims, and idle ones. Receives that still wait fail when the call ends.
  *
- * @param call the first argument of a handler of grpc-js, of any of the four kinds
- * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`
+ * @param call the first argument of a handler of grpc-js, of any of the four kinds; the call that a server interceptor gets; or a request of
+ * a node:http2 server
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT` if it is none of these. Frameworks that hide the call have other ways:
+ * see docs/frameworks.md
  */
 export function tryFromCall(call: object): FdServerCall | undefined {
   check(grpcComplaint, 'call', call, anObject);
   const stream = streamOf(call);
-  if (stream === undefined) return undefined;
-  const known = transceivers.get(stream);
-  if (known !== undefined) return known;
-  const connection = connectionOf(stream);
-  if (connection !== undefined) return transceiverOf(stream, connection);
-  if (log.enabled) log('a handler asked for descriptors of a call whose connection carries none');
-  return undefined;
+  if (stream === undefined) throw notACall();
+  return transceiverOn(stream);
 }
 
 /**
  * {@link tryFromCall}, which throws instead of returning undefined.
  *
- * @param call the first argument of a handler of grpc-js, of any of the four kinds
+ * @param call as for {@link tryFromCall}
  * @throws GrpcFdError `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`, `ERR_GRPCFD_INVALID_ARGUMENT`
  */
 export function fromCall(call: object): FdServerCall {
@@ -126,9 +123,27 @@ export function fromCall(call: object): FdServerCall {
   return transceiver;
 }
 
-/** Like {@link fromCall}, but returns a transceiver whose operations fail instead of throwing. */
+/** Like {@link fromCall}, but returns a transceiver whose operations fail instead of throwing. The call may be that of a test. */
 export function fromAnyCall(call: object): FdServerCall {
-  return tryFromCall(call) ?? new UnsupportedTransceiver(noDescriptorSupport);
+  const stream = streamOf(call);
+  return (stream && transceiverOn(stream)) ?? new UnsupportedTransceiver(noDescriptorSupport);
+}
+
+function transceiverOn(stream: ServerHttp2Stream): FdServerCall | undefined {
+  const known = transceivers.get(stream);
+  if (known !== undefined) return known;
+  const connection = connectionOf(stream);
+  if (connection !== undefined) return transceiverOf(stream, connection);
+  if (log.enabled) log('a handler asked for descriptors of a call whose connection carries none');
+  return undefined;
+}
+
+function notACall(): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_INVALID_ARGUMENT',
+    'call must be what a handler of @grpc/grpc-js gets first, the call of a server interceptor, or a request of node:http2, and this object is ' +
+      'none of them. Does a framework hide the call? docs/frameworks.md tells the way to it',
+  );
 }
 
 interface Answering {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { ServerHttp2Session } from 'node:http2';
+import type { Http2SecureServer, Http2Server, ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import {
@@ -35,8 +35,8 @@ import {
 } from '../internals/http2-server.js';
 import { isFromOtherLibrary } from '../internals/user-agent.js';
 import { adoptListener, type ConnectedSocket, takeSocket } from '../open-socket.js';
-import type { FdServerOptions } from '../options.js';
-import type { Admission, Candidate } from './admission.js';
+import { checkArguments, type FdServerOptions } from '../options.js';
+import { Admission, type Candidate } from './admission.js';
 import { endInTwoSteps } from './graceful-end.js';
 import { leaveAfterLoss } from './leave-after-loss.js';
 import { registerGuarded, registerStream, setConnectionOf } from './server-call.js';
@@ -177,6 +177,32 @@ export function honourServerCredentials(prototype: grpc.Server): void {
 }
 
 honourServerCredentials(Server.prototype);
+
+/**
+ * Makes an HTTP/2 server of node:http2 carry descriptors, for gRPC without grpc-js: that of Connect, for example. Call it before `listen`.
+ * Connections to unix sockets carry descriptors then, and `fromCall(request)` gives the transceiver of a call. `listen` takes
+ * `{ path }`, with a path or an abstract name that starts with NUL. Other addresses are those of Node.js.
+ *
+ * @param server what `http2.createServer()` or `http2.createSecureServer()` gave
+ * @param options of the connections and of the socket file, as for `serverCredentials()`. Default: none
+ * @returns `server`
+ * @throws GrpcFdError `ERR_GRPCFD_INVALID_ARGUMENT`
+ */
+export function carryDescriptorsOn<HttpServer extends Http2Server | Http2SecureServer>(
+  server: HttpServer,
+  options: FdServerOptions = {},
+): HttpServer {
+  check(grpcComplaint, 'server', server, anHttp2Server);
+  checkArguments('server', grpc.ServerCredentials.createInsecure(), options);
+  if (supported) carryDescriptors(server, options, new Admission(options));
+  else refuseOptionsOfFile(options, `on ${process.platform}`);
+  return server;
+}
+
+const anHttp2Server = rule(
+  'a server of node:http2',
+  (value) => typeof value === 'object' && value !== null && 'updateSettings' in value,
+);
 
 function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions, admission: Admission): Serve {
   const connections = new WeakMap<Socket, Connection>();
