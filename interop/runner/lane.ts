@@ -12,6 +12,8 @@ import type { Workplace } from './toolchain.js';
 const RECEIVE_MS = 10_000;
 /** The same time for rows in which Go may lose files: hundreds of these rows wait in vain. */
 const LOSING_RECEIVE_MS = 2000;
+/** Each of 200 exchanges in turn wakes one process more in each direction. */
+const PROXY_FACTOR = 2;
 /** A client that takes longer than this hangs: its own limits are much shorter. */
 const HANG_MS = 25_000;
 
@@ -35,7 +37,8 @@ export class Lane {
     const client = this.#client(cell.client);
     const { security, rpc, direction, kind, fds } = cell;
     const target = await this.#target(server.target(security));
-    const receiveMs = endangersGo(cell) ? LOSING_RECEIVE_MS : RECEIVE_MS;
+    const losingMs = this.#throughProxy ? PROXY_FACTOR * LOSING_RECEIVE_MS : LOSING_RECEIVE_MS;
+    const receiveMs = endangersGo(cell) ? losingMs : RECEIVE_MS;
     const row = { target, security, rpc, direction, kind, fds, warm: true, receiveMs };
     const { ok, reason, ms } = await client.run(row, HANG_MS);
     const deaths = [
