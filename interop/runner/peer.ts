@@ -11,7 +11,7 @@ import type { Security } from '../node/security.js';
 import type { Language } from './matrix.js';
 import type { Workplace } from './toolchain.js';
 
-const START_LIMIT_MS = 60_000;
+const START_LIMIT_MS = 180_000;
 const STOP_LIMIT_MS = 30_000;
 const STDERR_KEPT = 4096;
 

@@ -66,6 +66,6 @@ export async function prepare(): Promise<Workplace> {
     bin,
     certs,
     directory,
-    [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
+    [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true, maxRetries: 10 }),
   };
 }

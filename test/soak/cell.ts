@@ -116,6 +116,10 @@ export abstract class Cell {
     this.count('kill -9');
   }
 
+  protected ready({ child }: Member): Promise<void> {
+    return child.until('ready', PATIENCE_MS);
+  }
+
   protected async order(member: Member, kind: 'serve' | 'calm'): Promise<void> {
     member.child.tell({ kind });
     await member.child.until(kind === 'serve' ? 'serving' : 'calm', PATIENCE_MS);

@@ -51,7 +51,7 @@ export class GoClientsCell extends GoCell {
 
   async start(): Promise<void> {
     this.#server = this.launch('./exchange-server.js', 'server');
-    await this.#server.child.until('ready');
+    await this.ready(this.#server);
     await this.order(this.#server, 'serve');
     this.#loops = Array.from({ length: CLIENTS }, (_, index) => this.#callOften(index));
   }
@@ -120,7 +120,7 @@ export class GoServerCell extends GoCell {
   async start(): Promise<void> {
     await this.#serve();
     this.#client = this.launch('./exchange-client.js', 'client');
-    await this.#client.child.until('ready');
+    await this.ready(this.#client);
   }
 
   async #serve(): Promise<void> {

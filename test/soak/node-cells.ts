@@ -15,19 +15,19 @@ export class SteadyCell extends Cell {
 
   async start(): Promise<void> {
     this.#server = this.launch('./server.js', 'server');
-    await this.#server.child.until('ready');
+    await this.ready(this.#server);
     await this.order(this.#server, 'serve');
     this.#client = this.launch('./client.js', 'client');
     this.#victim = this.launch('./client.js', 'killed client');
-    await this.#client.child.until('ready');
-    await this.#victim.child.until('ready');
+    await this.ready(this.#client);
+    await this.ready(this.#victim);
   }
 
   protected async disturb(): Promise<void> {
     while (await this.rest(3_000, 12_000)) {
       await this.kill9(this.#victim);
       this.#victim = this.launch('./client.js', 'killed client');
-      await this.#victim.child.until('ready');
+      await this.ready(this.#victim);
     }
   }
 
@@ -46,16 +46,16 @@ export class RestartedCell extends Cell {
 
   async start(): Promise<void> {
     this.#server = this.launch('./server.js', 'server');
-    await this.#server.child.until('ready');
+    await this.ready(this.#server);
     await this.order(this.#server, 'serve');
     this.#clients = ['client', 'other client'].map((name) => this.launch('./client.js', name));
-    for (const { child } of this.#clients) await child.until('ready');
+    for (const client of this.#clients) await this.ready(client);
     this.#spare = this.launch('./server.js', 'server');
   }
 
   protected async disturb(): Promise<void> {
     while (await this.rest(2_000, 8_000)) {
-      await this.#spare.child.until('ready');
+      await this.ready(this.#spare);
       if (this.random(2) === 0) await this.kill9(this.#server);
       else await this.#shutDown(this.#server);
       this.#server = this.#spare;
@@ -76,7 +76,7 @@ export class RestartedCell extends Cell {
 
   protected async finish(): Promise<void> {
     await Promise.all(this.#ending);
-    await this.#spare.child.until('ready');
+    await this.ready(this.#spare);
     for (const member of [...this.#clients, this.#server]) await this.order(member, 'calm');
     for (const member of [...this.#clients, this.#server, this.#spare]) await this.end(member);
   }

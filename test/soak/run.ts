@@ -117,7 +117,7 @@ export async function runSoak(task: SoakTask, onSample: (cells: readonly Cell[])
     problems.push({ fault: 'hang', text: (error as Error).message });
     for (const cell of cells) cell.kill();
   } finally {
-    rmSync(directory, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true, maxRetries: 10 });
     await workplace?.[Symbol.asyncDispose]();
   }
   const parties = cells.flatMap((cell) => cell.parties);
