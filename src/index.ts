@@ -75,6 +75,7 @@ export { serverCredentials } from './grpc/server/server-credentials.js';
 export { type FdStats, stats } from './grpc/totals.js';
 export type { CloseReason } from './inbox/inbox-watcher.js';
 export type { ReceiveOptions } from './inbox/pending-receive.js';
+export type { FileKind } from './native/file-types.js';
 export { supported } from './native/load.js';
-export type { FileKind, PeerCredentials } from './native/types.js';
+export type { PeerCredentials } from './native/peer-types.js';
 export { type ListenFd, listenFds } from './socket/listen-fds.js';

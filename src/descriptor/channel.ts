@@ -1,8 +1,9 @@
 import { constants as os } from 'node:os';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
+import { READABLE, WRITABLE } from '../native/bridge-types.js';
+import { WAY } from '../native/file-types.js';
 import { unwatch, watch } from '../native/ready.js';
-import { READABLE, WAY, WRITABLE } from '../native/types.js';
 import { closedByOwner, closeWhenCollected } from './close-when-collected.js';
 
 const { EAGAIN, EIO, EOPNOTSUPP } = os.errno;

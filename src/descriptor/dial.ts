@@ -4,7 +4,7 @@ import { GrpcFdError } from '../errors.js';
 import { aTimeout } from '../inbox/clock.js';
 import { unreadSocket } from '../internals/unread-socket.js';
 import { native } from '../native/binding.js';
-import type { FileKind } from '../native/types.js';
+import type { FileKind } from '../native/file-types.js';
 import { Backoff } from '../socket/backoff.js';
 import { delay } from '../timers.js';
 import type { Ending } from './ending.js';

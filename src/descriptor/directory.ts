@@ -12,7 +12,7 @@ import {
 import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
-import type { FileKind } from '../native/types.js';
+import type { FileKind } from '../native/file-types.js';
 import type { Ending } from './ending.js';
 import { assertKind, checkExpectation, type Expectation } from './file-kind.js';
 import { inThread } from './in-thread.js';

@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { anAbortSignal, checkGrpcOptions, type RulesFor } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
-import type { FileKind } from '../native/types.js';
+import type { FileKind } from '../native/file-types.js';
 import type { Channel } from './channel.js';
 import { closedByOwner, closeWhenCollected } from './close-when-collected.js';
 import { type EndingCall, FileContent } from './file-content.js';

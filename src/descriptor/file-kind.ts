@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { checkGrpcOptions, type Rule, type RulesFor, rule } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
 import { O_PATH } from '../native/binding.js';
-import { type Description, FILE_KINDS, type FileKind } from '../native/types.js';
+import { type Description, FILE_KINDS, type FileKind } from '../native/file-types.js';
 
 /**
  * What a descriptor gives access to: `read`, `write`, both (`readwrite`), or `path` where it gives neither: it was opened with O_PATH.

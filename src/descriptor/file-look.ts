@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { GrpcFdError } from '../errors.js';
 import { native, O_PATH } from '../native/binding.js';
-import type { FileKind } from '../native/types.js';
+import type { FileKind } from '../native/file-types.js';
 import { accessOf, type FileAccess } from './file-kind.js';
 import { inodeToUrl } from './inode-url.js';
 

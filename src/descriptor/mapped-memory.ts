@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { aBoolean, checkGrpcOptions, type RulesFor } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
-import { F_SEAL_SHRINK, F_SEAL_WRITE, TMPFS_MAGIC } from '../native/types.js';
+import { F_SEAL_SHRINK, F_SEAL_WRITE, TMPFS_MAGIC } from '../native/file-types.js';
 
 /** Options of {@link ReceivedFile.map}. */
 export interface MapOptions {

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
-import type { FileKind } from '../native/types.js';
+import type { FileKind } from '../native/file-types.js';
 import { assertKind } from './file-kind.js';
 import { urlToDevIno } from './inode-url.js';
 

@@ -1,9 +1,9 @@
 import { constants } from 'node:fs';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
+import { type Description, type FileKind, WAY } from '../native/file-types.js';
 import { canBeWaitedFor } from '../native/ready.js';
 import { SOCKET_TYPE } from '../native/socket-types.js';
-import { type Description, type FileKind, WAY } from '../native/types.js';
 import { Channel } from './channel.js';
 import type { FileAccess } from './file-kind.js';
 

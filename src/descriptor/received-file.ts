@@ -7,7 +7,7 @@ import { anInteger, check, grpcComplaint } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
 import { closed } from '../native/closed.js';
-import type { FileKind } from '../native/types.js';
+import type { FileKind } from '../native/file-types.js';
 import type { FdSocket } from '../socket/fd-socket.js';
 import { closedByOwner, closeWhenCollected } from './close-when-collected.js';
 import { type DialOptions, dial } from './dial.js';

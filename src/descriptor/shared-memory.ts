@@ -17,7 +17,7 @@ import {
   F_SEAL_WRITE,
   MFD_ALLOW_SEALING,
   MFD_NOEXEC_SEAL,
-} from '../native/types.js';
+} from '../native/file-types.js';
 import { closedByOwner, closeWhenCollected } from './close-when-collected.js';
 import { type MappedMemory, mapSealed } from './mapped-memory.js';
 

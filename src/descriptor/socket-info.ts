@@ -1,12 +1,13 @@
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
+import type { FileKind } from '../native/file-types.js';
+import type { PeerCredentials } from '../native/peer-types.js';
 import {
   ADDRESS_FAMILY,
   type RawEndpoint,
   SOCKET_TYPE,
   type SocketDescription,
 } from '../native/socket-types.js';
-import type { FileKind, PeerCredentials } from '../native/types.js';
 import { peerOf } from '../socket/peer.js';
 
 /** The address family of a socket. `unknown` is any other. */

@@ -1,6 +1,6 @@
 import type { Arrival, Inode } from '../inbox/names.js';
 import { native } from '../native/binding.js';
-import { SOCKETS } from '../native/types.js';
+import { SOCKETS } from '../native/file-types.js';
 
 /**
  * What came in as `fds`, which belong to the caller. `peerInode` tells the inode of the peer's end of the connection.

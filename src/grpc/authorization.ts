@@ -1,6 +1,6 @@
 import { cutPeerText, quotePeerText } from '../error-text.js';
 import { native, SocketHandle } from '../native/binding.js';
-import { DISCONNECT, type SocketHandle as Handle } from '../native/types.js';
+import { DISCONNECT, type SocketHandle as Handle } from '../native/bridge-types.js';
 import { clearTimeout, setTimeout } from '../timers.js';
 import { connectionRefused, log, publish } from './diagnostics.js';
 import type { Peer } from './peer.js';

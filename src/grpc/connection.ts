@@ -11,7 +11,7 @@ import type { InodeName, SequenceName } from '../inbox/names.js';
 import { type ReceiveOptions, receive } from '../inbox/pending-receive.js';
 import { SequenceCounter } from '../inbox/sequence-counter.js';
 import { native } from '../native/binding.js';
-import type { PeerCredentials } from '../native/types.js';
+import type { PeerCredentials } from '../native/peer-types.js';
 import type { BridgedStream } from '../socket/bridged-stream.js';
 import { peerOf } from '../socket/peer.js';
 import { tableSize } from '../socket/table-size.js';

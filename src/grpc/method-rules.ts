@@ -2,7 +2,7 @@ import { check, checkGrpcOptions, grpcComplaint, type Rule, type RulesFor, rule 
 import { checkExpectation } from '../descriptor/file-kind.js';
 import { lookAt } from '../descriptor/file-look.js';
 import { GrpcFdError } from '../errors.js';
-import type { FileKind } from '../native/types.js';
+import type { FileKind } from '../native/file-types.js';
 
 /** What the calls of one method may bring. */
 export interface MethodRule {

@@ -1,7 +1,7 @@
 import { ReceivedFile } from '../descriptor/received-file.js';
 import { GrpcFdError } from '../errors.js';
 import { native } from '../native/binding.js';
-import type { PeerCredentials } from '../native/types.js';
+import type { PeerCredentials } from '../native/peer-types.js';
 
 /** The process at the other end of a connection. It is a plain object: {@link pidfd} does not show when it is printed or compared. */
 export interface Peer extends PeerCredentials {

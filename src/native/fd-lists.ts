@@ -1,5 +1,5 @@
 /** The functions of the addon that use memory of JavaScript: lists of descriptors, and what it tells about one. */
-import { type Description, FILE_KINDS } from './types.js';
+import { type Description, FILE_KINDS } from './file-types.js';
 
 /** The functions of the addon. They use the first `count` elements of each list. */
 export interface ListFunctions {

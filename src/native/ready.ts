@@ -1,6 +1,6 @@
 /** Tells when descriptors are ready. The addon has one function to call for all descriptors of a thread. */
 import { native } from './binding.js';
-import { READABLE } from './types.js';
+import { READABLE } from './bridge-types.js';
 
 /** Is called with the events for which a descriptor is ready. */
 export type OnReady = (events: number) => void;

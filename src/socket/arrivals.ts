@@ -1,5 +1,5 @@
+import { ARRIVED } from '../native/bridge-types.js';
 import { unpackFds } from '../native/fd-lists.js';
-import { ARRIVED } from '../native/types.js';
 
 /** The descriptors that came with the bytes of a read. All sockets of the thread share one object, because each reads and takes in one turn. */
 class Arrivals {

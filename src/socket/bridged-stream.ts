@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { Bridge, native, systemError } from '../native/binding.js';
-import { BRIDGE_EVENT, type Bridge as BridgeHandle, OUTGOING } from '../native/types.js';
+import { BRIDGE_EVENT, type Bridge as BridgeHandle, OUTGOING } from '../native/bridge-types.js';
 import { clearTimeout, setTimeout } from '../timers.js';
 import { arrivals } from './arrivals.js';
 import type { DescriptorOwner, OutgoingDescriptor } from './outgoing-descriptors.js';

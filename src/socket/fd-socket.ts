@@ -10,7 +10,7 @@ import {
   type RulesFor,
 } from '../checks.js';
 import { close, closeAll, unguardAll } from '../native/binding.js';
-import type { PeerCredentials } from '../native/types.js';
+import type { PeerCredentials } from '../native/peer-types.js';
 import { delay, nextTick, setImmediate } from '../timers.js';
 import { Duplicates } from './duplicates.js';
 import { UnixStream } from './unix-stream.js';

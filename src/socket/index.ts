@@ -3,7 +3,7 @@
  *
  * @module grpcfd/socket
  */
-export type { PeerCredentials } from '../native/types.js';
+export type { PeerCredentials } from '../native/peer-types.js';
 export { type ConnectOptions, connect } from './connect.js';
 export { type DatagramOptions, sendDatagram } from './datagram.js';
 export { FdListener, type FdListenerEvents, type ListenOptions, listen } from './fd-listener.js';

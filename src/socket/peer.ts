@@ -1,5 +1,5 @@
 import { native } from '../native/binding.js';
-import type { PeerCredentials } from '../native/types.js';
+import type { PeerCredentials } from '../native/peer-types.js';
 
 /**
  * The process at the other end of a connected unix socket, if it is certain. The credentials of a socketpair are those of the process that

@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { ETOOMANYREFS, systemError } from '../native/binding.js';
+import type { SocketHandle } from '../native/bridge-types.js';
 import { packFds } from '../native/fd-lists.js';
-import type { SocketHandle } from '../native/types.js';
 import { Backoff } from './backoff.js';
 import { batch, MAX_DESCRIPTORS_PER_MESSAGE, OutgoingDescriptors } from './outgoing-descriptors.js';
 import type { UnreadDescriptors } from './unread-descriptors.js';

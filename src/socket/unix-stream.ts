@@ -1,14 +1,9 @@
 import assert from 'node:assert/strict';
 import { constants } from 'node:os';
 import { peerCredentials, SocketHandle, systemError } from '../native/binding.js';
+import { DISCONNECT, type SocketHandle as Handle, READABLE, WRITABLE } from '../native/bridge-types.js';
 import { whenClosed } from '../native/closed.js';
-import {
-  DISCONNECT,
-  type SocketHandle as Handle,
-  type PeerCredentials,
-  READABLE,
-  WRITABLE,
-} from '../native/types.js';
+import type { PeerCredentials } from '../native/peer-types.js';
 import { clearTimeout, nextTick, setTimeout } from '../timers.js';
 import { arrivals } from './arrivals.js';
 import type { DescriptorOwner, OutgoingDescriptor } from './outgoing-descriptors.js';

@@ -4,7 +4,7 @@ import { writeSync } from 'node:fs';
 import { test } from 'node:test';
 import { ReceivedFile } from 'grpcfd';
 import { native } from '#src/native/binding.js';
-import { F_SEAL_SHRINK, MFD_ALLOW_SEALING } from '#src/native/types.js';
+import { F_SEAL_SHRINK, MFD_ALLOW_SEALING } from '#src/native/file-types.js';
 import { trackDescriptors } from '../support/fd-table.js';
 
 trackDescriptors();

@@ -8,7 +8,7 @@ import { openFile } from '#src/descriptor/open-file.js';
 import { ReceivedFile } from '#src/descriptor/received-file.js';
 import { createSharedMemory, type SharedMemory } from '#src/descriptor/shared-memory.js';
 import { close, closeAll, native, O_PATH } from '#src/native/binding.js';
-import { F_SEAL_GROW, F_SEAL_SHRINK, MFD_ALLOW_SEALING } from '#src/native/types.js';
+import { F_SEAL_GROW, F_SEAL_SHRINK, MFD_ALLOW_SEALING } from '#src/native/file-types.js';
 import { runFixture } from '../support/child.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { collectUntil, mappingsOf } from '../support/mappings.js';

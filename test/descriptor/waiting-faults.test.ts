@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { createSharedMemory, ReceivedFile } from 'grpcfd';
 import { descriptorOfDatagramSocket } from '#src/internals/dgram-state.js';
 import { native } from '#src/native/binding.js';
-import { WAY } from '#src/native/types.js';
+import { WAY } from '#src/native/file-types.js';
 import { runFixture } from '../support/child.js';
 import { failure } from '../support/failure.js';
 import { trackDescriptors } from '../support/fd-table.js';

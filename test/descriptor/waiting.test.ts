@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { ReceivedFile } from 'grpcfd';
 import { native } from '#src/native/binding.js';
-import { WAY } from '#src/native/types.js';
+import { WAY } from '#src/native/file-types.js';
 import { failure } from '../support/failure.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { IDLE, newFifo, sharedState } from '../support/idle.js';

@@ -2,8 +2,8 @@
 import { constants } from 'node:os';
 import { setImmediate as turn } from 'node:timers/promises';
 import { native, SocketHandle } from '#src/native/binding.js';
+import type { SocketHandle as Handle } from '#src/native/bridge-types.js';
 import { packFds } from '#src/native/fd-lists.js';
-import type { SocketHandle as Handle } from '#src/native/types.js';
 import { arrivals } from '#src/socket/arrivals.js';
 import { FRAME, frame, PREFACE, settings, windowUpdate } from '../support/http2-frames.js';
 import type { Attack } from './messages.js';

@@ -6,7 +6,7 @@ import { CallScope } from '#src/inbox/call-scope.js';
 import { HeldDescriptors } from '#src/inbox/held-descriptors.js';
 import type { ClaimEntry } from '#src/inbox/names.js';
 import { native } from '#src/native/binding.js';
-import { SOCKETS } from '#src/native/types.js';
+import { SOCKETS } from '#src/native/file-types.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { temporaryDirectory } from '../support/temporary.js';
 import { canRefuse } from './real/pipes.js';

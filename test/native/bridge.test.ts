@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { Socket } from 'node:net';
 import { test } from 'node:test';
 import { Bridge, close, closeAll, native } from '#src/native/binding.js';
-import { ARRIVED, BRIDGE_EVENT, OUTGOING } from '#src/native/types.js';
+import { ARRIVED, BRIDGE_EVENT, OUTGOING } from '#src/native/bridge-types.js';
 import { arrivals } from '#src/socket/arrivals.js';
 import { handleOf, RawPeer, turns } from '../support/bridged.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';

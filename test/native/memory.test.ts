@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { fstatSync, readFileSync, readlinkSync } from 'node:fs';
 import { test } from 'node:test';
 import { close, native } from '#src/native/binding.js';
-import { F_SEAL_SEAL, F_SEAL_SHRINK, MFD_ALLOW_SEALING, TMPFS_MAGIC } from '#src/native/types.js';
+import { F_SEAL_SEAL, F_SEAL_SHRINK, MFD_ALLOW_SEALING, TMPFS_MAGIC } from '#src/native/file-types.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 
 trackDescriptors();

@@ -5,7 +5,13 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 import { test } from 'node:test';
 import { close, closeAll, native, SocketHandle } from '#src/native/binding.js';
-import { ARRIVED, DISCONNECT, type SocketHandle as Handle, READABLE, WRITABLE } from '#src/native/types.js';
+import {
+  ARRIVED,
+  DISCONNECT,
+  type SocketHandle as Handle,
+  READABLE,
+  WRITABLE,
+} from '#src/native/bridge-types.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { within } from '../support/until.js';
 

@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import type * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { native } from '#src/native/binding.js';
-import { SOCKETS } from '#src/native/types.js';
+import { SOCKETS } from '#src/native/file-types.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { conversation, converse, KINDS } from '../support/kinds.js';
 import { dial, type Message, SECURITIES, serve } from '../support/service.js';

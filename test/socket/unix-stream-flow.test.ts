@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { constants } from 'node:os';
 import { test } from 'node:test';
 import { close, closeAll, native, SocketHandle } from '#src/native/binding.js';
-import type { SocketHandle as Handle } from '#src/native/types.js';
+import type { SocketHandle as Handle } from '#src/native/bridge-types.js';
 import { arrivals } from '#src/socket/arrivals.js';
 import { allClosed } from '../support/all-closed.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';

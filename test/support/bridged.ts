@@ -3,7 +3,7 @@ import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { bridgedConnection } from '#src/grpc/internals/bridged-socket.js';
 import { closeAll, native, SocketHandle } from '#src/native/binding.js';
-import type { SocketHandle as Handle } from '#src/native/types.js';
+import type { SocketHandle as Handle } from '#src/native/bridge-types.js';
 import { arrivals } from '#src/socket/arrivals.js';
 import type { BridgedStream } from '#src/socket/bridged-stream.js';
 import { defer } from './fd-table.js';

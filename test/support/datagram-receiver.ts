@@ -1,6 +1,6 @@
 import { close, native, systemError } from '#src/native/binding.js';
+import { ARRIVED } from '#src/native/bridge-types.js';
 import { unpackFds } from '#src/native/fd-lists.js';
-import { ARRIVED } from '#src/native/types.js';
 import { defer } from './fd-table.js';
 
 export interface Datagram {

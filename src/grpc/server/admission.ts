@@ -1,6 +1,6 @@
 import { GrpcFdError } from '../../errors.js';
 import { native } from '../../native/binding.js';
-import type { PeerCredentials } from '../../native/types.js';
+import type { PeerCredentials } from '../../native/peer-types.js';
 import { peerOf } from '../../socket/peer.js';
 import { tableSize } from '../../socket/table-size.js';
 import {

@@ -15,7 +15,7 @@ import {
 import { GrpcFdError } from '../../errors.js';
 import { isClusterWorker } from '../../internals/net-handle.js';
 import { native, supported } from '../../native/binding.js';
-import type { PeerCredentials } from '../../native/types.js';
+import type { PeerCredentials } from '../../native/peer-types.js';
 import { withoutDescriptors } from '../../native/without-addon.js';
 import { isAbstract } from '../../socket/address.js';
 import { SocketFile } from '../../socket/socket-file.js';
