@@ -31,9 +31,15 @@ function start(role: 'server' | 'client', ...args: string[]): ChildProcess {
 async function message<T>(child: ChildProcess): Promise<T> {
   const ended = new AbortController();
   const next = once(child, 'message', { signal: ended.signal });
-  child.once('exit', (code) => ended.abort(new Error(`a process of the demo ended with code ${code}`)));
-  const [value] = await next;
-  return value as T;
+  const onExit = (code: number | null) =>
+    ended.abort(new Error(`a process of the demo ended with code ${code}`));
+  child.once('exit', onExit);
+  try {
+    const [value] = await next;
+    return value as T;
+  } finally {
+    child.off('exit', onExit);
+  }
 }
 
 async function ask<T>(child: ChildProcess, question: string): Promise<T> {

@@ -21,6 +21,8 @@ using Clock = std::chrono::steady_clock;
 constexpr size_t kThreadsOfAccount = 4;
 constexpr size_t kThreads = 64;
 constexpr size_t kMostThreads = 512;
+// Those on no account are held up by others of their kind, if none has ended for so long.
+constexpr std::chrono::milliseconds kSlowAfter{50};
 // Threads that stay for the next close. To make one takes longer than most closes.
 constexpr size_t kIdleThreads = 2;
 constexpr std::chrono::seconds kStuckAfter{1};
@@ -56,6 +58,8 @@ struct Closers::State {
   // The numbers that wait. The kernel gives none of them to another file before it is closed.
   FdSet waiting;
   size_t pending = 0;
+  // Those of them that have a number, which is free as soon as a thread begins.
+  size_t queued = 0;
   size_t threads = 0;
   size_t idle = 0;
   // The environment is gone.
@@ -69,15 +73,19 @@ struct Closers::State {
     return true;
   }
 
-  // The next account for a thread, or `due.end()`. Those that have no thread come first, and a thread above `kThreads` is for them alone.
+  // The next account for a thread, or `due.end()`. Those that have no thread come first, and a thread above `kThreads` is for them alone, and
+  // for what is on no account.
   std::deque<uint32_t>::iterator Next() {
-    const auto has_none = [this](uint32_t id) { return accounts[id].running == 0; };
-    const auto first = std::find_if(due.begin(), due.end(), has_none);
+    const auto comes_first = [this](uint32_t id) { return accounts[id].running == 0 || (id == 0 && threads > kThreads); };
+    const auto first = std::find_if(due.begin(), due.end(), comes_first);
     return first == due.end() && threads <= kThreads ? due.begin() : first;
   }
 
-  bool MayHaveThread(const Account& account) const {
-    return threads < (account.running == 0 ? kMostThreads : kThreads);
+  // Connections that are closed and sockets that are refused are on no account: none of these shall wait for those that hang.
+  static bool IsHeldUp(uint32_t id, const Account& account) { return id == 0 && Clock::now() - account.progress >= kSlowAfter; }
+
+  bool MayHaveThread(uint32_t id, const Account& account) const {
+    return threads < (account.running == 0 || IsHeldUp(id, account) ? kMostThreads : kThreads);
   }
 };
 
@@ -108,20 +116,22 @@ void Closers::Add(Item item, uint32_t account_id) {
   if (state.waiting.Has(item.fd)) return;
   Account& account = state.accounts[account_id];
   if (account.waiting.empty() && account.running == 0) account.progress = Clock::now();
+  const bool item_has_number = item.fd >= 0;
   state.waiting.Add(item.fd);
   account.waiting.push_back(std::move(item));
   state.pending++;
-  if (state.MakeDue(account_id, &account)) Recruit(state_, account);
+  if (item_has_number) state.queued++;
+  if (state.MakeDue(account_id, &account) || State::IsHeldUp(account_id, account)) Recruit(state_, account_id, account);
   // Not even one thread can be made. Then the event loop waits, which is better than a descriptor that is never closed.
   while (state.threads == 0 && !state.due.empty()) CloseNext(&state, &lock);
 }
 
 // With the lock: has a thread come for an account that has just become due.
-void Closers::Recruit(const std::shared_ptr<State>& shared, const Account& account) {
+void Closers::Recruit(const std::shared_ptr<State>& shared, uint32_t id, const Account& account) {
   State& state = *shared;
   if (state.idle >= state.due.size()) {
     state.work.notify_one();
-  } else if (state.MayHaveThread(account)) {
+  } else if (state.MayHaveThread(id, account)) {
     auto* data = new std::shared_ptr<State>(shared);
     state.threads++;
     if (StartDetachedThread(RunThread, data) == 0) return;
@@ -141,6 +151,11 @@ size_t Closers::Stuck(uint32_t account) const {
   const auto found = state_->accounts.find(account);
   if (found == state_->accounts.end() || Clock::now() - found->second.progress < kStuckAfter) return 0;
   return found->second.waiting.size();
+}
+
+size_t Closers::Queued() const {
+  const std::lock_guard<std::mutex> lock(state_->mutex);
+  return state_->queued;
 }
 
 size_t Closers::Pending() const {
@@ -176,8 +191,9 @@ void Closers::CloseNext(State* state, std::unique_lock<std::mutex>* lock, const 
   account.waiting.pop_front();
   account.is_due = false;
   account.running++;
-  if (state->MakeDue(id, &account) && shared != nullptr) Recruit(*shared, account);
+  if (state->MakeDue(id, &account) && shared != nullptr) Recruit(*shared, id, account);
   state->waiting.Remove(item.fd);
+  if (item.fd >= 0) state->queued--;
   lock->unlock();
   // Never retried on EINTR: Linux has freed the number by then.
   if (item.fd >= 0) close(item.fd);

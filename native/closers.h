@@ -45,6 +45,8 @@ class Closers {
   size_t Waiting(uint32_t account) const;
   // The same, if none of the account has been closed for a second, and 0 otherwise.
   size_t Stuck(uint32_t account) const;
+  // How many descriptors wait, on all accounts.
+  size_t Queued() const;
   // How many closes have not ended, on all accounts.
   size_t Pending() const;
 
@@ -56,7 +58,7 @@ class Closers {
 
   void Add(Item item, uint32_t account);
   static void* RunThread(void* data);
-  static void Recruit(const std::shared_ptr<State>& shared, const Account& account);
+  static void Recruit(const std::shared_ptr<State>& shared, uint32_t id, const Account& account);
   static void CloseNext(State* state, std::unique_lock<std::mutex>* lock, const std::shared_ptr<State>* shared = nullptr);
 
   std::shared_ptr<State> state_;

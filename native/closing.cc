@@ -263,6 +263,10 @@ napi_value StuckCloses(napi_env env, napi_callback_info info) {
   return MakeInt(env, static_cast<int64_t>(Environment::Of(env).closing().closers()->Stuck(account)));
 }
 
+napi_value QueuedCloses(napi_env env, napi_callback_info) {
+  return MakeInt(env, static_cast<int64_t>(Environment::Of(env).closing().closers()->Queued()));
+}
+
 napi_value PendingCloses(napi_env env, napi_callback_info) {
   return MakeInt(env, static_cast<int64_t>(Environment::Of(env).closing().closers()->Pending()));
 }
@@ -289,6 +293,7 @@ bool DefineClosingFunctions(napi_env env, napi_value exports) {
                  {"keepAliveForClosers", KeepAliveForClosers},
                  {"waitingCloses", WaitingCloses},
                  {"stuckCloses", StuckCloses},
+                 {"queuedCloses", QueuedCloses},
                  {"pendingCloses", PendingCloses}});
 }
 

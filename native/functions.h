@@ -47,7 +47,7 @@ bool DefineSocketDialFunction(napi_env env, napi_value exports);
 bool DefineThreadsFunction(napi_env env, napi_value exports);
 
 // Functions that close descriptors and wait for none: close, closeAll, closeAtOnce, closeAndTell, leaveAccount,
-// keepAliveForClosers, waitingCloses, stuckCloses, pendingCloses.
+// keepAliveForClosers, waitingCloses, stuckCloses, queuedCloses, pendingCloses.
 bool DefineClosingFunctions(napi_env env, napi_value exports);
 
 // Tells the type of a namespace: namespaceType.

@@ -83,6 +83,12 @@ const TESTS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     ],
     'grpc/ended-before-handler': ['lets go of its descriptors at once'],
   },
+  'it is idle, a call has received it by URL and has ended, and the table is about full': {
+    'inbox/held-total': [
+      'what ended calls have received by inode is closed, the least recently used first, and nothing else',
+      'the account that has the most of them loses, over all credentials',
+    ],
+  },
   'it is idle (at a client, always)': {
     'references/untaken': [
       'the newest maxHeldFds are held',

@@ -1,6 +1,6 @@
 // Code that both sides of the demo share: the service, unlinked temporary files, checksums, and a count of descriptors.
 import { createHash, randomUUID } from 'node:crypto';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,7 +35,20 @@ export function sha256(content: Uint8Array): string {
   return createHash('sha256').update(content).digest('hex');
 }
 
-/** How many descriptors this process has open, without the one that reads the directory. */
+/**
+ * How many descriptors this process has open, without the one that reads the directory, and without the list of mounts, which the addon keeps
+ * open as long as there is a connection.
+ */
 export function openDescriptors(): number {
-  return readdirSync('/proc/self/fd').length - 1;
+  const targets = readdirSync('/proc/self/fd').map(targetOf);
+  return targets.filter((target) => target !== undefined && !/^\/proc\/\d+\/mountinfo$/.test(target)).length;
+}
+
+/** Undefined for what has been closed since. */
+function targetOf(fd: string): string | undefined {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return undefined;
+  }
 }

@@ -1,4 +1,4 @@
-import { manyWaitToBeClosed, shareOfCloses } from '../socket/close-queue.js';
+import { manyWaitToBeClosed, shareOfCloses, tooManyWaitToBeClosed } from '../socket/close-queue.js';
 import { clearTimeout, setTimeout } from '../timers.js';
 
 /** The part of a connection's stream that {@link ClosePressure} uses. */
@@ -41,10 +41,14 @@ export class ClosePressure {
     clearTimeout(this.#timer);
   }
 
-  /** While all connections together have many, what any of them brings has to be closed first. */
+  /**
+   * While all connections together have many, what any of them brings has to be closed first. It is not waited for if that hangs, unless
+   * there are so many that nobody may bring more.
+   */
   #isTooMuch(): boolean {
     const { closingFds } = this.#stream;
-    return closingFds > 0 && (closingFds > shareOfCloses() || manyWaitToBeClosed());
+    if (closingFds > shareOfCloses() || tooManyWaitToBeClosed()) return true;
+    return closingFds > 0 && manyWaitToBeClosed() && this.#stream.stuckCloses === 0;
   }
 
   #lookAgain(): void {

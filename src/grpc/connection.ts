@@ -375,6 +375,7 @@ export class Connection extends CountingTransceiver implements FdConnection {
     if (!this.#acceptsFds) {
       native.closeAll(fds);
       if (fds.length > 0) this.fdsNotAccepted(fds.length);
+      this.#closes.look();
       return;
     }
     const room = this.#handshake?.roomFor(this.inbox.stats().heldFds) ?? fds.length;

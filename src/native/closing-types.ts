@@ -20,6 +20,8 @@ export interface ClosingFunctions {
   waitingCloses(account: number): number;
   /** The same, if none of the account has been closed for a second. 0 otherwise. */
   stuckCloses(account: number): number;
+  /** How many descriptors wait to be closed, on all accounts: their numbers are still in use. */
+  queuedCloses(): number;
   /** How many closes of this thread have not ended, on all accounts. */
   pendingCloses(): number;
 }

@@ -200,7 +200,7 @@ export class BridgedStream {
       pending += stream.pendingFds;
       if (stream.#waitsForPeer) unread += stream.pendingFds;
     }
-    if (inUse + pending + native.pendingCloses() > size * MOST_OF_TABLE) return true;
+    if (inUse + pending + native.queuedCloses() > size * MOST_OF_TABLE) return true;
     return this.#waitsForPeer && unread > size * MOST_UNREAD;
   }
 

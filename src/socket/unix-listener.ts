@@ -7,7 +7,7 @@ import { hasMadeRoom } from '../native/room.js';
 import { clearTimeout, delay, now, setTimeout } from '../timers.js';
 import { addressBytes, isAbstract, withAddress } from './address.js';
 import { Backoff } from './backoff.js';
-import { manyWaitToBeClosed } from './close-queue.js';
+import { manyWaitToBeClosed, tooManyWaitToBeClosed } from './close-queue.js';
 import { SocketFile } from './socket-file.js';
 
 const { EAGAIN, ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM } = constants.errno;
@@ -29,7 +29,7 @@ const ACCEPT_RETRY = { firstMs: 10, longestMs: 1_000, totalMs: Number.POSITIVE_I
 
 /**
  * A connection that is refused has to be closed, with all that its peer has written already, and takes up room in the table until then. So
- * those that wait to be accepted wait for closes. They do not wait for closes that hang: if none has ended for so long, some are accepted.
+ * those that wait to be accepted wait for closes. If none has ended for so long, closes hang, and some are accepted as long as there is room.
  */
 const CLOSES = { lookAgainMs: 2, longestMs: 50 };
 
@@ -245,7 +245,7 @@ export class UnixListener {
 
   #accept(): void {
     if (manyWaitToBeClosed()) {
-      this.#waitForCloses(native.pendingCloses(), now());
+      this.#waitForCloses(native.queuedCloses(), now());
       return;
     }
     this.#acceptSome();
@@ -279,13 +279,14 @@ export class UnixListener {
     return known;
   }
 
-  /** So few were `pending`, last at the time `since`. */
-  #waitForCloses(pending: number, since: number): void {
+  /** So few were `queued`, last at the time `since`. */
+  #waitForCloses(queued: number, since: number): void {
     this.#handle.watch(0);
     this.#resumeIn(CLOSES.lookAgainMs, () => {
       if (!manyWaitToBeClosed()) this.#resume();
-      else if (native.pendingCloses() < pending) this.#waitForCloses(native.pendingCloses(), now());
-      else if (now() - since < CLOSES.longestMs) this.#waitForCloses(pending, since);
+      else if (native.queuedCloses() < queued) this.#waitForCloses(native.queuedCloses(), now());
+      else if (now() - since < CLOSES.longestMs || tooManyWaitToBeClosed())
+        this.#waitForCloses(queued, since);
       else this.#resume();
     });
   }

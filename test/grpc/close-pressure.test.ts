@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { ClosePressure, type ClosingStream } from '#src/grpc/close-pressure.js';
 import { native } from '#src/native/binding.js';
 import { shareOfCloses } from '#src/socket/close-queue.js';
+import { tableSize } from '#src/socket/table-size.js';
 import { runFixture } from '../support/child.js';
 import { within } from '../support/until.js';
 
@@ -39,13 +40,34 @@ test('nothing more is read while more waits to be closed than its share, and the
 
 test('while all connections have many, one waits for its own closes, and one without any does not', async (t) => {
   const { stream, pressure } = pressed();
-  const pending = t.mock.method(native, 'pendingCloses', () => shareOfCloses() + 1);
+  const pending = t.mock.method(native, 'queuedCloses', () => shareOfCloses() + 1);
   pressure.look();
   assert.equal(stream.reads, true);
   stream.closingFds = 1;
   pressure.look();
   assert.equal(stream.reads, false);
   pending.mock.restore();
+  await within(HANG_MS, 'it is read', () => stream.reads);
+});
+
+test('a connection whose few closes hang is read all the same', async (t) => {
+  const { stream, stuck, pressure } = pressed();
+  t.mock.method(native, 'queuedCloses', () => shareOfCloses() + 1);
+  stream.closingFds = 3;
+  pressure.look();
+  assert.equal(stream.reads, false);
+  stream.stuckCloses = 3;
+  await within(HANG_MS, 'it is read', () => stream.reads);
+  pressure.look();
+  assert.deepEqual([stream.reads, stuck], [true, []]);
+});
+
+test('while a quarter of the table waits, nobody brings more', async (t) => {
+  const { stream, pressure } = pressed();
+  const queued = t.mock.method(native, 'queuedCloses', () => Math.floor(tableSize() / 4) + 1);
+  pressure.look();
+  assert.equal(stream.reads, false);
+  queued.mock.restore();
   await within(HANG_MS, 'it is read', () => stream.reads);
 });
 

@@ -1,18 +1,29 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, constants, ftruncateSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  ftruncateSync,
+  openSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { native, O_PATH } from '#src/native/binding.js';
 import { allClosed } from '../support/all-closed.js';
 import { runFixture } from '../support/child.js';
 import { failingSyscalls, whyNoFaults } from '../support/failing-syscalls.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
+import { lingering } from '../support/hanging-close.js';
 import { hangingFileSystem } from '../support/hanging-file-system.js';
 import { temporaryDirectory } from '../support/temporary.js';
-import { settledWithin } from '../support/until.js';
+import { settledWithin, within } from '../support/until.js';
 
 trackDescriptors();
 
@@ -132,6 +143,31 @@ test('a descriptor that is closed again while it waits for a thread is closed on
   await allClosed();
   for (const fd of pipes) assert.ok(isOpen(fd));
   native.closeAll(pipes);
+});
+
+/** Whether the other end has been closed. */
+function hungUp(socket: number): boolean {
+  try {
+    return readSync(socket, Buffer.alloc(1)) === 0;
+  } catch {
+    return false;
+  }
+}
+
+test('closes that hang on no account do not hold up others on none', async () => {
+  const sockets = Array.from({ length: 70 }, lingering);
+  defer(() => {
+    for (const { letGo } of sockets) letGo();
+  });
+  for (const { fd } of sockets) native.close(fd);
+  await within(5_000, 'threads have taken what they may', () => native.queuedCloses() < sockets.length);
+  // Until it is clear that those hang.
+  await delay(100);
+  const [socket, end] = native.socketPair();
+  native.close(socket);
+  await within(5_000, 'it is closed', () => hungUp(end));
+  native.close(end);
+  assert.ok(native.pendingCloses() >= sockets.length);
 });
 
 test('worker.terminate() waits for no close, and all is closed in the end', async () => {
