@@ -1,3 +1,4 @@
+import { causeText } from '../../error-text.js';
 import { GrpcFdError } from '../../errors.js';
 import { native } from '../../native/binding.js';
 import type { PeerCredentials } from '../../native/peer-types.js';
@@ -87,7 +88,7 @@ export class Admission extends SharedLimits {
       native.close(fd);
       socketPeer?.forget();
       const refusal =
-        error instanceof Refusal ? error : new Refusal('authorize', String(error), { cause: error });
+        error instanceof Refusal ? error : new Refusal('authorize', causeText(error), { cause: error });
       this.#refuse(candidate, socketPeer?.peer, refusal);
     }
   }
