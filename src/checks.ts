@@ -103,7 +103,10 @@ function isPlain(value: object | null): boolean {
   if (value === null || Array.isArray(value)) return false;
   const prototype: object | null = Object.getPrototypeOf(value);
   // That of an object literal is Object.prototype, which each realm has of its own.
-  return prototype === null || (Object.hasOwn(prototype, 'hasOwnProperty') && Object.getPrototypeOf(prototype) === null);
+  return (
+    prototype === null ||
+    (Object.hasOwn(prototype, 'hasOwnProperty') && Object.getPrototypeOf(prototype) === null)
+  );
 }
 
 function isNumber(value: unknown): boolean {

@@ -125,7 +125,7 @@ function tooLate(timeoutMs: number): Refusal {
 }
 
 export function shutDown(what: string): Refusal {
-  return new Refusal('shutdown', `${what} was shut down before authorize() had answered`);
+  return new Refusal('shutdown', `${what} was shut down before the connection was made`);
 }
 
 /** Counts a refusal, and tells of it. It is quiet: a peer could fill a log otherwise. */

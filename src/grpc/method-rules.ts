@@ -1,4 +1,12 @@
-import { aPlainObject, check, checkGrpcOptions, grpcComplaint, type Rule, type RulesFor, rule } from '../checks.js';
+import {
+  aPlainObject,
+  check,
+  checkGrpcOptions,
+  grpcComplaint,
+  type Rule,
+  type RulesFor,
+  rule,
+} from '../checks.js';
 import { checkExpectation } from '../descriptor/file-kind.js';
 import { lookAt } from '../descriptor/file-look.js';
 import { GrpcFdError } from '../errors.js';

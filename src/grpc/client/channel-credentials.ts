@@ -198,12 +198,21 @@ class FdConnector implements SecureConnector, ConnectionSource {
           if (decided instanceof Refusal) socketPeer?.forget();
           resolve(decided);
         });
+        // The user may have closed the channel in its authorize().
+        if (this.#destroyed) this.#undecided?.refuse(shutDown('the channel'));
       });
       this.#undecided = undefined;
       if (outcome instanceof Refusal) {
         refused('client', socketPeer?.peer, outcome);
         throw outcome.error;
       }
+    }
+    if (this.#destroyed) {
+      const refusal = shutDown('the channel');
+      native.close(fd);
+      socketPeer?.forget();
+      refused('client', socketPeer?.peer, refusal);
+      throw refusal.error;
     }
     return { dialled, socketPeer, account, limits: this.#limits };
   }
