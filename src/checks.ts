@@ -31,6 +31,8 @@ export const nodeComplaint: Complaint = (text, fault) =>
     : Object.assign(new RangeError(text), { code: 'ERR_OUT_OF_RANGE' });
 
 export const anObject = rule('an object', (value) => typeof value === 'object' && value !== null);
+/** Not an array, a Map or what inherits: its own names are all that it has. */
+export const aPlainObject = rule('a plain object', (value) => typeof value === 'object' && isPlain(value));
 export const aFunction = rule('a function', (value) => typeof value === 'function');
 export const aBoolean = rule('a boolean', (value) => typeof value === 'boolean');
 export const aString = rule('a string', (value) => typeof value === 'string');
@@ -95,6 +97,16 @@ export function checkGrpcOptions<Options>(options: Options, rules: RulesFor<Opti
     const names = Object.keys(rules).join(', ');
     throw grpcComplaint(`${quotePeerText(name)} is not an option: the options are ${names}`, 'type');
   }
+}
+
+function isPlain(value: object | null): boolean {
+  if (value === null || Array.isArray(value)) return false;
+  const prototype: object | null = Object.getPrototypeOf(value);
+  // That of an object literal is Object.prototype, which each realm has of its own.
+  return (
+    prototype === null ||
+    (Object.hasOwn(prototype, 'hasOwnProperty') && Object.getPrototypeOf(prototype) === null)
+  );
 }
 
 function isNumber(value: unknown): boolean {

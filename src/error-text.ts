@@ -45,6 +45,32 @@ export function cutPeerText(text: string): string {
   return shorten(text, printable, '');
 }
 
+/**
+ * The text of what a user's function threw or rejected with. It never throws, though the `message` of an error can be any value, or a getter
+ * that throws.
+ */
+export function causeText(cause: unknown): string {
+  try {
+    if (cause instanceof Error) {
+      const message: unknown = cause.message;
+      return typeof message === 'string' ? cutPeerText(message) : quotePeerText(message);
+    }
+  } catch {
+    // Only the type of the cause is told then.
+  }
+  return quotePeerText(cause);
+}
+
+/** The stack of what a user's function threw or rejected with. Undefined if it has none. It never throws. */
+export function causeStack(cause: unknown): string | undefined {
+  try {
+    if (cause instanceof Error && typeof cause.stack === 'string') return cause.stack;
+  } catch {
+    // A getter of it may throw.
+  }
+  return undefined;
+}
+
 /** Cuts a text so that it fits into the trailers of a call: see {@link MAX_STATUS_BYTES}. */
 export function fitIntoTrailers(text: string): string {
   if (text.length <= MAX_STATUS_BYTES) {

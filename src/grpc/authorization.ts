@@ -1,4 +1,4 @@
-import { cutPeerText, quotePeerText } from '../error-text.js';
+import { causeText, quotePeerText } from '../error-text.js';
 import { native, SocketHandle } from '../native/binding.js';
 import { DISCONNECT, type SocketHandle as Handle } from '../native/bridge-types.js';
 import { clearTimeout, setTimeout } from '../timers.js';
@@ -74,8 +74,8 @@ function judge(answer: unknown): Refusal | undefined {
 }
 
 function failed(cause: unknown): Refusal {
-  const text = cause instanceof Error ? cutPeerText(cause.message) : quotePeerText(cause);
-  return new Refusal('authorize', `the peer may not connect: authorize() failed: ${text}`, { cause });
+  const text = `the peer may not connect: authorize() failed: ${causeText(cause)}`;
+  return new Refusal('authorize', text, { cause });
 }
 
 /** A connection that waits for the answer of `authorize()`. It ends with a hang-up of the peer, too. */
@@ -90,7 +90,9 @@ export class Undecided {
     this.#handle = new SocketHandle(fd, () => this.refuse(new Refusal('hang-up', 'the peer hung up')));
     this.#handle.watch(DISCONNECT);
     this.#timer = setTimeout(() => this.refuse(tooLate(timeoutMs)), timeoutMs);
-    answer.then((refusal) => (refusal === undefined ? this.#admit() : this.refuse(refusal)));
+    answer
+      .then((refusal) => (refusal === undefined ? this.#admit() : this.refuse(refusal)))
+      .catch((cause) => this.refuse(failed(cause)));
   }
 
   /** Closes the connection, unless it has been decided on. */
@@ -103,8 +105,8 @@ export class Undecided {
 
   #admit(): void {
     if (this.#ended) return;
-    this.#end();
     const fd = this.#handle.release();
+    this.#end();
     native.guard(fd);
     this.#decided(fd);
   }
@@ -123,7 +125,7 @@ function tooLate(timeoutMs: number): Refusal {
 }
 
 export function shutDown(what: string): Refusal {
-  return new Refusal('shutdown', `${what} was shut down before authorize() had answered`);
+  return new Refusal('shutdown', `${what} was shut down before the connection was made`);
 }
 
 /** Counts a refusal, and tells of it. It is quiet: a peer could fill a log otherwise. */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { cutPeerText, quotePeerText } from '../error-text.js';
+import { causeStack, causeText, quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import { descriptorsDropped } from '../inbox/failures.js';
 import type { DescriptorOperations } from '../inbox/held-descriptors.js';
@@ -25,6 +25,7 @@ import { connectionClose, connectionOpen, log, publish } from './diagnostics.js'
 import type { FdConnection, FdConnectionStats } from './fd-transceiver.js';
 import { Handshake, MAX_HELD_IN_HANDSHAKE } from './handshake.js';
 import {
+  type BridgedConnection,
   type BridgedConnectionListener,
   bridgedConnection,
   connectionFailed,
@@ -126,7 +127,9 @@ export class Connection extends CountingTransceiver implements FdConnection {
       onStalled: () => this.#stalled(),
       onClosed: () => this.#closing(),
     };
-    const { socket, stream } = bridgedConnection(fd, allowHalfOpen, listener, nameOf(this.#credentials));
+    const { socket, stream } = bridgedOrForget(socketPeer, () =>
+      bridgedConnection(fd, allowHalfOpen, listener, nameOf(this.#credentials)),
+    );
     this.socket = socket;
     this.#stream = stream;
     this.#closes = new ClosePressure(stream, (waiting) => this.#endForCloses(waiting));
@@ -445,10 +448,10 @@ export class Connection extends CountingTransceiver implements FdConnection {
 /** The user's onConnection failed with `cause`. The process has been given a warning. */
 export class OnConnectionError extends Error {
   constructor(cause: unknown) {
-    const text = cause instanceof Error ? cutPeerText(cause.message) : quotePeerText(cause);
-    super(`onConnection failed, and its connection was closed: ${text}`, { cause });
+    super(`onConnection failed, and its connection was closed: ${causeText(cause)}`, { cause });
     // The stack of the cause tells where the user's code failed.
-    if (cause instanceof Error && cause.stack !== undefined) this.stack = cause.stack;
+    const stack = causeStack(cause);
+    if (stack !== undefined) this.stack = stack;
   }
 }
 
@@ -471,6 +474,19 @@ function peerOrClose(fd: number, dialled: boolean): PeerCredentials | undefined 
     return peerOf(fd, dialled);
   } catch (error) {
     native.close(fd);
+    throw error;
+  }
+}
+
+/** The number of a socket that was closed can be that of another one, and of another process then. */
+function bridgedOrForget(
+  socketPeer: SocketPeer | undefined,
+  bridge: () => BridgedConnection,
+): BridgedConnection {
+  try {
+    return bridge();
+  } catch (error) {
+    socketPeer?.forget();
     throw error;
   }
 }

@@ -1,4 +1,12 @@
-import { check, checkGrpcOptions, grpcComplaint, type Rule, type RulesFor, rule } from '../checks.js';
+import {
+  aPlainObject,
+  check,
+  checkGrpcOptions,
+  grpcComplaint,
+  type Rule,
+  type RulesFor,
+  rule,
+} from '../checks.js';
 import { checkExpectation } from '../descriptor/file-kind.js';
 import { lookAt } from '../descriptor/file-look.js';
 import { GrpcFdError } from '../errors.js';
@@ -34,9 +42,15 @@ const METHOD_RULES: RulesFor<MethodRule> = { maxFds: aCount, kinds: rule('', () 
 export function checkMethodRules(methods: Readonly<Record<string, MethodRule>> | undefined): void {
   for (const [path, each] of Object.entries(methods ?? {})) {
     check(grpcComplaint, 'a key of methods', path, aPath);
+    check(grpcComplaint, `the rule of ${path}`, each, aPlainObject);
     checkGrpcOptions(each, METHOD_RULES);
+    if (Array.isArray(each.kinds) && each.kinds.length === 0) throw noKinds(path);
     checkExpectation(each.kinds === undefined ? undefined : { kind: each.kinds });
   }
+}
+
+function noKinds(path: string): Error {
+  return grpcComplaint(`the kinds of ${path} are none: maxFds: 0 refuses all descriptors`, 'range');
 }
 
 /** The rule of one method, as one of its calls keeps it. */

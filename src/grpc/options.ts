@@ -1,5 +1,5 @@
 import * as grpc from '@grpc/grpc-js';
-import { aBoolean, aFunction, aLimit, anObject, checkGrpcOptions, type RulesFor } from '../checks.js';
+import { aBoolean, aFunction, aLimit, aPlainObject, checkGrpcOptions, type RulesFor } from '../checks.js';
 import { GrpcFdError } from '../errors.js';
 import { aTimeout } from '../inbox/clock.js';
 import { LIMIT_RULES } from '../inbox/limits.js';
@@ -154,7 +154,7 @@ const CHANNEL_RULES: RulesFor<FdChannelOptions> = { ...CONNECTION_RULES, connect
 const SERVER_RULES: RulesFor<FdServerOptions> = {
   ...CONNECTION_RULES,
   ...SOCKET_FILE_RULES,
-  methods: anObject,
+  methods: aPlainObject,
   maxConnections: aLimit,
   maxConnectionsPerAccount: aLimit,
 };

@@ -1,4 +1,4 @@
-import { cutPeerText, quotePeerText } from '../error-text.js';
+import { causeText } from '../error-text.js';
 import { HeldAccount, HeldTotal } from '../inbox/held-total.js';
 import { tableSize } from '../socket/table-size.js';
 import type { FdConnection } from './fd-transceiver.js';
@@ -56,8 +56,7 @@ export class SharedLimits {
     try {
       key = this.#account(peer);
     } catch (cause) {
-      const text = cause instanceof Error ? cutPeerText(cause.message) : quotePeerText(cause);
-      throw new Refusal('account', `account() failed: ${text}`, { cause });
+      throw new Refusal('account', `account() failed: ${causeText(cause)}`, { cause });
     }
     // Each promise would be an account of its own.
     if (key instanceof Promise) {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { test } from 'node:test';
+import { runInNewContext } from 'node:vm';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { native } from '#src/native/binding.js';
@@ -196,14 +197,28 @@ test('a method without a rule, and one that does not exist, are as ever', async 
   client.grpc.close();
 });
 
+test('rules may have no prototype, or that of another realm', () => {
+  const bare = Object.assign(Object.create(null), { [UNARY]: { maxFds: 0 } });
+  grpcfd.serverCredentials(undefined, { methods: bare });
+  const foreign = runInNewContext('({ "/a.B/C": { maxFds: 0, kinds: "file" } })');
+  grpcfd.serverCredentials(undefined, { methods: foreign });
+});
+
 test('rules that are no such are refused', async () => {
   for (const [methods, text] of [
     [{ Unary: {} }, /a key of methods must be a path/],
     [{ [UNARY]: { maxFds: -1 } }, /maxFds must be/],
     [{ [UNARY]: { kinds: 'fifo' } }, /kind must be one of/],
     [{ [UNARY]: { maxFd: 1 } }, /"maxFd" is not an option/],
-    [7, /methods must be an object/],
-  ] as const) {
+    [7, /methods must be a plain object/],
+    [[], /methods must be a plain object/],
+    [new Map([[UNARY, { maxFds: 0 }]]), /methods must be a plain object/],
+    [Object.create({ [UNARY]: { maxFds: 0 } }), /methods must be a plain object/],
+    [Object.create(Object.create(null, { [UNARY]: { value: {} } })), /methods must be a plain object/],
+    [{ [UNARY]: [] }, /the rule of \/grpcfd\.test\.Test\/Unary must be a plain object/],
+    [{ [UNARY]: new Map([['maxFds', 0]]) }, /the rule of \S+ must be a plain object/],
+    [{ [UNARY]: { kinds: [] } }, /maxFds: 0 refuses all descriptors/],
+  ] as [unknown, RegExp][]) {
     const run = async () => grpcfd.serverCredentials(undefined, { methods } as never);
     assert.match((await assertFails(run(), 'ERR_GRPCFD_INVALID_ARGUMENT', 'INVALID_ARGUMENT')).details, text);
   }

@@ -194,14 +194,25 @@ class FdConnector implements SecureConnector, ConnectionSource {
     const { socketPeer, account } = this.#identify(fd, dialled);
     if (ask !== undefined) {
       const outcome = await new Promise<number | Refusal>((resolve) => {
-        this.#undecided = authorize(fd, socketPeer?.peer, { authorize: ask, timeoutMs }, resolve);
+        this.#undecided = authorize(fd, socketPeer?.peer, { authorize: ask, timeoutMs }, (decided) => {
+          if (decided instanceof Refusal) socketPeer?.forget();
+          resolve(decided);
+        });
+        // The user may have closed the channel in its authorize().
+        if (this.#destroyed) this.#undecided?.refuse(shutDown('the channel'));
       });
       this.#undecided = undefined;
       if (outcome instanceof Refusal) {
-        socketPeer?.forget();
         refused('client', socketPeer?.peer, outcome);
         throw outcome.error;
       }
+    }
+    if (this.#destroyed) {
+      const refusal = shutDown('the channel');
+      native.close(fd);
+      socketPeer?.forget();
+      refused('client', socketPeer?.peer, refusal);
+      throw refusal.error;
     }
     return { dialled, socketPeer, account, limits: this.#limits };
   }
@@ -210,14 +221,16 @@ class FdConnector implements SecureConnector, ConnectionSource {
     fd: number,
     dialled: boolean,
   ): { socketPeer: SocketPeer | undefined; account: Account | undefined } {
+    let socketPeer: SocketPeer | undefined;
     try {
       const credentials = peerOf(fd, dialled);
-      const socketPeer = credentials && new SocketPeer(fd, credentials);
+      socketPeer = credentials && new SocketPeer(fd, credentials);
       return { socketPeer, account: this.#limits.accountOf(socketPeer?.peer) };
     } catch (error) {
       native.close(fd);
+      socketPeer?.forget();
       if (!(error instanceof Refusal)) throw error;
-      refused('client', undefined, error);
+      refused('client', socketPeer?.peer, error);
       throw error.error;
     }
   }

@@ -1,5 +1,5 @@
 import type * as grpc from '@grpc/grpc-js';
-import { cutPeerText, quotePeerText } from '../../error-text.js';
+import { causeText } from '../../error-text.js';
 import { GrpcFdError } from '../../errors.js';
 import { fdOfTarget, isInheritedNumber } from '../internals/fd-target.js';
 import { proxiedTarget } from '../internals/no-proxy.js';
@@ -34,8 +34,7 @@ async function openWith(connect: NonNullable<FdChannelOptions['connect']>): Prom
   try {
     socket = await connect();
   } catch (cause) {
-    const text = cause instanceof Error ? cutPeerText(cause.message) : quotePeerText(cause);
-    throw new Error(`connect() failed: ${text}`, { cause });
+    throw new Error(`connect() failed: ${causeText(cause)}`, { cause });
   }
   return takeSocket(socket, 'what connect() gave');
 }

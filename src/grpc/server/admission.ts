@@ -1,3 +1,4 @@
+import { causeText } from '../../error-text.js';
 import { GrpcFdError } from '../../errors.js';
 import { native } from '../../native/binding.js';
 import type { PeerCredentials } from '../../native/peer-types.js';
@@ -56,6 +57,8 @@ export class Admission extends SharedLimits {
   readonly #maxConnections: number | undefined;
   readonly #maxPerAccount: number | undefined;
   readonly #waiting = new Set<Waiting>();
+  /** Servers that have stopped listening. */
+  readonly #stopped = new WeakSet<object>();
 
   constructor(options: FdServerOptions) {
     super(options);
@@ -87,16 +90,27 @@ export class Admission extends SharedLimits {
       native.close(fd);
       socketPeer?.forget();
       const refusal =
-        error instanceof Refusal ? error : new Refusal('authorize', String(error), { cause: error });
+        error instanceof Refusal ? error : new Refusal('authorize', causeText(error), { cause: error });
       this.#refuse(candidate, socketPeer?.peer, refusal);
     }
   }
 
-  /** Closes the connections of `server` that wait. */
-  endWaiting(server: object): void {
+  /** `server` listens. It may have stopped before. */
+  started(server: object): void {
+    this.#stopped.delete(server);
+  }
+
+  /** `server` stops listening. Its connections that wait are closed, and it gets no more. */
+  stopped(server: object): void {
+    this.#stopped.add(server);
     for (const waiting of [...this.#waiting]) {
       if (waiting.server === server) waiting.undecided?.refuse(shutDown('the server'));
     }
+  }
+
+  /** Why `server` gets no connection. A function of the user may have stopped it while it was asked about one. */
+  refusalOf(server: object): Refusal | undefined {
+    return this.#stopped.has(server) ? shutDown('the server') : undefined;
   }
 
   #authorize(
@@ -121,6 +135,11 @@ export class Admission extends SharedLimits {
       this.#refuse(candidate, peer, outcome);
     });
     if (undecided === undefined || decided) return;
+    const stopped = this.refusalOf(candidate.server);
+    if (stopped !== undefined) {
+      undecided.refuse(stopped);
+      return;
+    }
     waiting.undecided = undecided;
     this.#waiting.add(waiting);
     totals.undecidedConnections++;
@@ -162,6 +181,8 @@ export class Admission extends SharedLimits {
     socketPeer: SocketPeer | undefined,
     account: Account | undefined,
   ): void {
+    const stopped = this.refusalOf(candidate.server);
+    if (stopped !== undefined) throw stopped;
     this.#makeRoom(account);
     const { given: peer, allowHalfOpen } = candidate;
     candidate.open(fd, { peer, allowHalfOpen, socketPeer, account, limits: this });

@@ -208,13 +208,16 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions, admi
   const connections = new WeakMap<Socket, Connection>();
   const connect = (fd: number, origin: ConnectionOrigin): Connection => {
     const connection = new Connection(fd, 'server', options, origin);
+    // A shutdown in onConnection has not met it, because the server does not know it yet.
+    const stopped = admission.refusalOf(server);
+    if (stopped !== undefined) connection.close(stopped.error);
     if (!connection.isOpen) throw new ClosedInOnConnection(connection.closedBy);
     connections.set(connection.socket, connection);
     return connection;
   };
   const allowHalfOpen = allowsHalfOpen(server);
   // A shutdown closes the servers of connection injectors, too.
-  if (admission.authorizes) beforeClose(server, () => admission.endWaiting(server));
+  beforeClose(server, () => admission.stopped(server));
 
   const accepted: Candidate = {
     server,
@@ -233,13 +236,17 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions, admi
   };
   const acceptOn = listenOnUnixPathsWith(server, {
     listen: (place, onConnection) => {
+      admission.started(server);
       const onError = (error: Error) => process.emitWarning(error);
       const listener = listenAt(place, options, { onConnection, onError });
       if (options.acceptFds === false && 'path' in place) refuseEarly(listener);
       return listener;
     },
     onConnection: (fd) => admission.admit(fd, accepted),
-    prepareShared: (path) => SocketFile.removeDead(path),
+    prepareShared: (path) => {
+      admission.started(server);
+      SocketFile.removeDead(path);
+    },
     // Another process would not give the file the owner and the mode that were asked for, and would remove it.
     backlog: options.backlog,
     sharesPaths: OPTIONS_OF_FILE.every((name) => options[name] === undefined),
