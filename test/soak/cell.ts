@@ -126,6 +126,7 @@ export abstract class Cell {
   }
 
   protected async end(member: Member): Promise<void> {
+    member.party.fate = 'ending';
     member.child.tell({ kind: 'finish' });
     await member.child.until('finished', PATIENCE_MS);
     member.party.report = member.child.last;

@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import type { Report } from './messages.js';
 
-export type Fate = 'runs' | 'killed' | 'finished';
+/** One that is ending may have ended. */
+export type Fate = 'runs' | 'ending' | 'killed' | 'finished';
 
 export class Party {
   /** Processes that take each other's place have the same one. */
@@ -25,7 +26,7 @@ export class Party {
 
   /** Looks at the process, which may have ended. */
   sample(): void {
-    if (this.fate !== 'runs') return;
+    if (this.fate === 'killed' || this.fate === 'finished') return;
     this.peakFds = Math.max(this.peakFds, fdsOf(this.pid).length);
     this.peakKiB = Math.max(this.peakKiB, peakKiBOf(this.pid));
   }

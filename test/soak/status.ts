@@ -49,7 +49,7 @@ export class Status {
   #line(cells: readonly Cell[]): string {
     const seconds = Math.round((performance.now() - this.#began) / 1_000);
     const parties = cells.flatMap((cell) => cell.parties);
-    const running = parties.filter(({ fate }) => fate === 'runs').length;
+    const running = parties.filter(({ fate }) => fate === 'runs' || fate === 'ending').length;
     const received = parties.reduce((so, { report }) => so + (report?.stats.receivedFds ?? 0), 0);
     const problems =
       cells.reduce((so, cell) => so + cell.problems.length, 0) +
