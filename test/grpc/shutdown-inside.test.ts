@@ -89,7 +89,9 @@ for (const [how, stop] of Object.entries(STOPS)) {
     const client = await dial(address);
     assert.match(String(await failure(client.unary({}))), /UNAVAILABLE/);
     const ofServer = closes.find(({ connection }) => connection === connections[0]);
-    assert.equal((ofServer?.error as grpcfd.GrpcFdError).reason, 'ERR_GRPCFD_CLOSED');
+    const error = ofServer?.error;
+    assert.ok(error instanceof grpcfd.GrpcFdError);
+    assert.equal(error.reason, 'ERR_GRPCFD_CLOSED');
     assert.deepEqual([calls, connections.length], [0, 1]);
     client.grpc.close();
   });
