@@ -57,7 +57,7 @@ class Detour {
     const ssize_t moved = splice(pipe, nullptr, into_.Get(), nullptr, bytes.size, SPLICE_F_NONBLOCK);
     if (moved <= 0) return moved;
     // The bytes are nowhere else any more.
-    ssize_t done;
+    ssize_t done = -1;
     do {
       done = read(out_.Get(), bytes.data, static_cast<size_t>(moved));
     } while (done < 0 && (errno == EINTR || errno == EAGAIN));
