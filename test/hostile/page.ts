@@ -20,7 +20,7 @@ seconds, or for one where the attackers take all that there are.
 ${markdown(rows)}
 
 - **memory**: the most that the server had above what it had before, as the kernel counts it.
-- **open files**: the most that the server had open, of ${TABLE.toLocaleString('en-US')}. A full table is no fault in itself: what an attacker brings is closed before anybody
+- **open files**: the most that the server had open, of ${TABLE.toLocaleString('en-US')}. A full table alone is not a fault: what an attacker brings is closed before anybody
   else is read.
 - **event loop**: how late timers of the server ran.
 - **failed**: calls of the bystander, and newcomers. A wrong file would be a fault of the run, and there was none.
