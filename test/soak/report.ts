@@ -57,7 +57,7 @@ export function markdownOf(outcome: Outcome, options: Options): string {
   const tables = tablesOf(outcome).map(({ title, rows }) => `## ${title}\n\n${markdownTable(rows)}`);
   return `# Soak report
 
-Written by \`${command} --markdown docs/soak-report.md\`, which [CONTRIBUTING.md](../CONTRIBUTING.md#soak) describes. It ran for ${Math.round(outcome.seconds)}
+Written by \`${command} --markdown docs/soak-report.md\`, which CONTRIBUTING.md of the repository describes. It ran for ${Math.round(outcome.seconds)}
 seconds.
 
 | | |
