@@ -70,6 +70,20 @@ test('an inherited descriptor and the standard input are sent', async () => {
   assert.equal((await put(address, ['--send', 'file=-'], { stdin: 'piped' })).text, '|piped');
 });
 
+test('a descriptor that Node.js or the tool itself has open is refused, and an inherited one with a high number is sent', async () => {
+  const address = await serveStore();
+  const fd = fileWith('inherited');
+  defer(() => closeSync(fd));
+  const inherited: number[] = [];
+  inherited[30] = fd;
+  assert.equal((await put(address, ['--send', 'file=fd:33'], { inherited })).text, '|inherited');
+  const args = ['call', address, 'store.Store/Put', '--proto', PROTO, '--deadline', '5s', '--send'];
+  for (const number of [3, 4, 5, 9, 20]) {
+    const { code, stderr } = await tool([...args, `file=fd:${number}`]);
+    assert.deepEqual([code, stderr.includes('did not inherit it')], [66, true], `fd:${number}: ${stderr}`);
+  }
+});
+
 test('flags open a file with O_PATH, and a socket file is opened so by itself', async () => {
   const address = await serveStore();
   assert.equal((await put(address, ['--send', `file=${file('')}:path`])).text, '|file by path');
@@ -245,7 +259,7 @@ const WRONG: readonly (readonly [args: readonly string[], code: number, text: Re
   [['--data', '{"files":"x"}'], 64, /the field files is a list/],
   [['--send', 'file=/dev/null', '--send', 'file=/dev/null'], 64, /the field file takes one descriptor/],
   [['--send', 'file=/no/such/file'], 66, /"\/no\/such\/file" could not be opened: ENOENT/],
-  [['--send', 'file=fd:99'], 66, /descriptor 99 cannot be sent: .*EBADF/],
+  [['--send', 'file=fd:99'], 66, /: descriptor 99 cannot be sent: this process did not inherit it\. npx/],
   [['--data', '@/no/such/file'], 66, /ENOENT/],
   [['--send', 'file=/dev/null', '--receive', 'file=/no/such/file'], 74, /file cannot be written to .*ENOENT/],
 ];

@@ -2,6 +2,7 @@
 import { constants, lstatSync } from 'node:fs';
 import type { FdCallCredentials, SentFd } from '../../index.js';
 import { EXIT, Failure, oneLine } from '../failure.js';
+import { isInherited } from '../inherited.js';
 
 export type SendSpec =
   | { readonly field: string; readonly from: 'stdin' | 'fd'; readonly fd: number }
@@ -30,14 +31,17 @@ export function sendAll(fds: FdCallCredentials, specs: readonly SendSpec[], byUr
 }
 
 function sendOne(fds: FdCallCredentials, spec: SendSpec): SentFd {
+  if (spec.from === 'fd' && !isInherited(spec.fd)) {
+    const reason = 'this process did not inherit it. npx passes none above 2 on';
+    throw new Failure(`descriptor ${spec.fd} cannot be sent: ${reason}`, EXIT.noInput);
+  }
   try {
     if (spec.from !== 'path') return fds.sendFd(spec.fd);
     const flags = spec.flags ?? (isSocket(spec.path) ? 'path' : 'r');
     // O_PATH is what the method opens with by default.
     return fds.sendFilename(spec.path, flags === 'path' ? {} : { flags: flags === 'r' ? READ : flags });
   } catch (error) {
-    const what = spec.from === 'path' ? '' : `descriptor ${spec.fd} cannot be sent: `;
-    throw new Failure(`${what}${oneLine(error)}`, EXIT.noInput, { cause: error });
+    throw new Failure(oneLine(error), EXIT.noInput, { cause: error });
   }
 }
 
