@@ -251,7 +251,16 @@ test('a deadline ends the call', async () => {
 });
 
 const WRONG: readonly (readonly [args: readonly string[], code: number, text: RegExp])[] = [
-  [['--send', 'fil=/x'], 64, /store\.PutRequest has no field fil .* file, files, inner\.file, list\.file/],
+  [
+    ['--send', 'fil=/x'],
+    64,
+    /store\.PutRequest has no field fil\. Its strings are: file, files, inner\.file, list\.file/,
+  ],
+  [
+    ['--send', 'inner.fil=/x'],
+    64,
+    /has no field fil \(inner\.fil\)\. The strings of store\.PutRequest are: file/,
+  ],
   [['--send', 'inner=/x'], 64, /the field inner of store\.PutRequest is not a string/],
   [['--receive', 'nope'], 64, /store\.PutReply has no field nope/],
   [['--data', '{"x":1}'], 64, /store\.PutRequest has no field x/],
