@@ -2,7 +2,7 @@
 import { quotePeerText } from '../../error-text.js';
 import { usage } from '../failure.js';
 import { parse, socketPath } from '../parse.js';
-import type { SendSpec } from './sends.js';
+import { FLAGS, type SendSpec } from './sends.js';
 
 const OPTIONS = {
   proto: { type: 'string', multiple: true, default: [] as string[] },
@@ -113,8 +113,6 @@ function sourceOf(
   }
   return source;
 }
-
-const FLAGS = ['r', 'r+', 'w', 'w+', 'a', 'a+', 'path'];
 
 function parseSend(spec: string): SendSpec {
   const [field = '', what = ''] = cut(spec);

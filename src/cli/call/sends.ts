@@ -1,8 +1,11 @@
 /** `--send`: opens files, and sends them with a call. */
-import { constants, lstatSync } from 'node:fs';
+import { constants, existsSync, lstatSync } from 'node:fs';
+import { quotePeerText } from '../../error-text.js';
 import type { FdCallCredentials, SentFd } from '../../index.js';
 import { EXIT, Failure, oneLine } from '../failure.js';
 import { isInherited } from '../inherited.js';
+
+export const FLAGS: readonly string[] = ['r', 'r+', 'w', 'w+', 'a', 'a+', 'path'];
 
 export type SendSpec =
   | { readonly field: string; readonly from: 'stdin' | 'fd'; readonly fd: number }
@@ -41,8 +44,18 @@ function sendOne(fds: FdCallCredentials, spec: SendSpec): SentFd {
     // O_PATH is what the method opens with by default.
     return fds.sendFilename(spec.path, flags === 'path' ? {} : { flags: flags === 'r' ? READ : flags });
   } catch (error) {
-    throw new Failure(oneLine(error), EXIT.noInput, { cause: error });
+    const hint = spec.from === 'path' ? hintOf(spec.path) : '';
+    throw new Failure(`${hint}${oneLine(error)}`, EXIT.noInput, { cause: error });
   }
+}
+
+/** For a path that is not there, where what stands before its last colon is. */
+function hintOf(path: string): string {
+  const colon = path.lastIndexOf(':');
+  const file = path.slice(0, Math.max(colon, 0));
+  if (existsSync(path) || !existsSync(file)) return '';
+  const flags = quotePeerText(path.slice(colon + 1));
+  return `${quotePeerText(file)} exists, and ${flags} is none of the flags ${FLAGS.join(', ')}: `;
 }
 
 const READ = constants.O_RDONLY;
