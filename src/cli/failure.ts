@@ -39,3 +39,11 @@ export function oneLine(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return cutPeerText(text.replace(/\s*\n\s*/g, ' '));
 }
+
+/** What OpenSSL says where the other end answers in plaintext. */
+const NO_TLS = /wrong version number|ssl3_get_record/i;
+
+/** The text of a status in one line, behind what to do about it where that is known. A long text is cut at its end. */
+export function explained(text: string): string {
+  return oneLine(NO_TLS.test(text) ? `the server does not speak TLS: leave --tls out (${text})` : text);
+}

@@ -65,7 +65,7 @@ a message names and that has not come.
 
 Examples:
   grpcfd proxy --listen unix:/tmp/y.sock --to unix:/run/x.sock
-  grpcfd proxy --listen unix:/tmp/y.sock --to unix:/run/x.sock --json | jq 'select(.trouble)'`;
+  grpcfd proxy --listen unix:/tmp/y.sock --to unix:/run/x.sock --json | jq 'select(.event == "trouble")'`;
 
 const DOCTOR = `grpcfd doctor [ADDRESS] [--json]: examines what this package needs, and who listens at an address
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { quotePeerText } from '../error-text.js';
 import { Failure, oneLine, packageMissing, usage } from './failure.js';
 import { HELP } from './help.js';
+import { noteInherited } from './inherited.js';
 import { flushed, styleOf } from './terminal.js';
 
 /** As a shell reports a process that ended because nobody reads what it prints. */
@@ -54,6 +55,7 @@ function isWithoutGrpc(error: unknown): boolean {
 }
 
 async function main(): Promise<void> {
+  noteInherited();
   for (const output of [process.stdout, process.stderr]) {
     output.on('error', () => process.exit(NOBODY_READS));
   }

@@ -4,6 +4,7 @@ import { usage } from './failure.js';
 
 /** `parseArgs` of Node.js, whose complaints end the tool as a wrong command line does. */
 export function parse<Options extends NonNullable<ParseArgsConfig['options']>>(
+  command: string,
   args: readonly string[],
   options: Options,
 ): ReturnType<typeof parseArgs<{ options: Options; allowPositionals: true; strict: true }>> {
@@ -11,7 +12,8 @@ export function parse<Options extends NonNullable<ParseArgsConfig['options']>>(
     return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
   } catch (error) {
     // The text of Node.js goes on with advice that is for programs.
-    throw usage((error as Error).message.split('. ', 1)[0] ?? '');
+    const [text] = (error as Error).message.split('. ', 1);
+    throw usage(`${text}: see grpcfd ${command} --help`);
   }
 }
 

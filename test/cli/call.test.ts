@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { closeSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
@@ -68,6 +68,29 @@ test('an inherited descriptor and the standard input are sent', async () => {
   defer(() => closeSync(fd));
   assert.equal((await put(address, ['--send', 'file=fd:3'], { inherited: [fd] })).text, '|inherited');
   assert.equal((await put(address, ['--send', 'file=-'], { stdin: 'piped' })).text, '|piped');
+});
+
+test('an end of a pipe is sent that is inherited under two numbers', async () => {
+  const [out, into] = native.testing.pipe();
+  writeSync(into, 'piped');
+  closeAll([into]);
+  defer(() => closeAll([out]));
+  const reply = await put(await serveStore(), ['--send', 'file=fd:3'], { inherited: [out, out] });
+  assert.equal(reply.text, '|piped');
+});
+
+test('a descriptor that Node.js or the tool itself has open is refused, and an inherited one with a high number is sent', async () => {
+  const address = await serveStore();
+  const fd = fileWith('inherited');
+  defer(() => closeSync(fd));
+  const inherited: number[] = [];
+  inherited[30] = fd;
+  assert.equal((await put(address, ['--send', 'file=fd:33'], { inherited })).text, '|inherited');
+  const args = ['call', address, 'store.Store/Put', '--proto', PROTO, '--deadline', '5s', '--send'];
+  for (const number of [3, 4, 5, 9, 20]) {
+    const { code, stderr } = await tool([...args, `file=fd:${number}`]);
+    assert.deepEqual([code, stderr.includes('did not inherit it')], [66, true], `fd:${number}: ${stderr}`);
+  }
 });
 
 test('flags open a file with O_PATH, and a socket file is opened so by itself', async () => {
@@ -237,7 +260,16 @@ test('a deadline ends the call', async () => {
 });
 
 const WRONG: readonly (readonly [args: readonly string[], code: number, text: RegExp])[] = [
-  [['--send', 'fil=/x'], 64, /store\.PutRequest has no field fil .* file, files, inner\.file, list\.file/],
+  [
+    ['--send', 'fil=/x'],
+    64,
+    /store\.PutRequest has no field fil\. Its strings are: file, files, inner\.file, list\.file/,
+  ],
+  [
+    ['--send', 'inner.fil=/x'],
+    64,
+    /has no field fil \(inner\.fil\)\. The strings of store\.PutRequest are: file/,
+  ],
   [['--send', 'inner=/x'], 64, /the field inner of store\.PutRequest is not a string/],
   [['--receive', 'nope'], 64, /store\.PutReply has no field nope/],
   [['--data', '{"x":1}'], 64, /store\.PutRequest has no field x/],
@@ -245,7 +277,14 @@ const WRONG: readonly (readonly [args: readonly string[], code: number, text: Re
   [['--data', '{"files":"x"}'], 64, /the field files is a list/],
   [['--send', 'file=/dev/null', '--send', 'file=/dev/null'], 64, /the field file takes one descriptor/],
   [['--send', 'file=/no/such/file'], 66, /"\/no\/such\/file" could not be opened: ENOENT/],
-  [['--send', 'file=fd:99'], 66, /descriptor 99 cannot be sent: .*EBADF/],
+  [
+    ['--send', 'file=/dev/null:q'],
+    66,
+    /: "\/dev\/null" exists, and "q" is none of the flags r, r\+, w, w\+, a, a\+, path: ".*" could not be/,
+  ],
+  [['--proto', 'no-such.proto'], 66, /no-such\.proto cannot be loaded: ENOENT/],
+  [['--tls'], 14, /^grpcfd: UNAVAILABLE: the server does not speak TLS: leave --tls out \(/],
+  [['--send', 'file=fd:99'], 66, /: descriptor 99 cannot be sent: this process did not inherit it\. npx/],
   [['--data', '@/no/such/file'], 66, /ENOENT/],
   [['--send', 'file=/dev/null', '--receive', 'file=/no/such/file'], 74, /file cannot be written to .*ENOENT/],
 ];

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { listen } from 'grpcfd/socket';
+import { refusal } from '#src/cli/doctor/address.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { bind, freshAddress, SECURITIES, shutDown, stockServerCredentials } from '../support/service.js';
 import { temporaryDirectory } from '../support/temporary.js';
@@ -105,6 +106,15 @@ test('what is no gRPC server, and what hangs up, is a problem', async () => {
   const { code, found } = await examine([address]);
   assert.equal(code, 1);
   assert.match(found['HTTP/2']?.text ?? '', /neither HTTP\/2 nor TLS/);
+  assert.match(found['HTTP/2']?.todo ?? '', /or it is a proxy whose server is down$/);
+});
+
+test('a connection that is closed before a descriptor was sent tells nothing of descriptors', () => {
+  for (const code of ['EPIPE', 'ECONNRESET', 'ECANCELED']) {
+    const { state, text } = refusal(Object.assign(new Error(code), { code }));
+    assert.deepEqual([state, text], ['problem', 'could not be tried: the connection was closed']);
+  }
+  assert.match(refusal(Object.assign(new Error('EPERM'), { code: 'EPERM' })).text, /kernel refuses .*EPERM/);
 });
 
 test('an address where nobody listens is a problem with advice', async () => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -38,14 +39,26 @@ for (const args of [
   });
 }
 
+test('the help and docs/tool.md filter the lines of the proxy alike, and jq finds the trouble so', async () => {
+  const { stdout } = await tool(['proxy', '--help']);
+  const [command = '', filter = ''] = /jq '(.*)'/.exec(stdout) ?? [];
+  assert.ok(readFileSync(new URL('../../../docs/tool.md', import.meta.url), 'utf8').includes(command));
+  const lines = '{"event":"trouble","trouble":"x"}\n{"event":"close"}\n';
+  const { error, stdout: found } = spawnSync('jq', ['-c', filter], { input: lines, encoding: 'utf8' });
+  // A machine may have no jq.
+  if (error === undefined) assert.equal(found, '{"event":"trouble","trouble":"x"}\n');
+});
+
 const WRONG: readonly (readonly [args: string, text: RegExp])[] = [
   ['', /a command is missing/],
   ['frob', /there is no command "frob"/],
   ['call', /call takes an address and a method/],
-  ['call unix:/x Store/Put --frob', /--frob/],
+  ['call unix:/x Store/Put --frob', /'--frob': see grpcfd call --help$/m],
+  ['proxy --frob', /'--frob': see grpcfd proxy --help$/m],
+  ['call store.sock Store/Put --reflection', /"store\.sock" is not an address: unix:PATH/],
   ['call unix:/x Store/Put', /one of --proto FILE, --descriptor-set FILE and --reflection/],
   ['call unix:/x Store/Put --reflection --proto x', /one of --proto/],
-  ['call unix:/x Put --reflection', /"Put" is not a method/],
+  ['call unix:/x Put --reflection', /"Put" is not a method: write SERVICE\/METHOD, as in pkg/],
   ['call unix:/x Store/Put --reflection --send file', /--send takes FIELD=PATH/],
   ['call unix:/x Store/Put --reflection --send file=- --data -', /the standard input can be used once/],
   ['call unix:/x Store/Put --reflection --deadline soon', /--deadline takes a time/],

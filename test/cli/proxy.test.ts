@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { connect, type FdSocket, listen } from 'grpcfd/socket';
+import { PREFACE } from '#src/cli/proxy/frames.js';
 import { closeAll, native } from '#src/native/binding.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import {
@@ -292,6 +293,41 @@ test('the end of one side reaches the other, and what was sent before arrives', 
   await proxy.after('close');
   closeAll([into]);
 });
+
+/** An HTTP/2 frame without flags, or HEADERS with END_HEADERS. */
+function frame(type: number, stream: number, payload: Buffer): Buffer {
+  const header = Buffer.alloc(9);
+  header.writeUIntBE(payload.length, 0, 3);
+  header[3] = type;
+  header[4] = type === HEADERS ? 4 : 0;
+  header.writeUInt32BE(stream, 5);
+  return Buffer.concat([header, payload]);
+}
+
+const HEADERS = 1;
+const SETTINGS = 4;
+const UNKNOWN_TYPE = 0xfa;
+
+for (const isOpen of [false, true]) {
+  test(`a client that goes ${isOpen ? 'during a call' : 'after its calls'} is ${isOpen ? 'trouble' : 'none'}`, async () => {
+    const { client, server, proxy } = await ends();
+    server.on('error', () => {}).resume();
+    client.pause();
+    client.write(Buffer.concat([PREFACE, frame(SETTINGS, 0, Buffer.alloc(0))]));
+    // A header that is not indexed: the path, which is number 4 in the static table.
+    if (isOpen) client.write(frame(HEADERS, 1, Buffer.from('\x04\x04/a/b')));
+    await proxy.after(isOpen ? 'call' : 'protocol');
+    // More than the client and the kernel take.
+    const many = frame(UNKNOWN_TYPE, 0, Buffer.alloc(16_000));
+    server.write(Buffer.concat(Array(500).fill(many)));
+    while (server.stats().bytesWritten === 0) await delay(10);
+    client.destroy();
+    await proxy.after('close');
+    const troubles = proxy.events.filter(({ event }) => event === 'trouble').map(({ trouble }) => trouble);
+    assert.equal(troubles.length, isOpen ? 2 : 0, String(troubles));
+    if (isOpen) assert.match(String(troubles[0]), /^the client failed: (EPIPE|ECONNRESET)/);
+  });
+}
 
 test('descriptors that the kernel drops stand out, and the connection is closed', async () => {
   const { client, proxy } = await ends(40);

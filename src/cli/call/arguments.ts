@@ -1,8 +1,8 @@
 /** The command line of `grpcfd call`. */
 import { quotePeerText } from '../../error-text.js';
 import { usage } from '../failure.js';
-import { parse } from '../parse.js';
-import type { SendSpec } from './sends.js';
+import { parse, socketPath } from '../parse.js';
+import { FLAGS, type SendSpec } from './sends.js';
 
 const OPTIONS = {
   proto: { type: 'string', multiple: true, default: [] as string[] },
@@ -56,13 +56,16 @@ export interface CallArguments {
 }
 
 export function parseCall(args: readonly string[]): CallArguments {
-  const { values, positionals } = parse(args, OPTIONS);
+  const { values, positionals } = parse('call', args, OPTIONS);
   const [address, name, ...more] = positionals;
   if (address === undefined || name === undefined || more.length > 0) {
     throw usage('call takes an address and a method: grpcfd call unix:/run/x.sock pkg.Service/Method');
   }
+  socketPath(address); // A name would be looked up by DNS.
   const [, service = '', method = ''] = /^\/?([\w.]+)\/(\w+)$/.exec(name) ?? [];
-  if (service === '') throw usage(`${quotePeerText(name)} is not a method: pkg.Service/Method`);
+  if (service === '') {
+    throw usage(`${quotePeerText(name)} is not a method: write SERVICE/METHOD, as in pkg.Service/Method`);
+  }
   const sends = values.send.map(parseSend);
   const takers = [
     ...(values.data === '-' ? ['--data'] : []),
@@ -110,8 +113,6 @@ function sourceOf(
   }
   return source;
 }
-
-const FLAGS = ['r', 'r+', 'w', 'w+', 'a', 'a+', 'path'];
 
 function parseSend(spec: string): SendSpec {
   const [field = '', what = ''] = cut(spec);

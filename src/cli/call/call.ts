@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from '../../index.js';
-import { Failure, oneLine } from '../failure.js';
+import { explained, Failure, oneLine } from '../failure.js';
 import { toJson, toLongJson } from '../json.js';
 import { parseCall } from './arguments.js';
 import { clientOf, metadataOf } from './channel.js';
@@ -45,7 +45,7 @@ export async function call(args: readonly string[]): Promise<number> {
     };
     const status = await converse(stream, first, requests, show);
     if (status.code === grpc.status.OK) return 0;
-    const text = `${grpc.status[status.code] ?? status.code}: ${oneLine(status.details)}`;
+    const text = `${grpc.status[status.code] ?? status.code}: ${explained(status.details)}`;
     throw new Failure(text, status.code);
   } catch (error) {
     if (error instanceof grpcfd.GrpcFdError) throw new Failure(oneLine(error), error.code, { cause: error });

@@ -16,16 +16,21 @@ export function checkPath(path: string, type: MessageType): void {
     if (at?.isOpen) return;
     field = at?.field(part);
     if (at === undefined || field === undefined) {
-      throw usage(`${at?.name ?? 'what is not a message'} has no field ${part} (${path})${hint(type)}`);
+      const where = part === path ? '' : ` (${path})`;
+      const owner = at === type ? 'Its strings' : `The strings of ${type.name}`;
+      throw usage(`${at?.name ?? 'what is not a message'} has no field ${part}${where}${hint(type, owner)}`);
     }
     at = field.message;
   }
-  if (!field?.isString) throw usage(`the field ${path} of ${type.name} is not a string${hint(type)}`);
+  if (!field?.isString)
+    throw usage(
+      `the field ${path} of ${type.name} is not a string${hint(type, `The strings of ${type.name}`)}`,
+    );
 }
 
-function hint(type: MessageType): string {
+function hint(type: MessageType, owner: string): string {
   const names = stringsIn(type, '', []);
-  return names.length === 0 ? '' : `. Strings are ${names.join(', ')}`;
+  return names.length === 0 ? '' : `. ${owner} are: ${names.join(', ')}`;
 }
 
 function stringsIn(type: MessageType, before: string, above: readonly MessageType[]): string[] {

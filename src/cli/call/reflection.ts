@@ -1,6 +1,6 @@
 /** A client of grpc.reflection.v1, and of v1alpha, which differs in its name alone. */
 import * as grpc from '@grpc/grpc-js';
-import { Failure, oneLine } from '../failure.js';
+import { explained, Failure, oneLine } from '../failure.js';
 import { decodeFields, encodeBytes } from './wire.js';
 
 const VERSIONS = ['grpc.reflection.v1', 'grpc.reflection.v1alpha'];
@@ -32,7 +32,10 @@ export async function reflect(
       if (error instanceof Failure) throw error;
       const { code = grpc.status.UNKNOWN, details } = error as Partial<grpc.StatusObject>;
       if (code === grpc.status.UNIMPLEMENTED) continue;
-      throw new Failure(`reflection failed: ${grpc.status[code]}: ${details ?? oneLine(error)}`, code);
+      throw new Failure(
+        `reflection failed: ${grpc.status[code]}: ${explained(details ?? oneLine(error))}`,
+        code,
+      );
     } finally {
       call.cancel();
     }

@@ -70,11 +70,23 @@ async function definitionFrom(
   if (source.kind === 'reflection') return loader.loadFileDescriptorSetFromBuffer(await reflect(), LOADING);
   try {
     if (source.kind === 'proto') {
-      return await loader.load([...source.files], { ...LOADING, includeDirs: [...source.include, '.'] });
+      const options = { ...LOADING, includeDirs: [...source.include, '.'] };
+      return withoutWarnings(() => loader.loadSync([...source.files], options));
     }
     return loader.loadFileDescriptorSetFromBuffer(readFileSync(source.file), LOADING);
   } catch (error) {
     const names = source.kind === 'proto' ? source.files.join(', ') : source.file;
     throw new Failure(`${names} cannot be loaded: ${oneLine(error)}`, EXIT.noInput, { cause: error });
+  }
+}
+
+/** proto-loader warns of a file that it does not find, and its error says the same. */
+function withoutWarnings<Result>(load: () => Result): Result {
+  const { emitWarning } = process;
+  process.emitWarning = () => {};
+  try {
+    return load();
+  } finally {
+    process.emitWarning = emitWarning;
   }
 }

@@ -1,7 +1,11 @@
 /** `--send`: opens files, and sends them with a call. */
-import { constants, lstatSync } from 'node:fs';
+import { constants, existsSync, lstatSync } from 'node:fs';
+import { quotePeerText } from '../../error-text.js';
 import type { FdCallCredentials, SentFd } from '../../index.js';
 import { EXIT, Failure, oneLine } from '../failure.js';
+import { isInherited } from '../inherited.js';
+
+export const FLAGS: readonly string[] = ['r', 'r+', 'w', 'w+', 'a', 'a+', 'path'];
 
 export type SendSpec =
   | { readonly field: string; readonly from: 'stdin' | 'fd'; readonly fd: number }
@@ -30,15 +34,28 @@ export function sendAll(fds: FdCallCredentials, specs: readonly SendSpec[], byUr
 }
 
 function sendOne(fds: FdCallCredentials, spec: SendSpec): SentFd {
+  if (spec.from === 'fd' && !isInherited(spec.fd)) {
+    const reason = 'this process did not inherit it. npx passes none above 2 on';
+    throw new Failure(`descriptor ${spec.fd} cannot be sent: ${reason}`, EXIT.noInput);
+  }
   try {
     if (spec.from !== 'path') return fds.sendFd(spec.fd);
     const flags = spec.flags ?? (isSocket(spec.path) ? 'path' : 'r');
     // O_PATH is what the method opens with by default.
     return fds.sendFilename(spec.path, flags === 'path' ? {} : { flags: flags === 'r' ? READ : flags });
   } catch (error) {
-    const what = spec.from === 'path' ? '' : `descriptor ${spec.fd} cannot be sent: `;
-    throw new Failure(`${what}${oneLine(error)}`, EXIT.noInput, { cause: error });
+    const hint = spec.from === 'path' ? hintOf(spec.path) : '';
+    throw new Failure(`${hint}${oneLine(error)}`, EXIT.noInput, { cause: error });
   }
+}
+
+/** For a path that is not there, where what stands before its last colon is. */
+function hintOf(path: string): string {
+  const colon = path.lastIndexOf(':');
+  const file = path.slice(0, Math.max(colon, 0));
+  if (existsSync(path) || !existsSync(file)) return '';
+  const flags = quotePeerText(path.slice(colon + 1));
+  return `${quotePeerText(file)} exists, and ${flags} is none of the flags ${FLAGS.join(', ')}: `;
 }
 
 const READ = constants.O_RDONLY;

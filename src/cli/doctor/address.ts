@@ -22,6 +22,9 @@ const FIRST_BYTES = Buffer.concat([
 /** The metadata key that a server of this package answers, also for a method that it does not have. */
 const ASKED = 'grpcfd-fds';
 
+/** The server, or the doctor's end of the connection, has gone. */
+const CLOSED = new Set(['EPIPE', 'ECONNRESET', 'ECANCELED']);
+
 const ADVICE: Readonly<Record<string, string>> = {
   ENOENT: 'start the server, or look at the path: a relative one starts at the current directory',
   ECONNREFUSED: 'start the server: nobody listens, and the file is left of one that has ended',
@@ -76,19 +79,27 @@ async function acceptsDescriptors(socket: FdSocket): Promise<Finding> {
     await sent;
     return ok('descriptors', 'the kernel lets them pass');
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const text = `the kernel refuses to send one: ${oneLine(error)}`;
-    return code === 'EPERM'
-      ? problem(
-          'descriptors',
-          text,
-          'the server has SO_PASSRIGHTS off (acceptFds: false), or a security module forbids it',
-        )
-      : problem('descriptors', text, 'see the error above');
+    return refusal(error);
   } finally {
     closeSync(file);
     socket.destroy();
   }
+}
+
+/** What it means that a descriptor could not be sent. */
+export function refusal(error: unknown): Finding {
+  const { code = '' } = error as NodeJS.ErrnoException;
+  if (CLOSED.has(code)) {
+    return problem('descriptors', 'could not be tried: the connection was closed', 'see "HTTP/2" above');
+  }
+  const text = `the kernel refuses to send one: ${oneLine(error)}`;
+  return code === 'EPERM'
+    ? problem(
+        'descriptors',
+        text,
+        'the server has SO_PASSRIGHTS off (acceptFds: false), or a security module forbids it',
+      )
+    : problem('descriptors', text, 'see the error');
 }
 
 async function protocol(path: string): Promise<Finding[]> {
@@ -115,7 +126,7 @@ async function protocol(path: string): Promise<Finding[]> {
     problem(
       'HTTP/2',
       'it answers neither HTTP/2 nor TLS',
-      'it is no gRPC server, it hangs, or it refused this process (authorize, maxConnections)',
+      'it is no gRPC server, it hangs, it refused this process (authorize, maxConnections), or it is a proxy whose server is down',
     ),
   ];
 }

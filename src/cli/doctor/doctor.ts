@@ -13,7 +13,7 @@ const OPTIONS = { json: { type: 'boolean', default: false } } as const;
 const SICK = 1;
 
 export async function doctor(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parse(args, OPTIONS);
+  const { values, positionals } = parse('doctor', args, OPTIONS);
   if (positionals.length > 1) throw usage('doctor takes one address at most');
   const [address] = positionals;
   const path = address === undefined ? undefined : socketPath(address);

@@ -18,7 +18,7 @@ const OPTIONS = {
 const SOCKETS = { allowHalfOpen: true } as const;
 
 export async function proxy(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parse(args, OPTIONS);
+  const { values, positionals } = parse('proxy', args, OPTIONS);
   if (values.listen === undefined || values.to === undefined || positionals.length > 0) {
     throw usage('proxy takes two addresses: grpcfd proxy --listen unix:/tmp/y.sock --to unix:/run/x.sock');
   }

@@ -43,7 +43,7 @@ function carry(from: FdSocket, to: FdSocket, direction: Direction, watcher: Watc
   });
   to.on('drain', () => from.resume());
   from.once('end', () => to.end());
-  from.once('error', (error) => watcher.trouble(`the ${sender(direction)} failed: ${oneLine(error)}`));
+  from.once('error', (error) => watcher.failed(sender(direction), error));
   from.once('close', () => endAfter(to));
 }
 
@@ -81,7 +81,7 @@ function passOn(fds: readonly number[], to: FdSocket, direction: Direction, watc
   return true;
 }
 
-function sender(direction: Direction): string {
+function sender(direction: Direction): 'client' | 'server' {
   return direction === 'to server' ? 'client' : 'server';
 }
 

@@ -16,6 +16,7 @@ interface Descriptor {
 }
 
 const TLS_HANDSHAKE = 0x16;
+const GONE = new Set(['EPIPE', 'ECONNRESET']);
 
 type Protocol = 'unknown' | 'HTTP/2' | 'TLS' | 'other';
 
@@ -65,6 +66,14 @@ export class Watcher {
 
   trouble(trouble: string, more: { direction: Direction; number?: number } | object = {}): void {
     this.#print({ event: 'trouble', trouble, ...more });
+  }
+
+  /** The socket of an end failed. A client may go once all its calls have ended, also with something on its way to it. */
+  failed(end: 'client' | 'server', error: Error): void {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    const showsCalls = this.#protocol === 'HTTP/2' || this.#protocol === 'unknown';
+    if (end === 'client' && GONE.has(code) && showsCalls && this.#calls.open.length === 0) return;
+    this.trouble(`the ${end} failed: ${oneLine(error)}`);
   }
 
   bytes(direction: Direction, chunk: Buffer): void {
