@@ -93,8 +93,22 @@ const credentialsKey: ContextKey<FdCallCredentials | undefined> = createContextK
  * @param options further options. Default: none
  */
 export function withFds(fds: FdCallCredentials, options: CallOptions = {}): CallOptions {
-  const values = options.contextValues ?? createContextValues();
-  return { ...options, contextValues: values.set(credentialsKey, fds) };
+  const base = options.contextValues ?? createContextValues();
+  const own = createContextValues().set(credentialsKey, fds);
+  // Several calls may share the values of the caller, and each has descriptors of its own.
+  const ofKey = (key: ContextKey<unknown>) => (key.id === credentialsKey.id ? own : base);
+  const contextValues: ContextValues = {
+    get: (key) => ofKey(key).get(key),
+    set(key, value) {
+      ofKey(key).set(key, value);
+      return this;
+    },
+    delete(key) {
+      ofKey(key).delete(key);
+      return this;
+    },
+  };
+  return { ...options, contextValues };
 }
 
 /** Between the interceptor and the session manager, which share nothing but the headers of the call. It does not leave the process. */
