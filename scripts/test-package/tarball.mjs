@@ -47,7 +47,7 @@ async function contents() {
   const files = await filesOf(await installedPackage());
   const unpacked = files.reduce((sum, { size }) => sum + size, 0);
   const allowed =
-    /^(dist|docs|examples|native|prebuilds)\/|^(CHANGELOG\.md|LICENSE|README\.md|package\.json)$/;
+    /^(dist|docs|examples|native|prebuilds)\/|^(CHANGELOG\.md|LICENSE|README\.md|SECURITY\.md|package\.json)$/;
   assert.deepEqual(
     files.map(({ path }) => path).filter((path) => !allowed.test(path)),
     [],

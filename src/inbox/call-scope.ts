@@ -88,7 +88,7 @@ export class CallScope implements HeldUser {
     this.#listeners?.delete(listener);
   }
 
-  /** @internal The call has received a duplicate of this one. */
+  /** The call has received a duplicate of this one. */
   use(held: Held): void {
     if (this.#ended || this.#used?.has(held)) return;
     this.#used ??= new Set();
