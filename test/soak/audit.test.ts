@@ -32,11 +32,11 @@ function twoProcesses(): { client: Audited; server: Audited } {
     { sentFds: 3, receivedFds: 7, takenFds: 5, closedFds: 2 },
     { 'call ended': 2 },
   );
-  client.peers['2'] = { ...NONE, sent: 7, received: 3, taken: 3 };
-  server.peers['1'] = { ...NONE, sent: 3, received: 7, taken: 5, closed: 2 };
+  client.peers['two'] = { ...NONE, sent: 7, received: 3, taken: 3 };
+  server.peers['one'] = { ...NONE, sent: 3, received: 7, taken: 5, closed: 2 };
   return {
-    client: { name: 'client', pid: 1, report: client },
-    server: { name: 'server', pid: 2, report: server },
+    client: { name: 'client', id: 'one', report: client },
+    server: { name: 'server', id: 'two', report: server },
   };
 }
 
@@ -66,15 +66,15 @@ test('sums that are right give a row for each direction, and no problem', () => 
 const FAULTS: Record<string, [change: Parameters<typeof problemsAfter>[0], problem: RegExp]> = {
   'a descriptor that vanished between two processes': [
     ({ client }) => {
-      set(client.report.peers['2'], 'sent', 8);
+      set(client.report.peers['two'], 'sent', 8);
       set(client.report.stats, 'sentFds', 8);
     },
     /^client sent 8 descriptors to server, which received 7$/,
   ],
   'a descriptor that the receiver made up, though its connection has ended meanwhile': [
     ({ client }) => {
-      set(client.report.peers['2'], 'sent', 6);
-      set(client.report.peers['2'], 'endedEarly', 1);
+      set(client.report.peers['two'], 'sent', 6);
+      set(client.report.peers['two'], 'endedEarly', 1);
       set(client.report.stats, 'sentFds', 7);
     },
     /^client sent 6 descriptors to server, which received 7$/,
@@ -123,8 +123,8 @@ for (const [what, [change, problem]] of Object.entries(FAULTS)) {
 
 test('what was sent on a connection that ended meanwhile may be unread', () => {
   const { client, server } = twoProcesses();
-  set(client.report.peers['2'], 'sent', 9);
-  set(client.report.peers['2'], 'endedEarly', 1);
+  set(client.report.peers['two'], 'sent', 9);
+  set(client.report.peers['two'], 'endedEarly', 1);
   set(client.report.stats, 'sentFds', 9);
   const { pairs, problems } = audit([client, server]);
   assert.deepEqual(problems, []);

@@ -3,7 +3,8 @@ import type { Counts, PeerCounts, Problem, Report } from './messages.js';
 
 export interface Audited {
   readonly name: string;
-  readonly pid: number;
+  /** See `processId()`. */
+  readonly id: string;
   /** The last report of a process that finished. */
   readonly report: Report;
 }
@@ -34,8 +35,8 @@ export interface Audit {
   readonly problems: readonly Problem[];
 }
 
-/** @param silent names of those that do not tell, by their process ids */
-export function audit(processes: readonly Audited[], silent: ReadonlyMap<number, string> = new Map()): Audit {
+/** @param silent names of those that do not tell, by their ids */
+export function audit(processes: readonly Audited[], silent: ReadonlyMap<string, string> = new Map()): Audit {
   const problems: Problem[] = [];
   const miscount = (text: string) => void problems.push({ fault: 'miscount', text });
   for (const process of processes) auditProcess(process, miscount);
@@ -46,8 +47,8 @@ export function audit(processes: readonly Audited[], silent: ReadonlyMap<number,
     }),
   );
   const oneSided = processes.flatMap(({ name, report }) =>
-    Object.entries(report.peers).flatMap(([pid, { endedEarly: _, ...counts }]) => {
-      const peer = silent.get(Number(pid));
+    Object.entries(report.peers).flatMap(([id, { endedEarly: _, ...counts }]) => {
+      const peer = silent.get(id);
       return peer === undefined ? [] : [{ name, peer, ...counts }];
     }),
   );
@@ -81,8 +82,8 @@ function auditProcess({ name, report }: Audited, miscount: (text: string) => voi
 }
 
 function auditPair(from: Audited, to: Audited, miscount: (text: string) => void): PairRow | undefined {
-  const sender = from.report.peers[to.pid];
-  const receiver = to.report.peers[from.pid];
+  const sender = from.report.peers[to.id];
+  const receiver = to.report.peers[from.id];
   if (sender === undefined && receiver === undefined) return undefined;
   const { sent, connections, endedEarly } = sender ?? NONE;
   const { received, taken, closed, endedEarly: alsoEndedEarly } = receiver ?? NONE;

@@ -2,9 +2,12 @@
 import { subscribe } from 'node:diagnostics_channel';
 import * as grpcfd from 'grpcfd';
 import type { Counts, Fault, OwnCounts, PeerCounts, Problem, Report } from './messages.js';
+import { processId } from './process-id.js';
 
-/** A process with more problems than this does not report the others. */
-const MAX_PROBLEMS = 50;
+/** A process with more problems of one kind does not report the others. */
+const MAX_OF_A_KIND = 20;
+/** A peer that ended as soon as it had connected. */
+const UNKNOWN = 'unknown';
 
 export class Book {
   readonly counts: Counts = {};
@@ -23,7 +26,7 @@ export class Book {
   unsettled = 0;
   readonly #hasOwnCounts: boolean;
   readonly #closedFor: Counts = {};
-  readonly #open = new Map<grpcfd.FdConnection, number>();
+  readonly #open = new Map<grpcfd.FdConnection, string>();
   readonly #ended: Record<string, PeerCounts> = {};
   readonly #problems: Problem[] = [];
 
@@ -32,11 +35,11 @@ export class Book {
     this.#hasOwnCounts = hasOwnCounts;
     subscribe('grpcfd:connection:open', (event) => {
       const { connection } = event as grpcfd.ConnectionOpenEvent;
-      this.#open.set(connection, connection.peer?.pid ?? 0);
+      this.#open.set(connection, processId(connection.peer?.pid ?? 0) ?? UNKNOWN);
     });
     subscribe('grpcfd:connection:close', (event) => {
       const { connection, stats } = event as grpcfd.ConnectionCloseEvent;
-      const counts = peerCounts(this.#ended, this.#open.get(connection) ?? 0);
+      const counts = peerCounts(this.#ended, this.#open.get(connection) ?? UNKNOWN);
       this.#open.delete(connection);
       add(counts, stats);
       if (!this.isEnding) counts.endedEarly++;
@@ -52,7 +55,8 @@ export class Book {
   }
 
   problem(fault: Fault, text: string): void {
-    if (this.#problems.length < MAX_PROBLEMS) this.#problems.push({ fault, text });
+    const known = this.#problems.filter((problem) => problem.fault === fault).length;
+    if (known < MAX_OF_A_KIND) this.#problems.push({ fault, text });
   }
 
   /** A descriptor was given to the package, which will tell what becomes of it. */
@@ -74,7 +78,7 @@ export class Book {
 
   report(kind: Report['kind']): Report {
     const peers: Record<string, PeerCounts> = structuredClone(this.#ended);
-    for (const [connection, pid] of this.#open) add(peerCounts(peers, pid), connection.stats());
+    for (const [connection, peer] of this.#open) add(peerCounts(peers, peer), connection.stats());
     return {
       kind,
       counts: this.counts,
@@ -97,9 +101,9 @@ export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function peerCounts(all: Record<string, PeerCounts>, pid: number): PeerCounts {
-  all[pid] ??= { connections: 0, endedEarly: 0, sent: 0, received: 0, taken: 0, closed: 0 };
-  return all[pid];
+function peerCounts(all: Record<string, PeerCounts>, peer: string): PeerCounts {
+  all[peer] ??= { connections: 0, endedEarly: 0, sent: 0, received: 0, taken: 0, closed: 0 };
+  return all[peer];
 }
 
 function add(counts: PeerCounts, stats: grpcfd.FdConnectionStats): void {

@@ -8,8 +8,15 @@ import { type CallPlan, LONG_DEADLINE_MS } from './plan.js';
 import { bodyOf, isBody, type SoakMessage, soakService } from './service.js';
 import type { Transfer } from './transfer.js';
 
-/** What a connection that breaks makes of a call. After GOAWAY, Node.js reports no error, and grpc-js says INTERNAL. */
-const BROKEN = ['UNAVAILABLE', 'INTERNAL: Received RST_STREAM with code 0 (Call ended without gRPC status)'];
+/**
+ * What a connection that breaks makes of a call. After GOAWAY, Node.js reports no error, and grpc-js says INTERNAL. So it does if the call
+ * writes just then.
+ */
+const BROKEN = [
+  'UNAVAILABLE',
+  'INTERNAL: Received RST_STREAM with code 0 (Call ended without gRPC status)',
+  'INTERNAL: Write error: write after end',
+];
 /**
  * A server that ends a connection under TLS refuses calls that are on their way, and grpc-js repeats them. It cannot repeat a call with more
  * bytes than it keeps (`grpc.per_rpc_retry_buffer_size`).
@@ -66,7 +73,9 @@ export class Caller {
     if (isOver) return;
     this.#book.problem('hang', `${plan.rpc} call, ${plan.deadlineMs} ms: ${stage.now}`);
     stage.cancel();
-    await Promise.race([over, delay(this.#task.hangMs)]);
+    const after = new AbortController();
+    await Promise.race([over, delay(this.#task.hangMs, undefined, after).catch(() => {})]);
+    after.abort();
   }
 
   async #exchange(

@@ -67,7 +67,7 @@ export class GoClientsCell extends GoCell {
       const before = fdsOf(party.pid);
       let isKilled = false;
       while (!this.isOver && !isKilled) {
-        const row = planRow(random, directory);
+        const row = planRow(random, directory, true);
         const result = await peer.run(row, limitOf(row) + task.hangMs);
         isKilled = index === 1 && this.#kills > 0 && peer.death !== undefined;
         if (isKilled) this.count('rows that a kill ended');

@@ -90,7 +90,7 @@ export interface Report {
   readonly stats: FdStats;
   /** Descriptors that nobody received, by the reason for which the package closed them. */
   readonly closedFor: Counts;
-  /** By the process id of the other end. */
+  /** By the other end: see `processId()`. */
   readonly peers: Readonly<Record<string, PeerCounts>>;
   readonly problems: readonly Problem[];
 }

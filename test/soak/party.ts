@@ -1,6 +1,7 @@
 /** A process of a soak as its parent sees it. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import type { Report } from './messages.js';
+import { processId } from './process-id.js';
 
 /** One that is ending may have ended. */
 export type Fate = 'runs' | 'ending' | 'killed' | 'finished';
@@ -9,6 +10,7 @@ export class Party {
   /** Processes that take each other's place have the same one. */
   readonly name: string;
   readonly pid: number;
+  readonly id: string;
   readonly language: 'Node' | 'Go';
   fate: Fate = 'runs';
   /** The last one, of a Node process. */
@@ -22,6 +24,7 @@ export class Party {
     this.name = name;
     this.language = language;
     this.pid = pid;
+    this.id = processId(pid) ?? `${pid}, which ended at once`;
   }
 
   /** Looks at the process, which may have ended. */

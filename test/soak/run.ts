@@ -121,11 +121,11 @@ export async function runSoak(task: SoakTask, onSample: (cells: readonly Cell[])
     await workplace?.[Symbol.asyncDispose]();
   }
   const parties = cells.flatMap((cell) => cell.parties);
-  const finished = parties.flatMap(({ name, pid, fate, report }) =>
-    report !== undefined && fate === 'finished' ? [{ name, pid, report }] : [],
+  const finished = parties.flatMap(({ name, id, fate, report }) =>
+    report !== undefined && fate === 'finished' ? [{ name, id, report }] : [],
   );
-  const silent = parties.filter(({ pid }) => !finished.some((process) => process.pid === pid));
-  const audited = audit(finished, new Map(silent.map(({ pid, name }) => [pid, name])));
+  const silent = parties.filter(({ id }) => !finished.some((process) => process.id === id));
+  const audited = audit(finished, new Map(silent.map(({ id, name }) => [id, name])));
   problems.push(
     ...cells.flatMap((cell) => cell.problems),
     ...parties.flatMap(({ name, report }) =>

@@ -51,5 +51,9 @@ child.obey({
     await bind(server, `unix:${join(task.directory, 'server.sock')}`, credentials);
   },
   calm: handlersEnd,
-  finish: shutDown,
+  async finish() {
+    await shutDown();
+    // Those of calls that were cut short may still look at what they have received.
+    await handlersEnd();
+  },
 });

@@ -11,6 +11,8 @@ const BEAT_MS = 250;
 /** After the last call, for what is closed or settled in later turns. */
 const SETTLE_MS = 5_000;
 
+const EVENTS_MS = 50;
+
 export type Orders = { [Kind in Order['kind']]?: () => Promise<void> };
 
 const ANSWERS = { serve: 'serving', calm: 'calm', finish: 'finished' } as const;
@@ -50,6 +52,8 @@ export class SoakChild {
     const { book } = this;
     for (let waited = 0; book.unsettled > 0 && waited < SETTLE_MS; waited += 10) await delay(10);
     if (book.unsettled > 0) book.problem('hang', `sent of ${book.unsettled} descriptors does not settle`);
+    // The events of the package come in a later turn.
+    await delay(EVENTS_MS);
     for (const target of await leaksSince(this.#before)) {
       book.problem('leak', `${this.task.name} left a descriptor: ${target}`);
     }

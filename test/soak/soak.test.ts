@@ -28,7 +28,8 @@ test('a soak finds a leak, a swapped file and a call that hangs, which were plan
     plant,
     found: problems.filter((problem) => problem.fault === fault && text.test(problem.text)),
   }));
-  for (const { plant, found } of findings) assert.ok(found.length > 0, `${plant} is not found`);
+  for (const { plant, found } of findings)
+    assert.ok(found.length > 0, `${plant} is not found: ${JSON.stringify(problems)}`);
   const planted = new Set(findings.flatMap(({ found }) => found));
   assert.deepEqual(
     problems.filter((problem) => !planted.has(problem)),

@@ -96,7 +96,7 @@ export class Transfer {
       throw error;
     }
     if (found === token) own.right++;
-    else this.#wrong(file, token, `${seen} "${found.slice(0, 100)}"`);
+    else this.#wrong(file, token, `${seen} ${JSON.stringify(found.replace(/\0+$/, '').slice(0, 100))}`);
   }
 
   #wrong(file: ReceivedFile, promised: string, found: string): void {
