@@ -40,7 +40,8 @@ const ELSEWHERE =
 test('No source file but timers.ts uses a timer or a clock of Node directly', () => {
   const src = fileURLToPath(new URL('../../src', import.meta.url));
   for (const file of readdirSync(src, { recursive: true, encoding: 'utf8' })) {
-    if (!file.endsWith('.ts') || file === 'timers.ts') continue;
+    // The tool is a program of its own, in which no test runner replaces anything.
+    if (!file.endsWith('.ts') || file === 'timers.ts' || file.startsWith('cli/')) continue;
     const source = readFileSync(join(src, file), 'utf8');
     const [, imported = ''] = /import \{([^}]*)\} from '[./]+timers\.js'/.exec(source) ?? [];
     const names = new Set(imported.split(/[\s,]+/));

@@ -1,4 +1,7 @@
-// A client that does nothing wrong: `bystander.js ADDRESS SECURITY PATIENCE`, where PATIENCE is for how many milliseconds a newcomer waits. It makes calls with descriptors in both directions, all the time.
+// A client that does nothing wrong: `bystander.js ADDRESS SECURITY ROLE [PATIENCE]`. It makes calls with descriptors in both directions, all the
+// time. As 'steady' it makes them on a connection that it had before. As 'newcomers' it makes a connection for each, for which it waits for PATIENCE
+// milliseconds. It is a process of its own then: a channel that is closed while it backs off connects once more, with stock grpc-js, too, and
+// nobody closes that connection.
 import { setTimeout as delay } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
@@ -7,7 +10,7 @@ import { type Security, stockChannelCredentials, TestClient } from '../support/s
 import { contentOf, fileWith } from '../support/temporary.js';
 import type { BystanderOrder, BystanderReport, Served } from './messages.js';
 
-const [, , address = '', security = '', patience = ''] = process.argv;
+const [, , address = '', security = '', role = '', patience = ''] = process.argv;
 /** A call that takes so long hangs. */
 const HANG_MS = 20_000;
 const STEADY_PAUSE_MS = 2;
@@ -43,8 +46,7 @@ class Tally {
   }
 }
 
-const steady = new Tally();
-const newcomers = new Tally();
+const served = new Tally();
 
 function problem(text: string): void {
   if (problems.length < MOST_PROBLEMS) problems.push(text);
@@ -79,8 +81,8 @@ async function callSteadily(): Promise<void> {
   process.send?.({ kind: 'ready', problems: [] } satisfies BystanderReport);
   await begun;
   while (running) {
-    await call(client, steady).catch((error: Error) => {
-      steady.failed++;
+    await call(client, served).catch((error: Error) => {
+      served.failed++;
       problem(`a call failed: ${error.message}`);
     });
     await delay(STEADY_PAUSE_MS);
@@ -89,11 +91,12 @@ async function callSteadily(): Promise<void> {
 }
 
 async function comeAnew(): Promise<void> {
+  process.send?.({ kind: 'ready', problems: [] } satisfies BystanderReport);
   await begun;
   while (running) {
     const client = newClient();
-    await call(client, newcomers, Number(patience)).catch((error: Error) => {
-      newcomers.failed++;
+    await call(client, served, Number(patience)).catch((error: Error) => {
+      served.failed++;
       if (refusals.size < MOST_PROBLEMS) refusals.add(error.message);
     });
     client.grpc.close();
@@ -110,11 +113,10 @@ process.on('message', ({ kind }: BystanderOrder) => {
   else running = false;
 });
 process.on('disconnect', () => process.exit());
-await Promise.all([callSteadily(), comeAnew()]);
+await (role === 'steady' ? callSteadily() : comeAnew());
 process.send?.({
   kind: 'ended',
   problems,
-  steady: steady.served,
-  newcomers: newcomers.served,
+  served: served.served,
   refusals: [...refusals],
 } satisfies BystanderReport);

@@ -56,10 +56,7 @@ export interface BystanderReport {
   readonly kind: 'ready' | 'ended';
   /** Wrong files, and the first failures of calls. */
   readonly problems: readonly string[];
-  /** Calls on a connection that was there before the storm. */
-  readonly steady?: Served;
-  /** Calls that each make a connection of their own. */
-  readonly newcomers?: Served;
+  readonly served?: Served;
   readonly refusals?: readonly string[];
 }
 

@@ -119,12 +119,10 @@ class Run {
       env,
     );
     await server.until('serves');
-    const bystander = this.#start<BystanderReport, BystanderOrder>(
-      'bystander',
-      [security, `${patience}`],
-      env,
-    );
-    await bystander.until('ready');
+    const bystander = (role: string) =>
+      this.#start<BystanderReport, BystanderOrder>('bystander', [security, role, `${patience}`], env);
+    const [steady, newcomers] = [bystander('steady'), bystander('newcomers')];
+    for (const each of [steady, newcomers]) await each.until('ready');
     server.tell({ kind: 'begin' });
     await server.until('begun');
     const before = server.last?.state as State;
@@ -133,7 +131,7 @@ class Run {
 
     for (let count = 0; count < storm.processes; count++) this.#attackers.push(this.#newAttacker());
     for (const attacker of this.#attackers) await attacker.until('begun');
-    bystander.tell({ kind: 'begin' });
+    for (const each of [steady, newcomers]) each.tell({ kind: 'begin' });
     const peak = { ...base };
     const deadline = performance.now() + seconds * 1_000;
     let nextSignal = 0;
@@ -149,8 +147,8 @@ class Run {
         nextSignal = performance.now() + this.#random(LONGEST_LIFE_MS);
       }
     }
-    bystander.tell({ kind: 'end' });
-    const ended = bystander.until('ended');
+    for (const each of [steady, newcomers]) each.tell({ kind: 'end' });
+    const ended = Promise.all([steady.until('ended'), newcomers.until('ended')]);
     let hasEnded = false;
     ended
       .finally(() => {
@@ -162,10 +160,13 @@ class Run {
       await delay(SAMPLE_MS);
     }
     await ended;
+    newcomers.kill('SIGKILL');
     for (const attacker of [...this.#attackers, ...this.#stopped]) this.#kill(attacker);
     const left = performance.now();
-    const { steady, newcomers, problems, refusals = [] } = bystander.last as Required<BystanderReport>;
-    this.#problems.push(...problems);
+    const ofSteady = steady.last as Required<BystanderReport>;
+    const ofNewcomers = newcomers.last as Required<BystanderReport>;
+    this.#problems.push(...ofSteady.problems, ...ofNewcomers.problems);
+    const { refusals } = ofNewcomers;
     if (!refusesNewcomers) this.#problems.push(...refusals.map((each) => `a newcomer: ${each}`));
 
     server.tell({ kind: 'end' });
@@ -176,15 +177,15 @@ class Run {
     const recoveredMs = performance.now() - left;
     const peakBytes = peak.bytes - base.bytes;
     if (peakBytes > MOST_BYTES) this.#problems.push(`the server took ${peakBytes} bytes more`);
-    if (steady.calls === 0) this.#problems.push('no call of a bystander was served');
-    if (newcomers.calls === 0 && !refusesNewcomers) this.#problems.push('no newcomer was served');
+    if (ofSteady.served.calls === 0) this.#problems.push('no call of a bystander was served');
+    if (ofNewcomers.served.calls === 0 && !refusesNewcomers) this.#problems.push('no newcomer was served');
     return {
       attack: this.#done,
       peakBytes,
       peakTable: peak.table,
       delay: delayOfLoop,
-      steady,
-      newcomers,
+      steady: ofSteady.served,
+      newcomers: ofNewcomers.served,
       recoveredMs,
     };
   }
