@@ -28,6 +28,9 @@ const LONGEST_BACKLOG_BYTES = 16 * 1024 * 1024;
 /** Of the table: what waits for peers that do not read. */
 export const MOST_UNREAD = 1 / 4;
 
+/** Of the table: what waits for such a peer, if there is no other. Two ends that write much at a time wait for each other for a moment. */
+const MOST_UNREAD_OF_ONE = 1 / 2;
+
 /** Of the table: what connections have open, with all that waits to be sent and to be closed. */
 const MOST_OF_TABLE = 7 / 8;
 
@@ -188,7 +191,7 @@ export class BridgedStream {
   /**
    * Too many descriptors wait to be sent on this connection: more than may be on their way to a peer, and so many that others would soon
    * find the table full. `inUse` is what the connections have open otherwise. Either the peers of several do not read what was sent before,
-   * and what waits for them takes up a quarter of the table; a peer that is only slow may have any number up to that. Or little is left of
+   * and what waits for them takes up a quarter of the table, or half of it for one alone; a peer that is only slow may have any number up to that. Or little is left of
    * the table, for whatever reason.
    */
   isHeldUp(inUse: number): boolean {
@@ -201,7 +204,9 @@ export class BridgedStream {
       if (stream.#waitsForPeer) unread += stream.pendingFds;
     }
     if (inUse + pending + native.queuedCloses() > size * MOST_OF_TABLE) return true;
-    return this.#waitsForPeer && unread > size * MOST_UNREAD;
+    return (
+      this.#waitsForPeer && unread > size * (unread > this.pendingFds ? MOST_UNREAD : MOST_UNREAD_OF_ONE)
+    );
   }
 
   /** The kernel takes no more bytes, or too many descriptors were sent that the peer has not read. */
