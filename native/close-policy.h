@@ -20,6 +20,8 @@ class ClosePolicy {
   // It waits for nobody itself. `is_own`: this process has made what it is a descriptor of, or has made a duplicate of it.
   Verdict Judge(int fd, bool is_own);
 
+  // While the table of descriptors has room: what is closed to make room is judged without any.
+  void Prepare() { mounts_.Open(); }
   // Keeps no descriptor for the next time.
   void Forget() { mounts_.Close(); }
 

@@ -44,6 +44,8 @@ class Closing {
 
   bool WouldCloseAtOnce(int fd);
 
+  // Opens the descriptor that it needs to tell what closes at once, while the environment has anything open.
+  void OpenMounts() { policy_.Prepare(); }
   // Keeps no descriptor of its own while the environment has nothing open.
   void ForgetMounts() { policy_.Forget(); }
 

@@ -119,6 +119,11 @@ bool Environment::IsInUse(int fd) const {
   return search.found || std::any_of(handles_.begin(), handles_.end(), [fd](const auto* each) { return each->Uses(fd); });
 }
 
+void Environment::Add(LoopHandle* handle) {
+  if (handles_.empty()) closing_->OpenMounts();
+  handles_.insert(handle);
+}
+
 void Environment::Remove(LoopHandle* handle) {
   handles_.erase(handle);
   if (handles_.empty()) closing_->ForgetMounts();

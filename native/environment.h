@@ -68,7 +68,7 @@ class Environment {
   // Closes what may take any time.
   Closing& closing() { return *closing_; }
 
-  void Add(LoopHandle* handle) { handles_.insert(handle); }
+  void Add(LoopHandle* handle);
   bool HasHandles() const { return !handles_.empty(); }
   // Whether an object of the event loop, of Node.js or of this addon, uses the descriptor of that number.
   bool IsInUse(int fd) const;

@@ -33,13 +33,18 @@ FileSystem Lookup(const std::unordered_map<uint64_t, FileSystem>& table, uint64_
 
 }  // namespace
 
+// Opened before it is read: what changes meanwhile is told by the next look.
+void Mounts::Open() {
+  if (!list_.IsOpen()) list_ = OwnFd(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
+}
+
 void Mounts::Update() {
-  if (list_.IsOpen() && !HasChanged()) return;
+  if (is_read_ && !HasChanged()) return;
   devices_.clear();
   mounts_.clear();
-  // Opened before it is read: what changes meanwhile is told by the next look.
-  if (!list_.IsOpen()) list_ = OwnFd(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
+  Open();
   std::string text;
+  is_read_ = true;
   if (!list_.IsOpen() || !Read(&text)) Close();
   else Parse(text);
 }
@@ -51,6 +56,7 @@ FileSystem Mounts::Find(uint64_t device, uint64_t mount) const {
 
 void Mounts::Close() {
   list_.Reset();
+  is_read_ = false;
   devices_.clear();
   mounts_.clear();
 }

@@ -25,6 +25,9 @@ enum class FileSystem {
 // keeps its file system: closing a file in it does not unmount anything.
 class Mounts {
  public:
+  // Opens the list, and does not read it yet. Without a call of it, Update does so, unless the table of descriptors is full by then.
+  void Open();
+
   // Looks for changes. Call it before Find, once for several files.
   void Update();
 
@@ -41,6 +44,7 @@ class Mounts {
   void Parse(std::string_view text);
 
   OwnFd list_;
+  bool is_read_ = false;
   std::unordered_map<uint64_t, FileSystem> devices_;
   std::unordered_map<uint64_t, FileSystem> mounts_;
 };

@@ -26,11 +26,17 @@ export function openDescriptors(): DescriptorTable {
   return table;
 }
 
+/** A thread may close a large file that is removed, and a busy disk takes seconds for that. */
+const PATIENCE_MS = 10_000;
+
 /**
  * Waits until the table is as it was, because much is closed in later turns of the event loop, and fails if
  * it never is.
  */
-export async function assertSameDescriptors(before: DescriptorTable, patienceMs = 2_000): Promise<void> {
+export async function assertSameDescriptors(
+  before: DescriptorTable,
+  patienceMs = PATIENCE_MS,
+): Promise<void> {
   const deadline = Date.now() + patienceMs;
   for (;;) {
     const difference = compare(before, descriptorTable());
