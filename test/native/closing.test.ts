@@ -136,9 +136,20 @@ function isOpen(fd: number): boolean {
 }
 
 test('a descriptor that is closed again while it waits for a thread is closed once', async () => {
+  // As many as there may be threads, so that what follows waits.
+  const hanging = Array.from({ length: 512 }, lingering);
+  for (const { fd } of hanging) native.close(fd);
+  await within(20_000, 'all threads hang', () => {
+    // What is held up gets one more thread with each close.
+    native.close(openSync('/proc/self/status', constants.O_RDONLY));
+    return native.queuedCloses() > 0 && native.pendingCloses() >= 512 + native.queuedCloses();
+  });
+  const before = native.queuedCloses();
   const fds = Array.from({ length: 100 }, () => openSync('/proc/self/status', constants.O_RDONLY));
   native.closeAll([...fds, ...fds]);
   native.closeAll(fds);
+  assert.equal(native.queuedCloses(), before + fds.length);
+  for (const { letGo } of hanging) letGo();
   const pipes = Array.from({ length: 100 }, () => native.testing.pipe()).flat();
   await allClosed();
   for (const fd of pipes) assert.ok(isOpen(fd));
