@@ -55,9 +55,9 @@ async function openFifo(path: string): Promise<grpcfd.ReceivedFile> {
     try {
       return await openOnce(path);
     } catch (error) {
-      const { cause } = error as { cause?: NodeJS.ErrnoException };
+      const { cause } = error as Error;
       // A FIFO that no process has open to read.
-      if (cause?.code !== 'ENXIO') throw error;
+      if ((cause as NodeJS.ErrnoException | undefined)?.code !== 'ENXIO') throw error;
     }
     await delay(TRY_MS);
   }
