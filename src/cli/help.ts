@@ -38,7 +38,7 @@ The connection:
   --tls                     TLS, trusting the authorities of the system, or those of --ca
   --ca FILE, --cert FILE, --key FILE    in PEM
   --server-name NAME        the name in the certificate of the server. Default localhost
-  --deadline TIME           500ms, 5s or 2m; a number alone is in seconds. Default: none
+  --deadline TIME           500ms, 5s or 2m; a number alone is in seconds. It ends all that is waited for. Default: none
 
 A FIELD is a path in the message: file, inner.file, files, files.0.url. In a list, each --send fills the next element.
 

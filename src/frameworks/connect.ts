@@ -87,7 +87,8 @@ const credentialsKey: ContextKey<FdCallCredentials | undefined> = createContextK
 >(undefined, { description: 'grpcfd.callCredentials()' });
 
 /**
- * Options for one call with descriptors: `client.put(request, withFds(fds))`. The transport needs {@link transportOptions}.
+ * Options for one call with descriptors: `client.put(request, withFds(fds))`. The transport needs {@link transportOptions}. If it has another
+ * session manager, the call fails with a ConnectError whose `cause` is a GrpcFdError `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`, and nothing is sent.
  *
  * @param fds credentials of the call, which stay the caller's
  * @param options further options. Default: none
@@ -111,22 +112,48 @@ export function withFds(fds: FdCallCredentials, options: CallOptions = {}): Call
   return { ...options, contextValues };
 }
 
-/** Between the interceptor and the session manager, which share nothing but the headers of the call. It does not leave the process. */
-const KEY = 'grpcfd-connect';
-const sendings = new Map<string, FdCallCredentials>();
+/**
+ * Between the interceptor and the session manager, which share nothing but the headers of the call. No HTTP/2 request may have this header,
+ * so another session manager, which leaves it in, has the call fail before anything is sent (ERR_HTTP2_INVALID_CONNECTION_HEADERS).
+ */
+const KEY = 'http2-settings';
+
+interface Sending {
+  readonly fds: FdCallCredentials;
+  /** Whether a session manager has made a call with them. */
+  used: boolean;
+}
+
+const sendings = new Map<string, Sending>();
 
 const passFds: Interceptor = (next) => async (request) => {
   const fds = request.contextValues.get(credentialsKey);
   if (fds === undefined) return next(request);
   const key = randomUUID();
-  sendings.set(key, fds);
+  const sending: Sending = { fds, used: false };
+  sendings.set(key, sending);
   request.header.set(KEY, key);
   try {
-    return await next(request);
+    const response = await next(request);
+    // HTTP/1.1 lets the header through.
+    if (!sending.used) throw wrongSessionManager();
+    return response;
+  } catch (error) {
+    const { cause } = error as Error;
+    if (cause instanceof GrpcFdError) throw toConnectError(cause);
+    const isForbidden = (cause as NodeJS.ErrnoException)?.code === 'ERR_HTTP2_INVALID_CONNECTION_HEADERS';
+    throw isForbidden && !sending.used ? toConnectError(wrongSessionManager()) : toConnectError(error);
   } finally {
     sendings.delete(key);
   }
 };
+
+function wrongSessionManager(): GrpcFdError {
+  return new GrpcFdError(
+    'ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT',
+    'the transport cannot send the descriptors of withFds(): make it with createGrpcTransport(transportOptions(address))',
+  );
+}
 
 class FdSessionManager extends Http2SessionManager {
   readonly #client: FdHttp2Client;
@@ -142,9 +169,12 @@ class FdSessionManager extends Http2SessionManager {
     { [KEY]: key, ...headers }: OutgoingHttpHeaders,
     options: Omit<ClientSessionRequestOptions, 'signal'>,
   ): Promise<ClientHttp2Stream> {
-    const fds = sendings.get(String(key));
-    if (fds === undefined) return super.request(method, path, headers, options);
-    return this.#client.call(fds, (more) => super.request(method, path, { ...headers, ...more }, options));
+    const sending = sendings.get(String(key));
+    if (sending === undefined) return super.request(method, path, headers, options);
+    sending.used = true;
+    return this.#client.call(sending.fds, (more) =>
+      super.request(method, path, { ...headers, ...more }, options),
+    );
   }
 }
 
@@ -152,7 +182,7 @@ class FdSessionManager extends Http2SessionManager {
 export interface FdsTransportOptions {
   /** `http://localhost` or `https://localhost`. It becomes the authority of the calls. */
   readonly baseUrl: string;
-  /** Makes the connections. `abort()` closes them. */
+  /** Makes the connections. `abort()` closes them. With another one, a call of {@link withFds} fails. */
   readonly sessionManager: Http2SessionManager;
   /** The one that passes the credentials of {@link withFds} on. */
   readonly interceptors: Interceptor[];

@@ -100,6 +100,10 @@ export interface FdServerOptions extends FdConnectionOptions {
    * (`maxFds`) or FAILED_PRECONDITION (`kinds`) and a text that says why. What comes in another way (from a Go client, on a stream, on
    * the connection) is checked when the handler receives it, which then fails with `ERR_GRPCFD_TOO_MANY_DESCRIPTORS` or
    * `ERR_GRPCFD_UNEXPECTED_KIND`. Default: no rules. A method without a rule may get what `maxFdsPerCall` allows.
+   *
+   * A path that the server does not have is told in a process warning with the code `GRPCFD_UNKNOWN_METHOD`, once, when the first client
+   * connects. If several servers share these options, one of them has to have it. The server of `carryDescriptorsOn()` has no list of its
+   * methods, and does not warn.
    */
   readonly methods?: Readonly<Record<string, MethodRule>> | undefined;
   /**

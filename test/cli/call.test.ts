@@ -230,7 +230,7 @@ for (const version of ['grpc.reflection.v1', 'grpc.reflection.v1alpha']) {
     assert.equal(JSON.parse(stdout).text, '|hello');
     const unknown = await tool(['call', address, 'store.Stare/Put', '--reflection']);
     assert.equal(unknown.code, grpc.status.NOT_FOUND);
-    assert.match(unknown.stderr, /does not know store\.Stare: no such symbol/);
+    assert.match(unknown.stderr, /does not know store\.Stare: NOT_FOUND: no such symbol/);
   });
 }
 
@@ -271,6 +271,12 @@ const WRONG: readonly (readonly [args: readonly string[], code: number, text: Re
     /has no field fil \(inner\.fil\)\. The strings of store\.PutRequest are: file/,
   ],
   [['--send', 'inner=/x'], 64, /the field inner of store\.PutRequest is not a string/],
+  [
+    ['--send', 'files.4000000000=/x'],
+    64,
+    /the index "4000000000" of the field files\.4000000000 is more than 1023/,
+  ],
+  [['--send', 'list.1024.file=/x'], 64, /the index "1024" of the field list\.1024\.file is more than 1023/],
   [['--receive', 'nope'], 64, /store\.PutReply has no field nope/],
   [['--data', '{"x":1}'], 64, /store\.PutRequest has no field x/],
   [['--data', '{'], 64, /the data is not JSON/],

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
@@ -90,6 +90,38 @@ test('a terminal gets colours, and NO_COLOR is honoured', { skip: withoutTermina
     assert.match(stdout, /^PROBLEM {2}connect .*ENOENT/m);
   }
 });
+
+/** An option that has the tool run this code first. */
+function withCode(code: string): NodeJS.ProcessEnv {
+  const file = join(temporaryDirectory(), 'first.cjs');
+  writeFileSync(file, code);
+  return { NODE_OPTIONS: `--require ${file}` };
+}
+
+for (const [what, code] of [
+  ['thrown in a callback', 'setTimeout(() => { throw new TypeError("odd\\nthing"); }, 300);'],
+  ['rejected unheard of', 'setTimeout(() => void Promise.reject(new TypeError("odd\\nthing")), 300);'],
+  ['thrown by a command', 'JSON.parse = () => { throw new TypeError("odd\\nthing"); };'],
+] as const) {
+  test(`what is ${what} ends the tool with one line and 70, and NODE_DEBUG=grpcfd shows its stack`, async () => {
+    // It waits for its standard input, or parses the data at once.
+    const data = what === 'thrown by a command' ? '--version' : 'call';
+    const args =
+      data === 'call' ? ['call', freshAddress(), 'store.Store/Put', '--proto', PROTO, '--data', '-'] : [data];
+    const run = async (env: NodeJS.ProcessEnv) => {
+      const child = startTool(args, { env });
+      assert.ok(child.stderr !== null);
+      const [stderr, [exit]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
+      return { code: exit, stderr };
+    };
+    const line = 'grpcfd: internal error: odd thing\n';
+    assert.deepEqual(await run(withCode(code)), { code: 70, stderr: line });
+    const debugged = await run({ ...withCode(code), NODE_DEBUG: 'grpcfd' });
+    assert.equal(debugged.code, 70);
+    assert.ok(debugged.stderr.includes(line), debugged.stderr);
+    assert.match(debugged.stderr, /TypeError: odd\nthing\n {4}at /);
+  });
+}
 
 test('a reader that goes away ends the tool in silence', async () => {
   const child = startTool(['doctor']);

@@ -7,8 +7,15 @@ import * as http2 from 'node:http2';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { Code, ConnectError, createClient, type HandlerContext } from '@connectrpc/connect';
-import { connectNodeAdapter, createGrpcTransport } from '@connectrpc/connect-node';
+import {
+  Code,
+  ConnectError,
+  createClient,
+  createContextKey,
+  createContextValues,
+  type HandlerContext,
+} from '@connectrpc/connect';
+import { connectNodeAdapter, createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { adapterOptions, fdsOf, transportOptions, withFds } from 'grpcfd/connect';
@@ -91,6 +98,51 @@ test('calls at the same time send and receive their own descriptors, by referenc
     ['b', 'b'],
     ['c', 'c'],
   ]);
+});
+
+test('calls that share the context values of a caller have descriptors of their own, and leave the values as they are', async () => {
+  const { client } = dialConnect(await serveConnect());
+  const key = createContextKey('default');
+  const contextValues = createContextValues().set(key, 'of the caller');
+  const before = { ...contextValues };
+  const [a, b] = [sending('a'), sending('b')];
+  // Both are made before either call starts.
+  const options = [withFds(a.fds, { contextValues }), withFds(b.fds, { contextValues })] as const;
+  const replies = [client.put({ file: a.file }, options[0]), client.put({ file: b.file }, options[1])];
+  assert.deepEqual(
+    (await Promise.all(replies)).map(({ text }) => text),
+    ['a', 'b'],
+  );
+  assert.deepEqual({ ...contextValues }, before);
+  assert.deepEqual(
+    options.map((each) => each.contextValues?.get(key)),
+    ['of the caller', 'of the caller'],
+  );
+});
+
+test('a session manager of another kind is refused before anything is sent, and the error says what to use', async () => {
+  const requests: string[] = [];
+  const server = http2.createServer((request) => void requests.push(request.url));
+  server.listen(0, 'localhost');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  const { interceptors } = transportOptions(freshAddress());
+  const baseUrl = `http://localhost:${port}`;
+  const sessionManager = new Http2SessionManager(baseUrl);
+  defer(() => sessionManager.abort());
+  const client = createClient(Store, createGrpcTransport({ baseUrl, interceptors, sessionManager }));
+  const { fds, file } = sending('content');
+  const error = await client.put({ file }, withFds(fds)).catch((each: unknown) => each);
+  assert.ok(error instanceof ConnectError && error.cause instanceof grpcfd.GrpcFdError, String(error));
+  assert.deepEqual(
+    [error.code, error.cause.reason],
+    [Code.FailedPrecondition, 'ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT'],
+  );
+  assert.match(error.rawMessage, /createGrpcTransport\(transportOptions\(address\)\)/);
+  // What was sent would have come before the end of the session.
+  sessionManager.abort();
+  await promisify(server.close.bind(server))();
+  assert.deepEqual(requests, []);
 });
 
 test('a client of Connect calls a server of grpc-js', async () => {
@@ -188,7 +240,10 @@ test('too many descriptors for one call fail it before it starts', async () => {
   const { client } = dialConnect(await serveConnect(), { maxFdsPerCall: 1 });
   const { fds, file } = sending('one');
   withContent('two', (fd) => fds.sendFd(fd));
-  await assert.rejects(client.put({ file }, withFds(fds)), /2 descriptors for one call are more than the 1/);
+  await assert.rejects(client.put({ file }, withFds(fds)), {
+    code: Code.ResourceExhausted,
+    rawMessage: /2 descriptors for one call are more than the 1/,
+  });
 });
 
 test('a server that carries no descriptors serves calls, and fdsOf says why it has none', async () => {

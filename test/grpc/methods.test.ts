@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { runInNewContext } from 'node:vm';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
@@ -43,6 +44,51 @@ async function callWith(
     (error: grpc.ServiceError) => error,
   );
 }
+
+/** The warnings of this kind that come while `run` runs. */
+async function unknownMethods(run: () => Promise<unknown>): Promise<string[]> {
+  const seen: string[] = [];
+  const note = (warning: Error & { code?: string; detail?: string }) => {
+    if (warning.code === 'GRPCFD_UNKNOWN_METHOD') seen.push(`${warning.message}\n${warning.detail}`);
+  };
+  process.on('warning', note);
+  await run();
+  // Warnings come in a later turn.
+  await setImmediate();
+  process.off('warning', note);
+  return seen;
+}
+
+const nothing = { unary: grpcfd.handler(() => ({})) };
+
+test('a rule for a method that the server does not have is told once, when the first client connects', async () => {
+  const typo = UNARY.slice(0, -1);
+  const options = { methods: { [typo]: { maxFds: 0 }, [UNARY]: { maxFds: 1 } } };
+  let address = '';
+  assert.deepEqual(await unknownMethods(async () => ({ address } = await serve(nothing, { options }))), []);
+  const seen = await unknownMethods(async () => {
+    for (let count = 0; count < 2; count++) await (await dial(address)).unary({});
+  });
+  assert.equal(seen.length, 1);
+  assert.ok(
+    seen[0]?.startsWith(`the option methods has rules for ${typo}, which the server does not have\n`),
+  );
+  assert.ok(seen[0]?.includes(UNARY), seen[0]);
+});
+
+test('a rule for a method that is added after bindAsync, or that another server with the same options has, is not told', async () => {
+  const later = '/later.Service/Method';
+  const other = '/other.Service/Method';
+  const options = { methods: { [later]: { maxFds: 1 }, [other]: { maxFds: 1 } } };
+  const { server, address } = await serve(nothing, { options });
+  const add = (to: grpc.Server, path: string) =>
+    to.addService({ method: { ...testService.unary, path } }, { method: nothing.unary });
+  add(server, later);
+  const second = await serve(nothing, { options });
+  add(second.server, other);
+  const seen = await unknownMethods(async () => (await dial(address)).unary({}));
+  assert.deepEqual(seen, []);
+});
 
 for (const security of SECURITIES) {
   test(`${security}: a call with more files than its method takes is refused before its handler, and its files are closed`, async () => {

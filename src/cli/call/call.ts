@@ -4,14 +4,16 @@ import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from '../../index.js';
 import { explained, Failure, oneLine } from '../failure.js';
 import { toJson, toLongJson } from '../json.js';
-import { parseCall } from './arguments.js';
+import { type CallArguments, parseCall } from './arguments.js';
 import { clientOf, metadataOf } from './channel.js';
+import { Deadline } from './deadline.js';
 import { checkPath } from './fields.js';
 import { type Description, Receiver } from './receives.js';
 import { reflect } from './reflection.js';
 import { requestsOf } from './requests.js';
 import { loadMethod, type Method } from './schema.js';
 import { sendAll } from './sends.js';
+import { statusFailure } from './status.js';
 
 type Call = grpc.ClientDuplexStream<Buffer, Buffer>;
 
@@ -19,39 +21,54 @@ const asIs = (bytes: Buffer) => bytes;
 
 export async function call(args: readonly string[]): Promise<number> {
   const parsed = parseCall(args);
-  const { deadlineMs } = parsed;
-  const options: grpc.CallOptions = deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs };
+  const deadline = new Deadline(parsed.deadlineMs);
+  await deadline.run(makeCall(parsed, deadline));
+  return 0;
+}
+
+async function makeCall(parsed: CallArguments, deadline: Deadline): Promise<void> {
+  const options: grpc.CallOptions = deadline.at === undefined ? {} : { deadline: deadline.at };
   const metadata = metadataOf(parsed.metadata);
   const client = clientOf(parsed);
   try {
-    const method = await loadMethod(parsed.source, parsed.service, parsed.method, () =>
+    const method = await loadMethod(parsed.source, parsed.service, parsed.method, deadline, () =>
       reflect(client, parsed.service, metadata, options),
     );
     for (const { field } of parsed.sends) checkPath(field, method.requestType);
     for (const { field } of parsed.receives) checkPath(field, method.responseType);
     using fds = grpcfd.callCredentials();
     const sends = sendAll(fds, parsed.sends, parsed.byUrl);
-    const requests = requestsOf(method, parsed.data, sends);
+    const requests = requestsOf(method, parsed.data, sends, deadline);
     // A wrong message must not start a call.
     const first = await requests.next();
     // On the wire, the other kinds of calls are streams of one message.
     const stream = client.makeBidiStreamRequest(method.path, asIs, asIs, metadata, fds.options(options));
-    const receiver = new Receiver(fds, parsed.receives, deadlineMs);
+    const receiver = new Receiver(fds, parsed.receives, deadline);
     const output = parsed.receives.some(({ to }) => to === '-') ? process.stderr : process.stdout;
     const show = async (bytes: Buffer) => {
-      const message = method.deserialize(bytes);
+      const message = messageOf(method, bytes);
       const received = await receiver.receive(message);
       output.write(`${textOf(method, message, parsed.receives.length > 0 ? received : undefined)}\n`);
     };
     const status = await converse(stream, first, requests, show);
-    if (status.code === grpc.status.OK) return 0;
-    const text = `${grpc.status[status.code] ?? status.code}: ${explained(status.details)}`;
-    throw new Failure(text, status.code);
+    if (status.code === grpc.status.OK) return;
+    if (status.code === grpc.status.DEADLINE_EXCEEDED && deadline.isWaiting) throw deadline.failure();
+    throw statusFailure(status.code, (name) => `${name}: ${explained(status.details)}`);
   } catch (error) {
     if (error instanceof grpcfd.GrpcFdError) throw new Failure(oneLine(error), error.code, { cause: error });
     throw error;
   } finally {
     client.close();
+  }
+}
+
+function messageOf({ deserialize, responseType }: Method, bytes: Buffer): object {
+  try {
+    return deserialize(bytes);
+  } catch (error) {
+    // As grpc-js has it.
+    const code = grpc.status.INTERNAL;
+    throw statusFailure(code, (name) => `${name}: the reply is no ${responseType.name}: ${oneLine(error)}`);
   }
 }
 

@@ -7,8 +7,15 @@ export type Message = Record<string, unknown>;
 
 const INDEX = /^\d+$/;
 
+/** A call carries at most 1024 descriptors (`maxFdsPerCall`), and elements in front of an index are made. */
+const MAX_INDEX = 1023;
+
 /** Fails unless the path leads to a string. An index may follow a list. */
 export function checkPath(path: string, type: MessageType): void {
+  const tooHigh = path.split('.').find((part) => INDEX.test(part) && Number(part) > MAX_INDEX);
+  if (tooHigh !== undefined) {
+    throw usage(`the index ${quotePeerText(tooHigh)} of the field ${path} is more than ${MAX_INDEX}`);
+  }
   let at: MessageType | undefined = type;
   let field: Field | undefined;
   for (const part of path.split('.')) {

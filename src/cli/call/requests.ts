@@ -1,9 +1,10 @@
 /** `--data`: the messages of a call, with the names of what is sent in them. */
-import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
-import { EXIT, Failure, oneLine, usage } from '../failure.js';
+import { oneLine, usage } from '../failure.js';
+import type { Deadline } from './deadline.js';
 import { checkMessage, type Message, NameWriter } from './fields.js';
+import { readInput } from './files.js';
 import type { Method } from './schema.js';
 import type { Sent } from './sends.js';
 
@@ -12,6 +13,7 @@ export async function* requestsOf(
   method: Method,
   data: string | undefined,
   sends: readonly Sent[],
+  deadline: Deadline,
 ): AsyncGenerator<Buffer> {
   const writer = new NameWriter();
   let left = [...sends];
@@ -19,7 +21,7 @@ export async function* requestsOf(
     left = left.filter(({ field, name }) => !writer.put(message, method.requestType, field, name));
     return serialize(method, message);
   };
-  for await (const value of method.requestStream ? streamOf(data) : [await oneOf(data)]) {
+  for await (const value of method.requestStream ? streamOf(data, deadline) : [await oneOf(data, deadline)]) {
     yield place(checkMessage(value, method.requestType));
   }
   const [next] = left;
@@ -39,19 +41,24 @@ function serialize({ serialize: bytesOf, requestType }: Method, message: Message
   }
 }
 
-async function oneOf(data = '{}'): Promise<unknown> {
-  return parseJson(data === '-' ? await text(process.stdin) : contentOf(data));
+const STDIN = 'the end of the standard input (--data -)';
+
+async function oneOf(data = '{}', deadline: Deadline): Promise<unknown> {
+  const content = data === '-' ? deadline.during(STDIN, text(process.stdin)) : contentOf(data, deadline);
+  return parseJson(await content);
 }
 
-async function* streamOf(data: string | undefined): AsyncGenerator<unknown> {
+async function* streamOf(data: string | undefined, deadline: Deadline): AsyncGenerator<unknown> {
   if (data === undefined) return;
   if (data === '-') {
-    for await (const line of createInterface({ input: process.stdin })) {
+    const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+    for (;;) {
+      const { done, value: line } = await deadline.during(STDIN, lines.next());
+      if (done === true) return;
       if (line.trim() !== '') yield parseJson(line);
     }
-    return;
   }
-  const content = contentOf(data);
+  const content = await contentOf(data, deadline);
   // One message may be written over several lines.
   if (isJson(content)) yield JSON.parse(content);
   else for (const line of content.split('\n')) if (line.trim() !== '') yield parseJson(line);
@@ -66,13 +73,8 @@ function isJson(content: string): boolean {
   }
 }
 
-function contentOf(data: string): string {
-  if (!data.startsWith('@')) return data;
-  try {
-    return readFileSync(data.slice(1), 'utf8');
-  } catch (error) {
-    throw new Failure(oneLine(error), EXIT.noInput, { cause: error });
-  }
+async function contentOf(data: string, deadline: Deadline): Promise<string> {
+  return data.startsWith('@') ? String(await readInput(data.slice(1), deadline)) : data;
 }
 
 function parseJson(content: string): unknown {

@@ -1,10 +1,13 @@
 /** Loads the definition of a method with `@grpc/proto-loader`, an optional peer dependency. */
-import { readFileSync } from 'node:fs';
+import * as grpc from '@grpc/grpc-js';
 import type * as protoLoader from '@grpc/proto-loader';
 import { protoLoaderFrom } from '../doctor/copies.js';
 import { EXIT, Failure, oneLine, packageMissing, usage } from '../failure.js';
 import type { Source } from './arguments.js';
+import type { Deadline } from './deadline.js';
+import { readInput } from './files.js';
 import { type MessageType, MessageTypes } from './message-type.js';
+import { statusFailure } from './status.js';
 
 export interface Method {
   readonly path: string;
@@ -24,10 +27,11 @@ export async function loadMethod(
   source: Source,
   service: string,
   name: string,
+  deadline: Deadline,
   reflect: () => Promise<Buffer>,
 ): Promise<Method> {
   const loader = protoLoaderOrFail();
-  const definition = await definitionFrom(loader, source, reflect);
+  const definition = await definitionFrom(loader, source, deadline, reflect);
   const found = definition[service];
   if (found === undefined || 'format' in found) {
     throw usage(
@@ -65,18 +69,29 @@ function protoLoaderOrFail(): typeof protoLoader {
 async function definitionFrom(
   loader: typeof protoLoader,
   source: Source,
+  deadline: Deadline,
   reflect: () => Promise<Buffer>,
 ): Promise<protoLoader.PackageDefinition> {
-  if (source.kind === 'reflection') return loader.loadFileDescriptorSetFromBuffer(await reflect(), LOADING);
+  if (source.kind === 'reflection') return fromServer(loader, await reflect());
+  const set = source.kind === 'descriptor set' ? await readInput(source.file, deadline) : Buffer.alloc(0);
   try {
     if (source.kind === 'proto') {
       const options = { ...LOADING, includeDirs: [...source.include, '.'] };
       return withoutWarnings(() => loader.loadSync([...source.files], options));
     }
-    return loader.loadFileDescriptorSetFromBuffer(readFileSync(source.file), LOADING);
+    return loader.loadFileDescriptorSetFromBuffer(set, LOADING);
   } catch (error) {
     const names = source.kind === 'proto' ? source.files.join(', ') : source.file;
     throw new Failure(`${names} cannot be loaded: ${oneLine(error)}`, EXIT.noInput, { cause: error });
+  }
+}
+
+function fromServer(loader: typeof protoLoader, set: Buffer): protoLoader.PackageDefinition {
+  try {
+    return loader.loadFileDescriptorSetFromBuffer(set, LOADING);
+  } catch (error) {
+    const text = `the server's reflection sent files that cannot be loaded: ${oneLine(error)}`;
+    throw statusFailure(grpc.status.INTERNAL, (status) => `${status}: ${text}`);
   }
 }
 

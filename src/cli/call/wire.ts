@@ -32,6 +32,7 @@ export function decodeFields(message: Buffer): WireField[] {
   const readVarint = () => {
     let value = 0;
     for (let factor = 1; ; factor *= 128) {
+      if (factor >= 2 ** 70) throw new RangeError('a number is too long');
       const byte = message.readUInt8(at++);
       value += (byte & 127) * factor;
       if (byte < 128) return value;

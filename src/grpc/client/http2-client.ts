@@ -1,4 +1,9 @@
-import type { ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2';
+import type {
+  ClientHttp2Session,
+  ClientHttp2Stream,
+  IncomingHttpHeaders,
+  OutgoingHttpHeaders,
+} from 'node:http2';
 import * as net from 'node:net';
 import * as tls from 'node:tls';
 import {
@@ -15,11 +20,12 @@ import { resolveLimits } from '../../inbox/limits.js';
 import { connectUnix, supported } from '../../native/binding.js';
 import { withoutDescriptors } from '../../native/without-addon.js';
 import { addressBytes } from '../../socket/address.js';
-import { setImmediate } from '../../timers.js';
+import { nextTick, setImmediate } from '../../timers.js';
 import { Connection } from '../connection.js';
 import { FDS_METADATA_KEY, formatFdsMetadata } from '../fds-metadata.js';
 import { type ValueAtStreamStart, valueAtStreamStart } from '../internals/call-metadata.js';
 import { leaveConnection, sessionOf } from '../internals/http2-session.js';
+import { noteRequestsOf, requestingSession } from '../internals/requesting-session.js';
 import { type FdConnectionOptions, HTTP2_CONNECTION_RULES } from '../options.js';
 import { SharedLimits } from '../shared-limits.js';
 import { Attempt } from './attempt.js';
@@ -41,12 +47,13 @@ export interface FdHttp2Client {
    */
   readonly createConnection: () => net.Socket;
   /**
-   * Makes one call with descriptors. `start` calls `request()` of the session that was connected last, with `headers` among its headers, and gives
-   * the stream.
+   * Makes one call with descriptors. `start` calls `request()` of a session that {@link createConnection} has connected, with `headers` among
+   * its headers, and gives the stream. The descriptors go over the connection of that session.
    *
    * @param fds credentials of the call, which stay the caller's
    * @param start called once, at once
-   * @throws GrpcFdError `ERR_GRPCFD_TOO_MANY_DESCRIPTORS`, `ERR_GRPCFD_INVALID_ARGUMENT`; what `start` throws. The promise rejects with them.
+   * @throws GrpcFdError `ERR_GRPCFD_TOO_MANY_DESCRIPTORS`, `ERR_GRPCFD_INVALID_ARGUMENT`; `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT` for a session that
+   * has another connection, before anything is sent; what `start` throws. The promise rejects with them.
    */
   call(
     fds: FdCallCredentials,
@@ -85,14 +92,22 @@ const fdCallCredentials = rule(
 
 const RULES: RulesFor<FdHttp2ClientOptions> = { ...HTTP2_CONNECTION_RULES, tls: anObject };
 
+/** What createConnection() has made. */
+interface End {
+  readonly socket: net.Socket;
+  /** Undefined where the socket carries no descriptors. */
+  readonly connection: Connection | undefined;
+}
+
 class Http2Client implements FdHttp2Client {
   readonly #path: string;
   readonly #options: FdConnectionOptions;
   readonly #tls: tls.ConnectionOptions | undefined;
   readonly #limits: SharedLimits;
   readonly #maxFdsPerCall: number;
-  /** That of the last session. */
-  #connection: Connection | undefined;
+  readonly #ends = new WeakMap<ClientHttp2Session, End>();
+  /** Whose session may not be there yet. */
+  #latest: End | undefined;
 
   constructor(address: string, given: FdHttp2ClientOptions) {
     check(grpcComplaint, 'address', address, aUnixAddress);
@@ -106,7 +121,14 @@ class Http2Client implements FdHttp2Client {
   }
 
   readonly createConnection = (): net.Socket => {
-    this.#connection = undefined;
+    const end = this.#open();
+    this.#latest = end;
+    // http2.connect() makes the session as soon as this returns.
+    nextTick(() => this.#note(end));
+    return end.socket;
+  };
+
+  #open(): End {
     if (!supported) return this.#connectWithoutDescriptors();
     let fd: number;
     try {
@@ -116,21 +138,45 @@ class Http2Client implements FdHttp2Client {
       return this.#connectWithoutDescriptors();
     }
     return this.#connect(fd);
-  };
+  }
 
-  #connect(fd: number): net.Socket {
+  #connect(fd: number): End {
     const connection = new Connection(fd, 'client', this.#options, { dialled: true, limits: this.#limits });
     const socket = this.#tls === undefined ? connection.socket : this.#secure(connection, this.#tls);
     if (this.#tls === undefined) connection.handshakeEnded(socket);
     connection.onDescriptorsLost = () => setImmediate(leaveConnection, socket);
     connection.findSession = () => sessionOf(socket);
-    this.#connection = connection;
-    return socket;
+    return { socket, connection };
   }
 
-  #connectWithoutDescriptors(): net.Socket {
-    if (this.#tls === undefined) return net.connect(this.#path);
-    return tls.connect({ ALPNProtocols: ['h2'], ...this.#tls, path: this.#path });
+  #connectWithoutDescriptors(): End {
+    const socket =
+      this.#tls === undefined
+        ? net.connect(this.#path)
+        : tls.connect({ ALPNProtocols: ['h2'], ...this.#tls, path: this.#path });
+    return { socket, connection: undefined };
+  }
+
+  /** Lets a later call know the session of `end`. */
+  #note(end: End): void {
+    if (end === this.#latest) this.#latest = undefined;
+    const session = sessionOf(end.socket) as ClientHttp2Session | undefined;
+    if (session === undefined || this.#ends.has(session)) return;
+    this.#ends.set(session, end);
+    noteRequestsOf(session);
+  }
+
+  /**
+   * The connection of the session whose request() runs, or undefined if it carries no descriptors.
+   *
+   * @throws GrpcFdError `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`
+   */
+  #connectionOfRequest(): Connection | undefined {
+    const session = requestingSession();
+    // A session of this very turn is not known yet.
+    const end = session === undefined ? this.#latest : this.#ends.get(session);
+    if (end === undefined) throw otherSession();
+    return end.connection;
   }
 
   #secure(connection: Connection, options: tls.ConnectionOptions): tls.TLSSocket {
@@ -146,6 +192,7 @@ class Http2Client implements FdHttp2Client {
   ): Promise<ClientHttp2Stream> {
     check(grpcComplaint, 'fds', fds, fdCallCredentials);
     check(grpcComplaint, 'start', start, aFunction);
+    if (this.#latest !== undefined) this.#note(this.#latest);
     const load = new CallLoad();
     const call = fds.newCall(load);
     call.started();
@@ -156,9 +203,9 @@ class Http2Client implements FdHttp2Client {
         throw refusal;
       }
       const value: ValueAtStreamStart = valueAtStreamStart(() => {
-        const connection = this.#connection;
+        const connection = this.#connectionOfRequest();
         if (connection === undefined) {
-          call.unsupported(supported ? noConnection() : withoutDescriptors());
+          call.unsupported(supported ? notConnected() : withoutDescriptors());
           return '';
         }
         return formatFdsMetadata(connection.id, call.bind(new Attempt(connection, value)));
@@ -191,9 +238,13 @@ function take(headers: IncomingHttpHeaders): string | undefined {
   return answer === undefined ? undefined : String(answer);
 }
 
-function noConnection(): GrpcFdError {
+function otherSession(): GrpcFdError {
   return new GrpcFdError(
     'ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT',
-    'the HTTP/2 session has no connection of this client: give createConnection to http2.connect()',
+    'the HTTP/2 session has no connection of this client: give createConnection of this client to http2.connect()',
   );
+}
+
+function notConnected(): GrpcFdError {
+  return new GrpcFdError('ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT', 'the HTTP/2 session could not be connected');
 }

@@ -42,13 +42,17 @@ export interface ListenHandle {
 /** Replaces createHttp2Server of `prototype`, that of a grpc.Server, with `wrap`, which can call the original. */
 export function replaceCreateHttp2Server(
   prototype: grpc.Server,
-  wrap: (credentials: grpc.ServerCredentials, original: () => AnyHttp2Server) => AnyHttp2Server,
+  wrap: (
+    credentials: grpc.ServerCredentials,
+    original: () => AnyHttp2Server,
+    server: grpc.Server,
+  ) => AnyHttp2Server,
 ): void {
   const internals = prototype as unknown as GrpcServerInternals;
   const original = internals.createHttp2Server;
   if (typeof original !== 'function') throw changed('grpc.Server.createHttp2Server');
   internals.createHttp2Server = function (this: GrpcServerInternals, credentials) {
-    return wrap(credentials, () => original.call(this, credentials));
+    return wrap(credentials, () => original.call(this, credentials), this as unknown as grpc.Server);
   };
 }
 

@@ -41,6 +41,7 @@ import { endInTwoSteps } from './graceful-end.js';
 import { leaveAfterLoss } from './leave-after-loss.js';
 import { registerGuarded, registerStream, setConnectionOf } from './server-call.js';
 import { fdServerCredentialsIn } from './server-credentials.js';
+import { noteRules, warnOfUnmatched } from './unmatched-rules.js';
 
 /** Options of {@link Server.serveConnection}. */
 export interface ServeConnectionOptions {
@@ -162,7 +163,7 @@ const latestServe = new WeakMap<grpc.ServerCredentials, Serve>();
 
 /** Changes the servers of `prototype` so that they support `serverCredentials()`. */
 export function honourServerCredentials(prototype: grpc.Server): void {
-  replaceCreateHttp2Server(prototype, (credentials, create) => {
+  replaceCreateHttp2Server(prototype, (credentials, create, owner) => {
     const fdCredentials = fdServerCredentialsIn(credentials);
     if (fdCredentials === undefined) return create();
     const server = fdCredentials.honouredBy(create);
@@ -170,6 +171,11 @@ export function honourServerCredentials(prototype: grpc.Server): void {
       // Node.js makes the socket file. It must not be open to more users than was asked for.
       refuseOptionsOfFile(fdCredentials.options, `on ${process.platform}`);
       return server;
+    }
+    const { methods } = fdCredentials.options;
+    if (methods !== undefined) {
+      noteRules(owner, methods);
+      server.once('session', () => warnOfUnmatched(methods));
     }
     latestServe.set(credentials, carryDescriptors(server, fdCredentials.options, fdCredentials.admission));
     return server;
