@@ -92,7 +92,6 @@ const ATTACKS: Readonly<Record<string, Attack>> = {
     client: () => [path(' '.repeat(1_000_000))],
     line: 'call 1 ',
   },
-  'line ends without an end': { json: false, client: () => [path('\n'.repeat(1_000_000))], line: 'call 1 ' },
   'a table for headers that nobody allowed': {
     client: () => [
       PREFACE,
