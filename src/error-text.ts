@@ -45,6 +45,11 @@ export function cutPeerText(text: string): string {
   return shorten(text, printable, '');
 }
 
+/** {@link cutPeerText} in one line: what is kept of the text has a space in place of each line break and the white space around it. */
+export function cutPeerLine(text: string): string {
+  return shorten(text, (part) => printable(part.replace(/\s*\n\s*/g, ' ')), '');
+}
+
 /**
  * The text of what a user's function threw or rejected with. It never throws, though the `message` of an error can be any value, or a getter
  * that throws.

@@ -1,4 +1,4 @@
-import { cutPeerText } from '../error-text.js';
+import { cutPeerLine } from '../error-text.js';
 
 /** Exit codes that are no gRPC status, as in sysexits.h. */
 export const EXIT = {
@@ -34,10 +34,9 @@ export function packageMissing(name: string): Failure {
   );
 }
 
-/** The text of an error in one line, without what would move the cursor. */
+/** The text of an error in one line, without what would move the cursor. A long text is cut first, so that its length costs nothing. */
 export function oneLine(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return cutPeerText(text.replace(/\s*\n\s*/g, ' '));
+  return cutPeerLine(error instanceof Error ? error.message : String(error));
 }
 
 /** What OpenSSL says where the other end answers in plaintext. */

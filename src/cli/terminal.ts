@@ -32,3 +32,28 @@ export function flushed(output: Writable): Promise<void> {
     output.write('', () => resolve());
   });
 }
+
+/** What may wait for a reader that is slow. */
+const MOST_WAITING_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Writes lines. While more than 4 MiB wait to be read, lines are left out, and `lineOfLeftOut` makes one in their place. A terminal or a file holds
+ * the process up instead, so nothing waits.
+ */
+export function boundedWriter(
+  output: Writable,
+  lineOfLeftOut: (count: number) => string,
+): (line: string) => void {
+  let leftOut = 0;
+  return (line) => {
+    if (output.writableLength > MOST_WAITING_BYTES) {
+      if (leftOut++ > 0) return;
+      output.once('drain', () => {
+        output.write(`${lineOfLeftOut(leftOut)}\n`);
+        leftOut = 0;
+      });
+      return;
+    }
+    output.write(`${line}\n`);
+  };
+}

@@ -11,6 +11,7 @@ import { refusal } from '#src/cli/doctor/address.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { bind, freshAddress, SECURITIES, shutDown, stockServerCredentials } from '../support/service.js';
 import { temporaryDirectory } from '../support/temporary.js';
+import { startProxy } from './proxy-process.js';
 import { serveStore } from './store.js';
 import { type ToolOptions, tool } from './tool.js';
 
@@ -107,7 +108,42 @@ test('what is no gRPC server, and what hangs up, is a problem', async () => {
   assert.equal(code, 1);
   assert.match(found['HTTP/2']?.text ?? '', /neither HTTP\/2 nor TLS/);
   assert.match(found['HTTP/2']?.todo ?? '', /or it is a proxy whose server is down$/);
+  assert.equal(found['descriptors']?.state, 'problem');
 });
+
+test('who listens and answers nothing tells nothing of descriptors', async () => {
+  // It takes all that comes, and closes when its peer does.
+  const listener = await listen({ path: freshAddress().slice('unix:'.length) }, (socket) => {
+    socket.on('error', () => {}).resume();
+  });
+  defer(() => listener.close());
+  const { code, found } = await examine([`unix:${listener.address}`]);
+  assert.equal(code, 1);
+  assert.match(found['HTTP/2']?.text ?? '', /neither HTTP\/2 nor TLS/);
+  assert.equal(found['descriptors']?.text, 'could not be tried: no call was answered');
+});
+
+for (const security of ['plaintext', 'TLS'] as const) {
+  test(`${security}: the doctor leaves no trouble at a proxy before the server`, async () => {
+    const proxy = await startProxy(await serveStore({ security }));
+    const { code, found } = await examine([proxy.address]);
+    assert.equal(code, 0);
+    assert.match(found['server']?.text ?? '', /^this package/);
+    assert.equal(found['descriptors']?.state, 'ok');
+    const connections = security === 'TLS' ? 2 : 1;
+    assert.equal((await proxy.after('close', connections)).length, connections);
+    const descriptors = proxy.events.filter(({ event }) => event === 'descriptor');
+    assert.deepEqual(
+      descriptors.map(({ path }) => path),
+      Array(connections).fill('/dev/null'),
+    );
+    // In plaintext, a server of TLS hangs up before it answers.
+    const troubles = proxy.events.filter(
+      ({ event, trouble }) => event === 'trouble' && /no call/.test(String(trouble)),
+    );
+    assert.deepEqual(troubles, []);
+  });
+}
 
 test('a connection that is closed before a descriptor was sent tells nothing of descriptors', () => {
   for (const code of ['EPIPE', 'ECONNRESET', 'ECANCELED']) {

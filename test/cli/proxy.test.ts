@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
-import { connect, type FdSocket, listen } from 'grpcfd/socket';
+import { connect } from 'grpcfd/socket';
 import { PREFACE } from '#src/cli/proxy/frames.js';
 import { closeAll, native } from '#src/native/binding.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
@@ -22,58 +22,10 @@ import {
 } from '../support/service.js';
 import { contentOf, fileWith } from '../support/temporary.js';
 import { within } from '../support/until.js';
-import { startTool, tool } from './tool.js';
+import { ends, SOON_MS, startProxy } from './proxy-process.js';
+import { tool } from './tool.js';
 
 trackDescriptors();
-
-const SOON_MS = 20_000;
-
-interface Event {
-  readonly connection: number;
-  readonly event: string;
-  readonly [name: string]: unknown;
-}
-
-interface Running {
-  readonly address: string;
-  readonly events: Event[];
-  /** The events of that kind, once there are so many. */
-  after(event: string, count?: number): Promise<Event[]>;
-}
-
-/** A proxy before that address, which the end of the test ends. */
-async function startProxy(
-  to: string,
-  json = true,
-  maxOpenFiles?: number,
-): Promise<Running & { readonly lines: string[] }> {
-  const address = freshAddress();
-  const child = startTool(['proxy', '--listen', address, '--to', to, ...(json ? ['--json'] : [])], {
-    maxOpenFiles,
-  });
-  const lines: string[] = [];
-  const events: Event[] = [];
-  let rest = '';
-  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-    const parts = (rest + text).split('\n');
-    rest = parts.pop() ?? '';
-    lines.push(...parts);
-    if (json) events.push(...parts.map((line) => JSON.parse(line)));
-  });
-  defer(async () => {
-    const exit = once(child, 'exit');
-    child.kill('SIGTERM');
-    assert.deepEqual(await exit, [0, null]);
-  });
-  assert.ok(child.stderr);
-  await once(child.stderr, 'data');
-  const after = async (event: string, count = 1) => {
-    const found = () => events.filter((each) => each.event === event);
-    await within(SOON_MS, `${count} × ${event}`, () => found().length >= count);
-    return found();
-  };
-  return { address, lines, events, after };
-}
 
 /** Sends the file of the request back. */
 const giveBack = grpcfd.handler<Record<string, unknown>, Record<string, unknown>>(
@@ -200,23 +152,6 @@ test('stock ends pass, too, and calls of every kind with large messages', async 
   ]);
 });
 
-/** The two ends of a connection through the proxy, which both belong to this process. */
-async function ends(maxOpenFiles?: number): Promise<{ client: FdSocket; server: FdSocket; proxy: Running }> {
-  const path = freshAddress().slice('unix:'.length);
-  let take: (socket: FdSocket) => void = () => {};
-  const server = new Promise<FdSocket>((resolve) => {
-    take = resolve;
-  });
-  const listener = await listen({ path, allowHalfOpen: true }, (socket) => take(socket));
-  defer(() => listener.close());
-  const proxy = await startProxy(`unix:${path}`, true, maxOpenFiles);
-  const client = await connect(proxy.address.slice('unix:'.length), { allowHalfOpen: true });
-  const both = { client, server: await server, proxy };
-  defer(() => both.client.destroy());
-  defer(() => both.server.destroy());
-  return both;
-}
-
 test('descriptors stay with their bytes, in order, and half-closed connections go on', async () => {
   const { client, server, proxy } = await ends();
   const sizes: bigint[] = [];
@@ -330,7 +265,7 @@ for (const isOpen of [false, true]) {
 }
 
 test('descriptors that the kernel drops stand out, and the connection is closed', async () => {
-  const { client, proxy } = await ends(40);
+  const { client, proxy } = await ends({ maxOpenFiles: 40 });
   client.on('error', () => {}).resume();
   client.once('end', () => client.destroy());
   const fd = fileWith('');
@@ -359,7 +294,7 @@ test('a place where it cannot listen ends it in one line', async () => {
 
 test('lines for people say the same, and trouble begins with "!"', async () => {
   const { address } = await serve({ unary: (_call, callback) => callback(null, {}) });
-  const proxy = await startProxy(address, false);
+  const proxy = await startProxy(address, { json: false });
   const client = await dial(proxy.address);
   // The preface may come alone, or with the first descriptor.
   await client.unary({});

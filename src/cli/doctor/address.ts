@@ -1,26 +1,22 @@
 /** What the doctor finds about who listens at an address. */
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import {
   type ClientHttp2Session,
   connect as connectHttp2,
   constants,
   type IncomingHttpHeaders,
 } from 'node:http2';
-import { connect as connectSocket, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { FdSocket } from '../../socket/index.js';
 import { oneLine } from '../failure.js';
 import { type Finding, note, ok, problem } from './finding.js';
 
 const PATIENCE_MS = 3000;
-/** The first bytes of an HTTP/2 client: the preface, and empty SETTINGS. */
-const FIRST_BYTES = Buffer.concat([
-  Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
-  Buffer.of(0, 0, 0, 4, 0, 0, 0, 0, 0),
-]);
 /** The metadata key that a server of this package answers, also for a method that it does not have. */
 const ASKED = 'grpcfd-fds';
+/** What the doctor calls its connection, and its descriptor, in that metadata. */
+const ID = 'doctor';
 
 /** The server, or the doctor's end of the connection, has gone. */
 const CLOSED = new Set(['EPIPE', 'ECONNRESET', 'ECANCELED']);
@@ -48,9 +44,11 @@ export async function examineAddress(address: string, path: string): Promise<Fin
     const { code = '' } = error as NodeJS.ErrnoException;
     return [problem('connect', `${address}: ${oneLine(error)}`, ADVICE[code] ?? 'see the error above')];
   }
-  const findings = [ok('connect', address), listener(socket.peer)];
-  const accepted = await acceptsDescriptors(socket);
-  return [...findings, ...(await protocol(path)), accepted];
+  return [
+    ok('connect', address),
+    listener(socket.peer),
+    ...(await protocol(socket, () => sockets.connect(path))),
+  ];
 }
 
 function listener({ pid, uid, gid }: { pid: number; uid: number; gid: number }): Finding {
@@ -68,29 +66,15 @@ function listener({ pid, uid, gid }: { pid: number; uid: number; gid: number }):
   }
 }
 
-/** Sends /dev/null with the first bytes. Who does not want it closes it. */
-async function acceptsDescriptors(socket: FdSocket): Promise<Finding> {
-  const file = openSync('/dev/null', 'r');
-  socket.on('error', () => {});
-  socket.resume();
-  try {
-    const sent = socket.sendFd(file);
-    socket.write(FIRST_BYTES);
-    await sent;
-    return ok('descriptors', 'the kernel lets them pass');
-  } catch (error) {
-    return refusal(error);
-  } finally {
-    closeSync(file);
-    socket.destroy();
-  }
+function untried(reason: string): Finding {
+  return problem('descriptors', `could not be tried: ${reason}`, 'see "HTTP/2" above');
 }
 
 /** What it means that a descriptor could not be sent. */
 export function refusal(error: unknown): Finding {
   const { code = '' } = error as NodeJS.ErrnoException;
   if (CLOSED.has(code)) {
-    return problem('descriptors', 'could not be tried: the connection was closed', 'see "HTTP/2" above');
+    return untried('the connection was closed');
   }
   const text = `the kernel refuses to send one: ${oneLine(error)}`;
   return code === 'EPERM'
@@ -102,17 +86,25 @@ export function refusal(error: unknown): Finding {
     : problem('descriptors', text, 'see the error');
 }
 
-async function protocol(path: string): Promise<Finding[]> {
-  const plain = await ask(() => Promise.resolve(connectSocket(path)));
-  if (plain !== undefined) return [ok('HTTP/2', 'yes, in plaintext'), implementation(plain)];
+async function protocol(first: FdSocket, dial: () => Promise<FdSocket>): Promise<Finding[]> {
+  const plain = await ask(first, async () => first);
+  if (plain.headers !== undefined) {
+    return [ok('HTTP/2', 'yes, in plaintext'), implementation(plain.headers), plain.descriptors];
+  }
   let certificate = '';
-  const tls = await ask(async () => {
-    const socket = await secure(path);
-    const subject = socket.getPeerCertificate().subject?.CN;
-    certificate = `${socket.getProtocol()}${subject === undefined ? '' : `, certificate for ${oneLine(subject)}`}`;
-    return socket;
-  });
-  if (tls !== undefined) return [ok('HTTP/2', `yes, under TLS (${certificate})`), implementation(tls)];
+  const tls = await dial().then(
+    (second) =>
+      ask(second, async () => {
+        const socket = await secure(second);
+        const subject = socket.getPeerCertificate().subject?.CN;
+        certificate = `${socket.getProtocol()}${subject === undefined ? '' : `, certificate for ${oneLine(subject)}`}`;
+        return socket;
+      }),
+    () => plain,
+  );
+  if (tls.headers !== undefined) {
+    return [ok('HTTP/2', `yes, under TLS (${certificate})`), implementation(tls.headers), tls.descriptors];
+  }
   if (certificate !== '') {
     return [
       note(
@@ -120,6 +112,7 @@ async function protocol(path: string): Promise<Finding[]> {
         `it speaks TLS (${certificate}), and did not answer a call`,
         'it may ask for a certificate of the client: try grpcfd call with --cert and --key',
       ),
+      tls.descriptors,
     ];
   }
   return [
@@ -128,6 +121,8 @@ async function protocol(path: string): Promise<Finding[]> {
       'it answers neither HTTP/2 nor TLS',
       'it is no gRPC server, it hangs, it refused this process (authorize, maxConnections), or it is a proxy whose server is down',
     ),
+    // The kernel lets them pass to anybody who listens, also where nobody takes them.
+    plain.descriptors.state === 'ok' ? untried('no call was answered') : plain.descriptors,
   ];
 }
 
@@ -143,29 +138,65 @@ function implementation(headers: IncomingHttpHeaders): Finding {
   );
 }
 
-function secure(path: string): Promise<import('node:tls').TLSSocket> {
+function secure(socket: FdSocket): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     // It is examined, and nothing is told to it. So its certificate does not matter.
-    const socket = connectTls({
-      path,
+    const tls = connectTls({
+      socket,
       ALPNProtocols: ['h2'],
       servername: 'localhost',
       rejectUnauthorized: false,
     });
-    const timer = setTimeout(() => socket.destroy(new Error('no answer')), PATIENCE_MS);
-    socket.once('secureConnect', () => {
+    const timer = setTimeout(() => tls.destroy(new Error('no answer')), PATIENCE_MS);
+    const settle = (done: () => void) => {
       clearTimeout(timer);
-      resolve(socket);
-    });
-    socket.once('error', (error) => {
-      clearTimeout(timer);
-      reject(error);
-    });
+      done();
+    };
+    tls.once('secureConnect', () => settle(() => resolve(tls)));
+    tls.once('close', () => settle(() => reject(new Error('it was closed'))));
+    tls.on('error', (error) => settle(() => reject(error)));
   });
 }
 
-/** The headers of the answer to a call of no method; undefined if there was none. */
-async function ask(dial: () => Promise<Duplex | Socket>): Promise<IncomingHttpHeaders | undefined> {
+interface Answer {
+  /** Of the answer to a call of no method; undefined if there was none. */
+  readonly headers: IncomingHttpHeaders | undefined;
+  /** Whether a descriptor could be sent. */
+  readonly descriptors: Finding;
+}
+
+/**
+ * Makes a call of no method, with /dev/null, and destroys the socket. The descriptor goes with the first bytes, and the call names it: so a server of
+ * this package knows whose it is and closes it, and so does who looks on.
+ */
+async function ask(socket: FdSocket, dial: () => Promise<Duplex>): Promise<Answer> {
+  socket.on('error', () => {});
+  const file = openSync('/dev/null', 'r');
+  const { dev, ino } = fstatSync(file, { bigint: true });
+  let sent: Promise<void>;
+  try {
+    sent = socket.sendFd(file);
+  } catch (error) {
+    sent = Promise.reject(error);
+  } finally {
+    closeSync(file);
+  }
+  const descriptors = sent.then(
+    () => ok('descriptors', 'the kernel lets them pass'),
+    (error) => refusal(error),
+  );
+  const headers = await answer(dial, async () =>
+    (await descriptors).state === 'ok' ? `${ID};${ID}.0.1.${dev}/${ino}` : ID,
+  );
+  // What has not been sent is refused now.
+  socket.destroy();
+  return { headers, descriptors: await descriptors };
+}
+
+async function answer(
+  dial: () => Promise<Duplex>,
+  metadata: () => Promise<string>,
+): Promise<IncomingHttpHeaders | undefined> {
   let session: ClientHttp2Session | undefined;
   try {
     const socket = await dial();
@@ -175,20 +206,25 @@ async function ask(dial: () => Promise<Duplex | Socket>): Promise<IncomingHttpHe
         clearTimeout(timer);
         resolve(headers);
       };
-      session = connectHttp2('http://localhost', { createConnection: () => socket });
-      session.on('error', () => done());
-      session.on('close', () => done());
-      const stream = session.request({
-        [constants.HTTP2_HEADER_METHOD]: 'POST',
-        [constants.HTTP2_HEADER_PATH]: '/grpcfd.Doctor/Ask',
-        [constants.HTTP2_HEADER_CONTENT_TYPE]: 'application/grpc',
-        [constants.HTTP2_HEADER_TE]: 'trailers',
-        [ASKED]: 'doctor',
+      const opened = connectHttp2('http://localhost', { createConnection: () => socket });
+      session = opened;
+      opened.on('error', () => done());
+      opened.on('close', () => done());
+      // The session sends its first bytes, and the descriptor with them.
+      void metadata().then((value) => {
+        if (opened.destroyed || opened.closed) return done();
+        const stream = opened.request({
+          [constants.HTTP2_HEADER_METHOD]: 'POST',
+          [constants.HTTP2_HEADER_PATH]: '/grpcfd.Doctor/Ask',
+          [constants.HTTP2_HEADER_CONTENT_TYPE]: 'application/grpc',
+          [constants.HTTP2_HEADER_TE]: 'trailers',
+          [ASKED]: value,
+        });
+        stream.on('response', (headers) => done(headers));
+        stream.on('error', () => {});
+        stream.resume();
+        stream.end();
       });
-      stream.on('response', (headers) => done(headers));
-      stream.on('error', () => {});
-      stream.resume();
-      stream.end();
     });
   } catch {
     return undefined;

@@ -2,10 +2,15 @@
 import type { Direction } from './events.js';
 import type { FrameListener } from './frames.js';
 import type { HeaderField } from './hpack.js';
-import { type FoundName, MessageReader } from './names.js';
+import { copyOf, type FoundName, MessageReader } from './names.js';
 
 /** The metadata in which ends of this package name descriptors. */
 const NAMES_KEY = 'grpcfd-fds';
+
+/** Each keeps some hundred bytes, and up to 3 KB if its ends want it to. */
+const MOST_OPEN_CALLS = 4096;
+/** Characters that are kept of a text that an end chose. */
+const LONGEST_TEXT = 1024;
 
 /** The names of gRPC statuses, by their numbers. */
 const STATUS = [
@@ -34,6 +39,8 @@ export interface TrackedCall {
   readonly method: string;
   /** Names in its messages for which no descriptor has come yet. */
   readonly missing: Map<string, { readonly direction: Direction; readonly name: FoundName }>;
+  /** How many more there are, which are not kept. */
+  leftOut: number;
   readonly compressed: boolean;
 }
 
@@ -64,6 +71,11 @@ export class CallTracker {
     return [...this.#calls.values()];
   }
 
+  /** How many have not ended. */
+  get openCount(): number {
+    return this.#calls.size;
+  }
+
   /** For the frames of one direction. */
   listener(direction: Direction): FrameListener {
     return {
@@ -89,19 +101,22 @@ export class CallTracker {
     if (direction === 'to server' || !endStream) return;
     const status = value('grpc-status');
     const known =
-      status === undefined
-        ? `HTTP ${value(':status') ?? 'without a status'}`
-        : (STATUS[Number(status)] ?? status);
-    this.#end(streamId, known, decoded(value('grpc-message') ?? ''));
+      status === undefined ? `HTTP ${value(':status') ?? 'without a status'}` : nameOfStatus(status);
+    this.#end(streamId, cut(known), cut(decoded(value('grpc-message') ?? '')));
   }
 
   #start(streamId: number, method: string): void {
+    if (this.#calls.has(streamId)) throw new RangeError(`stream ${streamId} begins twice`);
+    if (this.#calls.size === MOST_OPEN_CALLS) {
+      throw new RangeError(`more than ${MOST_OPEN_CALLS} calls are open`);
+    }
     const reader = (direction: Direction) =>
       new MessageReader((name) => this.#listener.onName(call, direction, name));
     const call: Call = {
       number: ++this.#count,
-      method,
+      method: cut(method),
       missing: new Map(),
+      leftOut: 0,
       compressed: false,
       messages: { 'to server': reader('to server'), 'to client': reader('to client') },
     };
@@ -129,6 +144,15 @@ export class CallTracker {
 
 function sender(direction: Direction): string {
   return direction === 'to server' ? 'client' : 'server';
+}
+
+function nameOfStatus(status: string): string {
+  if (status === '') return 'an empty status';
+  return (/^\d+$/.test(status) ? STATUS[Number(status)] : undefined) ?? status;
+}
+
+function cut(text: string): string {
+  return text.length <= LONGEST_TEXT ? text : `${copyOf(text.slice(0, LONGEST_TEXT))}…`;
 }
 
 /** grpc-message is percent-encoded. */

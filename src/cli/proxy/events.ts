@@ -1,7 +1,7 @@
 /** What the proxy prints, as a line for people or as JSON. */
 import { oneLine } from '../failure.js';
 import { toJson } from '../json.js';
-import { styleOf } from '../terminal.js';
+import { boundedWriter, type Style, styleOf } from '../terminal.js';
 
 export type Direction = 'to server' | 'to client';
 
@@ -39,17 +39,35 @@ export type ProxyEvent =
 
 export type Print = (connection: number, event: ProxyEvent) => void;
 
+/** Prints on stdout. What cannot be printed for now is left out beyond a bound, and a line tells how much that was. */
 export function printer(json: boolean): Print {
-  if (json) {
-    return (connection, event) => console.log(toJson({ connection, ...event }));
-  }
   const style = styleOf(process.stdout);
-  return (connection, event) => {
-    const line = `${style.dim(`#${connection}`)} ${textOf(event)}`;
-    if (event.event === 'trouble') console.log(style.red(`! #${connection} ${textOf(event)}`));
-    else if (event.event === 'call' || event.event === 'end') console.log(`  ${style.bold(line)}`);
-    else console.log(`  ${line}`);
-  };
+  const lineOf = json
+    ? (connection: number, event: ProxyEvent) => toJson({ connection, ...event })
+    : (connection: number, event: ProxyEvent) => styled(style, connection, event);
+  const write = boundedWriter(process.stdout, (count) =>
+    lineOf(0, {
+      event: 'trouble',
+      trouble: `${count} lines are left out here: they came faster than they were read`,
+    }),
+  );
+  return (connection, event) => write(lineOf(connection, event));
+}
+
+function styled(style: Style, connection: number, event: ProxyEvent): string {
+  // Ends choose texts. So all of them pass through here, and none can be forgotten where a line is made.
+  const text = textOf(withPrintableTexts(event));
+  if (event.event === 'trouble') return style.red(`! #${connection} ${text}`);
+  const line = `${style.dim(`#${connection}`)} ${text}`;
+  return `  ${event.event === 'call' || event.event === 'end' ? style.bold(line) : line}`;
+}
+
+function withPrintableTexts(event: ProxyEvent): ProxyEvent {
+  const printable = ([name, value]: [string, unknown]) => [
+    name,
+    typeof value === 'string' ? oneLine(value) : value,
+  ];
+  return Object.fromEntries(Object.entries(event).map(printable)) as ProxyEvent;
 }
 
 function textOf(event: ProxyEvent): string {
@@ -59,20 +77,20 @@ function textOf(event: ProxyEvent): string {
     case 'protocol':
       return event.protocol;
     case 'call':
-      return `call ${event.call} ${oneLine(event.method)}`;
+      return `call ${event.call} ${event.method}`;
     case 'end':
-      return `call ${event.call} ${oneLine(event.method)} ended: ${[event.status, oneLine(event.details ?? '')].filter((text) => text !== '').join(', ')}`;
+      return `call ${event.call} ${event.method} ended: ${[event.status, event.details ?? ''].filter((text) => text !== '').join(', ')}`;
     case 'descriptor':
-      return `${arrow(event)} ${event.kind} (${event.access}) ${oneLine(event.path)} ${event.inode}`;
+      return `${arrow(event)} ${event.kind} (${event.access}) ${event.path} ${event.inode}`;
     case 'named':
-      return `${arrow(event)} is ${event.name} in the ${event.where} of call ${event.call} ${oneLine(event.method)}`;
+      return `${arrow(event)} is ${event.name} in the ${event.where} of call ${event.call} ${event.method}`;
     case 'trouble': {
       const of =
         event.number !== undefined && event.direction !== undefined
           ? `${arrow({ direction: event.direction, number: event.number })} `
           : '';
-      const call = event.call === undefined ? '' : `call ${event.call} ${oneLine(event.method ?? '')}: `;
-      return `${call}${of}${oneLine(event.trouble)}`;
+      const call = event.call === undefined ? '' : `call ${event.call} ${event.method ?? ''}: `;
+      return `${call}${of}${event.trouble}`;
     }
     case 'close':
       return `closed, ${event.bytesToServer} bytes to the server, ${event.bytesToClient} bytes to the client`;

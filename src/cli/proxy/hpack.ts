@@ -71,24 +71,37 @@ const STATIC: readonly HeaderField[] = [
 /** What each entry of the dynamic table counts above its bytes (4.1). */
 const ENTRY_OVERHEAD = 32;
 const DEFAULT_TABLE_BYTES = 4096;
-/** No known library uses larger tables. A peer must not make this process keep more. */
-const LARGEST_TABLE_BYTES = 1024 * 1024;
+/** A peer that allows more must not make this process keep it. No library of gRPC uses more by default. */
+const LARGEST_TABLE_BYTES = 64 * 1024;
+/** Of one block. Libraries send a few dozens. */
+const MOST_FIELDS = 10_000;
 
 /** The decoder of one direction of a connection. It must see each header block of it, in order. */
 export class HpackDecoder {
-  /** The newest entry comes first. */
-  readonly #dynamic: HeaderField[] = [];
+  /** The dynamic table, by the order in which its entries came. */
+  readonly #dynamic = new Map<number, HeaderField>();
+  /** How many entries have ever come, and how many of them were evicted. */
+  #added = 0;
+  #evicted = 0;
   #bytes = 0;
-  #maxBytes = DEFAULT_TABLE_BYTES;
+  #maxBytes: number;
+  /** What the sender may set {@link #maxBytes} to. */
+  #allowedBytes: number;
 
   /** The entries of the dynamic table and their size, newest first. */
   get table(): { readonly fields: readonly HeaderField[]; readonly bytes: number } {
-    return { fields: this.#dynamic, bytes: this.#bytes };
+    return { fields: [...this.#dynamic.values()].reverse(), bytes: this.#bytes };
   }
 
   /** Without an argument, the size that both ends begin with. */
   constructor(maxBytes = DEFAULT_TABLE_BYTES) {
     this.#maxBytes = maxBytes;
+    this.#allowedBytes = Math.max(maxBytes, DEFAULT_TABLE_BYTES);
+  }
+
+  /** The receiver has told its SETTINGS_HEADER_TABLE_SIZE. An earlier one may still be in use. */
+  allow(maxBytes: number): void {
+    this.#allowedBytes = Math.max(this.#allowedBytes, Math.min(maxBytes, LARGEST_TABLE_BYTES));
   }
 
   /** @throws RangeError where the block is malformed. Nothing can be decoded after that. */
@@ -101,6 +114,8 @@ export class HpackDecoder {
       else if (first >= 0x40) fields.push(this.#remember(this.#literal(reader, 6)));
       else if (first >= 0x20) this.#resize(reader.integer(5));
       else fields.push(this.#literal(reader, 4));
+      if (fields.length > MOST_FIELDS)
+        throw new RangeError(`a block of headers has more than ${MOST_FIELDS} fields`);
     }
     return fields;
   }
@@ -111,29 +126,36 @@ export class HpackDecoder {
     return [name, reader.string()];
   }
 
+  /** In the dynamic table, the newest entry has the lowest index. */
   #at(index: number): HeaderField {
-    const field = index <= STATIC.length ? STATIC[index - 1] : this.#dynamic[index - STATIC.length - 1];
+    const field =
+      index <= STATIC.length ? STATIC[index - 1] : this.#dynamic.get(this.#added - (index - STATIC.length));
     if (field === undefined) throw new RangeError(`the tables have no entry ${index}`);
     return field;
   }
 
   #remember(field: HeaderField): HeaderField {
-    this.#dynamic.unshift(field);
+    this.#dynamic.set(this.#added++, field);
     this.#bytes += sizeOf(field);
     this.#evict();
     return field;
   }
 
   #resize(maxBytes: number): void {
-    if (maxBytes > LARGEST_TABLE_BYTES) throw new RangeError(`a table of ${maxBytes} bytes is too large`);
+    if (maxBytes > this.#allowedBytes) {
+      throw new RangeError(
+        `a table of ${maxBytes} bytes for headers is too large: ${this.#allowedBytes} are allowed`,
+      );
+    }
     this.#maxBytes = maxBytes;
     this.#evict();
   }
 
   #evict(): void {
     while (this.#bytes > this.#maxBytes) {
-      const oldest = this.#dynamic.pop();
+      const oldest = this.#dynamic.get(this.#evicted);
       if (oldest === undefined) return;
+      this.#dynamic.delete(this.#evicted++);
       this.#bytes -= sizeOf(oldest);
     }
   }

@@ -1,5 +1,4 @@
 /** Passes bytes and descriptors on between two sockets, both ways. */
-import { ReceivedFile } from '../../index.js';
 import { closeFds, type FdSocket } from '../../socket/index.js';
 import { oneLine } from '../failure.js';
 import type { Direction } from './events.js';
@@ -61,22 +60,22 @@ function endAfter(to: FdSocket): void {
 /** The descriptors are closed here. False where one cannot be passed on and the connection has to end. */
 function passOn(fds: readonly number[], to: FdSocket, direction: Direction, watcher: Watcher): boolean {
   for (const [index, fd] of fds.entries()) {
+    let sent: Promise<void>;
     try {
-      const file = new ReceivedFile(fd);
-      const number = watcher.descriptor(direction, file);
-      to.sendFd(file.fd).catch((error) => {
-        const dropped = (error as NodeJS.ErrnoException).code === 'ECANCELED';
-        const text = dropped ? `dropped: the ${receiver(direction)} has gone` : `refused: ${oneLine(error)}`;
-        watcher.trouble(text, { direction, number });
-      });
-      void file.close();
+      sent = to.sendFd(fd);
     } catch (error) {
-      closeFds(fds.slice(index + 1));
+      closeFds(fds.slice(index));
       watcher.trouble(`a descriptor cannot be passed on: ${oneLine(error)}. The connection is closed`, {
         direction,
       });
       return false;
     }
+    const number = watcher.descriptor(direction, fd);
+    sent.catch((error) => {
+      const dropped = (error as NodeJS.ErrnoException).code === 'ECANCELED';
+      const text = dropped ? `dropped: the ${receiver(direction)} has gone` : `refused: ${oneLine(error)}`;
+      watcher.trouble(text, { direction, number });
+    });
   }
   return true;
 }
