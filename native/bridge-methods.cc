@@ -42,7 +42,8 @@ napi_value Bridge::DefineClass(napi_env env) {
                               {"account", Account},
                               {"ref", Ref},
                               {"bytesRead", BytesRead},
-                              {"bytesWritten", BytesWritten},
+                              {"bytesForwarded", BytesForwarded},
+                              {"bytesInPair", BytesInPair},
                               {"close", CloseMethod}});
 }
 
@@ -96,6 +97,7 @@ napi_value Bridge::SetOutgoing(napi_env env, napi_callback_info info) {
   Bridge* bridge = Unwrap(env, arguments.self());
   if (bridge == nullptr || !arguments.Int(0, &outgoing)) return nullptr;
   bridge->outgoing_ = static_cast<Outgoing>(outgoing);
+  if (bridge->outgoing_ != Outgoing::kNative) bridge->LeaveDirect();
   if (bridge->outgoing_ == Outgoing::kDiscard) {
     bridge->ForgetRest();
     bridge->insert_.clear();
@@ -179,12 +181,14 @@ napi_value Bridge::Insert(napi_env env, napi_callback_info info) {
   if (bridge == nullptr || !arguments.GetBytes(0, &bytes)) return nullptr;
   int waiting = 0;
   bool possible = bridge->CanFeed() && bridge->insert_.empty() && !bridge->writing_ended_ && bytes.size <= kMaxInsertSize &&
+                  uv_is_writable(bridge->stream_) != 0 &&
                   uv_stream_get_write_queue_size(bridge->stream_) == 0 &&
                   ioctl(bridge->far_.Get(), FIONREAD, &waiting) == 0;
   const uint64_t written = bridge->taken_ + static_cast<uint64_t>(waiting);
   // A server's first write is its SETTINGS, which nothing may come before.
   if (written == 0) possible = false;
   if (possible) {
+    bridge->LeaveDirect();
     bridge->insert_.assign(bytes.data, bytes.data + bytes.size);
     bridge->insert_at_ = written;
     bridge->MarkDue();
@@ -205,6 +209,7 @@ napi_value Bridge::ReadToEnd(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   Bridge* bridge = Unwrap(env, arguments.self());
   if (bridge == nullptr) return nullptr;
+  bridge->LeaveDirect();
   bridge->read_to_end_ = !bridge->reading_ended_;
   bridge->MarkDue();
   return nullptr;
@@ -229,6 +234,7 @@ napi_value Bridge::Detach(napi_env env, napi_callback_info info) {
   bool held = false;
   Bridge* bridge = Unwrap(env, arguments.self());
   if (bridge == nullptr || !arguments.Bool(0, &held)) return nullptr;
+  bridge->LeaveDirect();
   bridge->stream_ = nullptr;
   bridge->read_to_end_ = false;
   bridge->Forward();
@@ -294,7 +300,20 @@ napi_value Bridge::BytesRead(napi_env env, napi_callback_info info) {
   return result;
 }
 
-napi_value Bridge::BytesWritten(napi_env env, napi_callback_info info) {
+// bytesInPair(): those that Node wrote to the pair, and those that wait in libuv.
+napi_value Bridge::BytesInPair(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  Bridge* bridge = Unwrap(env, arguments.self());
+  if (bridge == nullptr) return nullptr;
+  int waiting = 0;
+  if (!bridge->direct_ && ioctl(bridge->far_.Get(), FIONREAD, &waiting) != 0) return ThrowSystemError(env, errno, "ioctl");
+  const size_t queued = bridge->CanFeed() ? uv_stream_get_write_queue_size(bridge->stream_) : 0;
+  napi_value result = nullptr;
+  napi_create_double(env, static_cast<double>(bridge->taken_ + static_cast<uint64_t>(waiting) + queued), &result);
+  return result;
+}
+
+napi_value Bridge::BytesForwarded(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   void* data = nullptr;
   napi_value result = nullptr;

@@ -4,10 +4,12 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <fcntl.h>
 #include <iterator>
 #include <new>
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <utility>
 
 #include "arguments.h"
@@ -66,6 +68,7 @@ int Bridge::Start(int socket, int far, int near) {
   // Node's own handle keeps the process alive, where it should: it is active while Node reads or writes. See UpdateWatch too.
   uv_unref(AsHandle(socket_poll_));
   stream_ = stream;
+  number_ = near;
   socket_ = OwnFd(socket);
   far_ = OwnFd(far);
   environment_.Unguard(socket);
@@ -77,6 +80,7 @@ int Bridge::Start(int socket, int far, int near) {
 
 void Bridge::Close() {
   if (!IsOpen()) return;
+  LeaveDirect();
   stream_ = nullptr;
   // A terminated worker runs no JavaScript any more. What Node has written is with the kernel all the same, where it is stock.
   if (environment_.is_torn_down() && outgoing_ == Outgoing::kNative) Forward();
@@ -84,6 +88,7 @@ void Bridge::Close() {
   // libuv allows this as soon as uv_close has been called: the descriptor is out of the epoll set by then.
   environment_.closing().CloseConnection(std::move(socket_));
   environment_.RemoveFarEnd(far_.Get());
+  near_.Reset();
   far_.Reset();
   ForgetRest();
   if (std::exchange(due_, false)) environment_.RemoveDue(this);
@@ -111,6 +116,35 @@ bool Bridge::CanFeed() const {
   return napi_get_boolean(env_, true, &value) == napi_ok && napi_coerce_to_bool(env_, value, &result) == napi_ok;
 }
 
+// What Node writes goes to the socket itself from now on, if nothing is to travel with it, and nothing is left in the pair. libuv may write
+// to its descriptor, and never reads from it or waits for it here: in epoll, the number still stands for the near end.
+void Bridge::EnterDirect() {
+  if (direct_ || outgoing_ != Outgoing::kNative || blocked_ || paused_ || read_to_end_ || writing_ended_ || !insert_.empty() || taken_ == 0) return;
+  if (!environment_.CanSeeChanges() || !CanFeed() || uv_is_writable(stream_) == 0 || uv_stream_get_write_queue_size(stream_) != 0) return;
+  if (StreamChanges()) return MarkDue();
+  if (!near_.IsOpen()) near_ = OwnFd(fcntl(number_, F_DUPFD_CLOEXEC, 0));
+  if (!near_.IsOpen() || dup3(socket_.Get(), number_, O_CLOEXEC) < 0) return;
+  direct_ = true;
+  environment_.AddDirect(number_, this);
+}
+
+void Bridge::LeaveDirect() {
+  if (!std::exchange(direct_, false)) return;
+  environment_.RemoveDirect(number_);
+  // In a teardown, Node has closed its handle, and the number may be that of another file.
+  if (CanFeed()) {
+    while (dup3(near_.Get(), number_, O_CLOEXEC) < 0 && (errno == EINTR || errno == EBUSY)) continue;
+    // Node has ended its side, or does so now: the pair tells the end of what was written.
+    if (uv_is_writable(stream_) == 0 && uv_stream_get_write_queue_size(stream_) == 0) shutdown(near_.Get(), SHUT_WR);
+  }
+  MarkDue();
+}
+
+bool Bridge::StreamChanges() const {
+  const uv_io_t& watcher = reinterpret_cast<uv_pipe_t*>(stream_)->io_watcher;
+  return watcher.fd != number_ || watcher.watcher_queue.next != &watcher.watcher_queue;
+}
+
 void Bridge::OnSocket(uv_poll_t* poll, int status, int events) {
   auto* self = static_cast<Bridge*>(uv_handle_get_data(AsHandle(poll)));
   napi_handle_scope scope = nullptr;
@@ -125,7 +159,9 @@ void Bridge::OnSocket(uv_poll_t* poll, int status, int events) {
   if ((events & UV_DISCONNECT) != 0 && !self->peer_closed_) {
     self->peer_closed_ = (Poll(self->socket_.Get(), 0) & (POLLHUP | POLLERR)) != 0;
   }
-  if ((events & UV_READABLE) != 0) self->Feed();
+  // What Node writes in answer shall not have to go through the pair.
+  if (self->ForwardsItself()) self->Forward();
+  if (self->IsOpen() && (events & UV_READABLE) != 0) self->Feed();
   if (self->IsOpen() && (events & UV_WRITABLE) != 0 && self->blocked_) {
     self->blocked_ = false;
     self->Forward();
@@ -150,7 +186,7 @@ void Bridge::BeforeWait() {
   if (napi_open_handle_scope(env_, &scope) != napi_ok) return;
   due_ = false;
   // Node may have nothing to write that would take it along.
-  if (!insert_.empty()) Forward();
+  if (!insert_.empty() || ForwardsItself()) Forward();
   if (IsOpen() && paused_ && CanFeed() && NodeReads()) paused_ = stalled_ = false;
   if (IsOpen() && read_to_end_ && !paused_) Feed();
   if (IsOpen()) {
@@ -168,6 +204,8 @@ void Bridge::MarkDue() {
 
 void Bridge::Pause() {
   if (std::exchange(paused_, true)) return;
+  // Whether Node writes anything is to be seen.
+  LeaveDirect();
   paused_at_ = uv_now(environment_.loop());
   turns_paused_ = 0;
   taken_when_paused_ = taken_;
@@ -298,7 +336,7 @@ void Bridge::Forward() {
     ssize_t size = static_cast<ssize_t>(rest_.size() - rest_offset_);
     if (fresh) {
       size = TakeWritten(scratch.data, scratch.size);
-      if (size < 0) return;
+      if (size < 0) return EnterDirect();
       if (size == 0) return FinishWriting();
       if (outgoing_ == Outgoing::kDiscard) {
         if (std::exchange(discarded_, true)) continue;

@@ -26,6 +26,10 @@ constexpr size_t kReadSize = size_t{64} * 1024;
 // the memory that Node offers, and handed to Node as libuv would hand it over: nothing is written to the pair. What Node
 // writes goes into the pair, and is forwarded to the peer from its other end, with descriptors where some wait.
 //
+// While nothing waits to travel with it, Node writes to `socket` itself. The bridge is direct then: its number of the near end stands for
+// `socket`, by dup3, and `near_` keeps the near end open. libuv's epoll set knows that number as the near end's all the while. So the near
+// end is put back before libuv tells epoll of a change to it, which it does when it waits next: epoll would not find it.
+//
 // This class is the one place that leans on libuv: on `alloc_cb` and `read_cb` of uv_stream_t, two fields of its public
 // header. uv_read_start sets both, uv_read_stop clears both, in every libuv of Node 20 to 26 (src/unix/stream.c). They are
 // called as uv__read calls them: on the loop's thread, outside of any callback scope, so that Node runs promises and ticks
@@ -35,7 +39,7 @@ class Bridge final : public LoopHandle {
   Bridge(const Bridge&) = delete;
   Bridge& operator=(const Bridge&) = delete;
 
-  bool Uses(int fd) const override { return far_.Get() == fd; }
+  bool Uses(int fd) const override { return fd == far_.Get() || fd == near_.Get(); }
   static napi_value DefineClass(napi_env env);
 
   // Leaves the event loop and closes the connection. What Node wrote and the kernel has not taken is lost.
@@ -43,6 +47,9 @@ class Bridge final : public LoopHandle {
 
   // Before the event loop waits: Node has written something.
   void OnWritten();
+
+  // Before the event loop tells epoll of a change to Node's stream: epoll knows the near end, and nothing else, by that number.
+  void LeaveDirect();
 
   // Before each wait of the event loop, for a bridge that is due: sends what is inserted, and looks whether Node reads again.
   void BeforeWait();
@@ -81,7 +88,8 @@ class Bridge final : public LoopHandle {
   static napi_value Account(napi_env env, napi_callback_info info);
   static napi_value Ref(napi_env env, napi_callback_info info);
   static napi_value BytesRead(napi_env env, napi_callback_info info);
-  static napi_value BytesWritten(napi_env env, napi_callback_info info);
+  static napi_value BytesForwarded(napi_env env, napi_callback_info info);
+  static napi_value BytesInPair(napi_env env, napi_callback_info info);
   static napi_value CloseMethod(napi_env env, napi_callback_info info);
 
   static void OnSocket(uv_poll_t* poll, int status, int events);
@@ -96,6 +104,11 @@ class Bridge final : public LoopHandle {
   // Whether Node's stream may be touched: it is there, and the environment is not being torn down, which closes the handles of
   // Node without a word to JavaScript.
   bool CanFeed() const;
+  void EnterDirect();
+  // What Node writes comes out of the pair, and goes on without JavaScript.
+  bool ForwardsItself() const { return !direct_ && outgoing_ == Outgoing::kNative; }
+  // The event loop is going to tell epoll of a change to Node's stream.
+  bool StreamChanges() const;
   bool NodeReads() const { return stream_ != nullptr && stream_->read_cb != nullptr; }
   void Feed();
   bool FeedOnce(size_t* descriptors);
@@ -123,6 +136,12 @@ class Bridge final : public LoopHandle {
   const uint32_t account_;
   OwnFd socket_;
   OwnFd far_;
+  // The near end, while Node's number of it is that of the socket, and from then on.
+  OwnFd near_;
+  // Node's number of the near end.
+  int number_ = -1;
+  // Node writes to the socket itself.
+  bool direct_ = false;
   // Node's: freed some time after uv_close. nullptr from Detach on, which JavaScript calls before that.
   uv_stream_t* stream_ = nullptr;
   uv_poll_t* socket_poll_ = nullptr;

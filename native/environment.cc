@@ -171,6 +171,21 @@ void Environment::FindStalled() {
   if (again && before_wait_ != nullptr) before_wait_->StartTimer();
 }
 
+void Environment::ForwardWritten() {
+  // Nothing is written to the pairs of those in their direct mode.
+  if (far_ends_.size() > direct_.size()) far_ends_.Forward();
+}
+
+// Asks each bridge in its direct mode that epoll is going to be told of.
+void Environment::LeaveDirect() {
+  const uv_queue_t& queue = loop_->watcher_queue;
+  for (const uv_queue_t* entry = queue.next; entry != &queue; entry = entry->next) {
+    const auto* watcher = reinterpret_cast<const uv_io_t*>(reinterpret_cast<const char*>(entry) - offsetof(uv_io_t, watcher_queue));
+    const auto found = direct_.find(watcher->fd);
+    if (found != direct_.end()) found->second->LeaveDirect();
+  }
+}
+
 void Environment::RunDue() {
   running_.swap(due_);
   for (size_t i = 0; i < running_.size(); i++) {
@@ -218,8 +233,9 @@ Environment::BeforeWait::BeforeWait(Environment& environment)
   uv_ref(reinterpret_cast<uv_handle_t*>(timer_));
   uv_prepare_start(prepare_, [](uv_prepare_t* handle) {
     auto* self = static_cast<BeforeWait*>(uv_handle_get_data(reinterpret_cast<uv_handle_t*>(handle)));
-    self->environment_.far_ends_.Forward();
+    self->environment_.ForwardWritten();
     if (!self->environment_.due_.empty()) self->environment_.RunDue();
+    if (!self->environment_.direct_.empty()) self->environment_.LeaveDirect();
   });
   uv_poll_start(poll_, UV_READABLE, [](uv_poll_t* handle, int, int) {
     auto* self = static_cast<BeforeWait*>(uv_handle_get_data(reinterpret_cast<uv_handle_t*>(handle)));

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -80,6 +81,11 @@ class Environment {
   // Has `bridge` told when there is something to be read from `fd`. Returns 0 or an errno.
   int AddFarEnd(int fd, Bridge* bridge);
   void RemoveFarEnd(int fd);
+  // Whether the changes can be seen that the event loop is going to tell epoll of.
+  bool CanSeeChanges() const { return loop_->backend_fd == uv_backend_fd(loop_); }
+  // Has `bridge` leave its direct mode before the event loop tells epoll of a change to `fd`.
+  void AddDirect(int fd, Bridge* bridge) { direct_[fd] = bridge; }
+  void RemoveDirect(int fd) { direct_.erase(fd); }
   void RemoveDue(Bridge* bridge);
   // Has the bridges that are due asked soon whether they have stalled.
   void WatchForStalls();
@@ -145,6 +151,8 @@ class Environment {
 
   static void OnTeardown(napi_async_cleanup_hook_handle hook, void* data);
   void FinishTeardown();
+  void ForwardWritten();
+  void LeaveDirect();
   void RunDue();
   void FindStalled();
   void CloseIfUnused();
@@ -157,6 +165,8 @@ class Environment {
   BeforeWait* before_wait_ = nullptr;
   ReadySet* ready_set_ = nullptr;
   Threads* threads_ = nullptr;
+  // By Node's number of the near end.
+  std::unordered_map<int, Bridge*> direct_;
   std::vector<Bridge*> due_;
   // Those whose turn it is now. One that closes in there leaves a nullptr.
   std::vector<Bridge*> running_;

@@ -49,6 +49,35 @@ using uv_prepare_cb = void (*)(uv_prepare_t*);
 using uv_timer_cb = void (*)(uv_timer_t*);
 using uv_walk_cb = void (*)(uv_handle_t*, void*);
 
+struct uv_queue_t {
+  uv_queue_t* next;
+  uv_queue_t* previous;
+};
+
+// What the event loop watches of a descriptor. It is in the queue of watchers while epoll is to be told of a change.
+struct uv_io_t {
+  void* callback;
+  uv_queue_t pending_queue;
+  uv_queue_t watcher_queue;
+  unsigned int wanted_events;
+  unsigned int events;
+  int fd;
+};
+
+// The beginning of a loop.
+struct uv_loop_s {
+  void* data;
+  unsigned int active_handles;
+  uv_queue_t handle_queue;
+  void* active_reqs;
+  void* internal_fields;
+  unsigned int stop_flag;
+  unsigned long flags;
+  int backend_fd;
+  uv_queue_t pending_queue;
+  uv_queue_t watcher_queue;
+};
+
 // The beginning of a stream. libuv changes no field within one major version.
 struct uv_stream_s {
   void* data;
@@ -66,12 +95,7 @@ struct uv_stream_s {
 
 struct uv_pipe_s : uv_stream_s {
   void* requests[2];
-  struct {
-    void* callback;
-    void* queues[4];
-    unsigned int events[2];
-    int fd;
-  } io_watcher;
+  uv_io_t io_watcher;
   void* write_queues[4];
   void* connection_cb;
   int delayed_error;
@@ -94,6 +118,7 @@ void uv_unref(uv_handle_t* handle);
 void uv_walk(uv_loop_t* loop, uv_walk_cb visit, void* data);
 uint64_t uv_now(const uv_loop_t* loop);
 
+int uv_backend_fd(const uv_loop_t* loop);
 int uv_async_init(uv_loop_t* loop, uv_async_t* async, uv_async_cb callback);
 int uv_async_send(uv_async_t* async);
 int uv_poll_init(uv_loop_t* loop, uv_poll_t* poll, int fd);
@@ -104,6 +129,7 @@ int uv_prepare_start(uv_prepare_t* prepare, uv_prepare_cb callback);
 int uv_timer_init(uv_loop_t* loop, uv_timer_t* timer);
 int uv_timer_start(uv_timer_t* timer, uv_timer_cb callback, uint64_t timeout, uint64_t repeat);
 int uv_read_stop(uv_stream_t* stream);
+int uv_is_writable(const uv_stream_t* stream);
 size_t uv_stream_get_write_queue_size(const uv_stream_t* stream);
 
 uv_buf_t uv_buf_init(char* base, unsigned int length);

@@ -498,8 +498,8 @@ const INBOX_OPERATIONS: DescriptorOperations = {
   closeAll: (fds) => native.closeAll(fds),
 };
 
-/** The socket, and the two ends of the pair. */
-const FDS_OF_CONNECTION = 3;
+/** The socket, Node's number for it, and the two ends of the pair. */
+const FDS_OF_CONNECTION = 4;
 
 /** For `getPeer()` in handlers. gRPC in C++ also calls a peer of which nothing is known `unix:`. */
 function nameOf(peer: PeerCredentials | undefined): string {

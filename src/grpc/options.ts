@@ -108,9 +108,9 @@ export interface FdServerOptions extends FdConnectionOptions {
   readonly methods?: Readonly<Record<string, MethodRule>> | undefined;
   /**
    * Connections that are open at a time, over all addresses of these credentials. One more is closed at once. If `account` is given, and an
-   * account has at least two more than that of the new one, the newest of the account that has the most is closed in its place. Default: an
-   * eighth of `RLIMIT_NOFILE`, and at least 16: with three descriptors each, they take three eighths of the table. `Infinity` switches the
-   * limit off.
+   * account has at least two more than that of the new one, the newest of the account that has the most is closed in its place. Default:
+   * three thirty-seconds of `RLIMIT_NOFILE`, and at least 16: with four descriptors each, they take three eighths of the table. `Infinity`
+   * switches the limit off.
    */
   readonly maxConnections?: number | undefined;
   /**

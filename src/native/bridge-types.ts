@@ -89,7 +89,7 @@ export const BRIDGE_EVENT = {
 
 /**
  * Lets a stock net.Socket of Node, over one end of a socketpair, use a connection that carries descriptors: see native/bridge.h. After
- * `close`, all methods but `close`, `bytesRead` and `bytesWritten` throw EBADF.
+ * `close`, all methods but `close`, `bytesRead` and `bytesForwarded` throw EBADF.
  */
 export interface Bridge {
   /** One of {@link OUTGOING}. It begins with NATIVE. */
@@ -136,7 +136,10 @@ export interface Bridge {
   /** Keeps the process alive until it is closed. */
   ref(): void;
   bytesRead(): number;
-  bytesWritten(): number;
+  /** Sent by the addon and by {@link send}: what Node did not write to the socket itself. */
+  bytesForwarded(): number;
+  /** Those of Node that went into the pair, so far, and those that libuv still has. */
+  bytesInPair(): number;
   /** Closes the connection at once. Idempotent. */
   close(): void;
 }

@@ -74,6 +74,9 @@ export class BridgedStream {
   #state: 'open' | 'failed' | 'closing' | 'closed' = 'open';
   /** Why nothing can be sent any more. */
   #sendError: Error | undefined;
+  readonly #bytesOfNode: () => number;
+  /** When Node closed its socket. */
+  #lastBytesDirect = 0;
   #receivedFds = 0;
   #peerInode: string | undefined;
   /** Runs while a message is not tried again yet. */
@@ -90,15 +93,25 @@ export class BridgedStream {
 
   /**
    * Takes over `socket`, a connected unix stream socket, and `far`, an end of a socketpair whose other end, `near`, a net.Socket
-   * has. When this throws, both are still the caller's.
+   * has. When this throws, both are still the caller's. `bytesOfNode` tells how many bytes Node has written.
    */
-  constructor(socket: number, far: number, near: number, listener: BridgedStreamListener) {
+  constructor(
+    socket: number,
+    far: number,
+    near: number,
+    bytesOfNode: () => number,
+    listener: BridgedStreamListener,
+  ) {
+    this.#bytesOfNode = bytesOfNode;
     this.#listener = listener;
     this.#bridge = new Bridge(Int32Array.of(socket, far, near), arrivals.memory, (event, value) =>
       this.#onEvent(event, value),
     );
     this.#account = this.#bridge.account();
-    this.#unread = new UnreadDescriptors(this.#bridge);
+    this.#unread = new UnreadDescriptors({
+      unread: () => this.#bridge.unread(),
+      bytesWritten: () => this.bytesWritten,
+    });
     this.#sender = new Sender(this.#bridge, this.#unread);
     open.add(this);
   }
@@ -113,7 +126,7 @@ export class BridgedStream {
   }
 
   get bytesWritten(): number {
-    return this.#bridge.bytesWritten();
+    return this.#bridge.bytesForwarded() + this.#bytesDirect();
   }
 
   get receivedFds(): number {
@@ -220,6 +233,7 @@ export class BridgedStream {
       closeNode();
       return;
     }
+    this.#lastBytesDirect = this.#bytesDirect();
     const left = this.#bridge.detach(!this.#sender.isIdle);
     this.#state = 'closing';
     try {
@@ -232,6 +246,11 @@ export class BridgedStream {
   /** Sends what the kernel takes now: the process is about to exit. */
   flush(): void {
     this.#bridge.forward();
+  }
+
+  /** Those that Node wrote to the socket itself. */
+  #bytesDirect(): number {
+    return this.isOpen ? this.#bytesOfNode() - this.#bridge.bytesInPair() : this.#lastBytesDirect;
   }
 
   #onEvent(event: number, value: number): void {

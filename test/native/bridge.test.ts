@@ -54,7 +54,7 @@ test('a closed bridge never touches its numbers again', () => {
   ]) {
     assert.throws(call, { code: 'EBADF' });
   }
-  assert.deepEqual([bridge.bytesRead(), bridge.bytesWritten()], [0, 0]);
+  assert.deepEqual([bridge.bytesRead(), bridge.bytesForwarded()], [0, 0]);
 });
 
 test('arguments of the wrong kind', () => {

@@ -17,7 +17,10 @@ const VALUES = [
   ...['data', 'loop', 'type', 'close_cb', 'write_queue_size', 'alloc_cb', 'read_cb'].map(
     (field) => `offsetof(uv_stream_s, ${field})`,
   ),
-  ...['ipc', 'pipe_fname'].map((field) => `offsetof(uv_pipe_s, ${field})`),
+  ...['ipc', 'pipe_fname', 'io_watcher.watcher_queue', 'io_watcher.fd'].map(
+    (field) => `offsetof(uv_pipe_s, ${field})`,
+  ),
+  ...['backend_fd', 'watcher_queue'].map((field) => `offsetof(uv_loop_s, ${field})`),
   ...['sizeof(uv_buf_t)', 'offsetof(uv_buf_t, base)', 'offsetof(uv_buf_t, len)', 'sizeof(uv_os_fd_t)'],
 ];
 

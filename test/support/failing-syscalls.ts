@@ -25,7 +25,7 @@ export function failingSyscalls(): string {
 
 /** In that process: `errno` is what `syscall` fails with while `run` runs, and until what it returns is settled. */
 export async function withFault<Result>(
-  syscall: 'no-wait' | 'statx' | 'F_GETFL' | 'F_DUPFD' | 'openat2' | 'untyped' | 'io_submit',
+  syscall: 'no-wait' | 'statx' | 'F_GETFL' | 'F_DUPFD' | 'openat2' | 'untyped' | 'io_submit' | 'sendmsg',
   errno: number,
   run: () => Result | Promise<Result>,
 ): Promise<Result> {

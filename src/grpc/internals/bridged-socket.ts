@@ -17,6 +17,8 @@ const kSelf = Symbol('grpcfd.socket');
 
 interface PipeHandle {
   close(callback?: () => void): void;
+  /** With those that libuv has not written yet. */
+  readonly bytesWritten: number;
   getpeername?(out: { address?: string }): number;
 }
 
@@ -58,7 +60,8 @@ export function bridgedConnection(
     native.unguard(near);
     const opened = new net.Socket({ fd: near, allowHalfOpen, readable: true, writable: true });
     socket = opened;
-    const stream = new BridgedStream(fd, far, near, {
+    const handle = handleOf(opened);
+    const stream = new BridgedStream(fd, far, near, () => handle.bytesWritten, {
       onDescriptors: (fds, truncated) => listener.onDescriptors(fds, truncated),
       onFailed: (error) => {
         if (listener.onFailed === undefined) opened.destroy(error);
@@ -67,7 +70,7 @@ export function bridgedConnection(
       onStalled: () => listener.onStalled?.(),
       onClosed: () => listener.onClosed(),
     });
-    hookHandle(opened, peerName, (close) => stream.close(close));
+    hookHandle(opened, handle, peerName, (close) => stream.close(close));
     return { socket, stream };
   } catch (error) {
     native.closeAll(socket === undefined ? [fd, far, near] : [fd, far]);
@@ -83,9 +86,19 @@ export function connectionFailed(cause: Error): Error {
   return Object.assign(error, { code: 'ECONNRESET', errno, syscall });
 }
 
-function hookHandle(socket: net.Socket, peerName: string, onClose: (close: () => void) => void): void {
+function handleOf(socket: net.Socket): PipeHandle {
   const handle = hidden<PipeHandle>(socket, '_handle');
-  if (typeof handle?.close !== 'function') throw changed('the handle of a net.Socket');
+  if (typeof handle?.close !== 'function' || typeof handle.bytesWritten !== 'number')
+    throw changed('the handle of a net.Socket');
+  return handle;
+}
+
+function hookHandle(
+  socket: net.Socket,
+  handle: PipeHandle,
+  peerName: string,
+  onClose: (close: () => void) => void,
+): void {
   const { close } = handle;
   handle.close = (callback) => {
     handle.close = close;

@@ -25,8 +25,8 @@ import { totals } from '../totals.js';
  */
 export const MAX_UNDECIDED = 256;
 
-/** A connection has three descriptors. So all connections have three eighths of the table, and as much is for what they hold. */
-const SHARE_OF_TABLE = 1 / 8;
+/** A connection has four descriptors. So all connections have three eighths of the table, and as much is for what they hold. */
+const SHARE_OF_TABLE = 3 / 32;
 
 /** Of a small table, too. */
 const FEWEST_CONNECTIONS = 16;

@@ -1,0 +1,226 @@
+// Node writes to the socket itself, unless descriptors are to travel with its bytes or the kernel takes no more: see native/bridge.h.
+import assert from 'node:assert/strict';
+import { readdirSync, readlinkSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { closeAll, native } from '#src/native/binding.js';
+import type { BridgedStream } from '#src/socket/bridged-stream.js';
+import { type Bridged, bridged, RawPeer, turns } from '../support/bridged.js';
+import { defer, trackDescriptors } from '../support/fd-table.js';
+import { randomFrom } from '../support/random.js';
+import { contentOf, fileWith } from '../support/temporary.js';
+import { within } from '../support/until.js';
+
+trackDescriptors();
+
+const HANG_MS = 20_000;
+
+interface PipeHandle {
+  readonly fd: number;
+  readStart(): number;
+  readStop(): number;
+}
+
+function handleOf(socket: Socket): PipeHandle {
+  return (socket as unknown as { _handle: PipeHandle })._handle;
+}
+
+/** How many numbers of this process stand for the file that Node writes to. The addon has one more of the socket, and none more of the near end. */
+function isDirect(socket: Socket): boolean {
+  const target = readlinkSync(`/proc/self/fd/${handleOf(socket).fd}`);
+  return inodeOfPeerSide.get(socket) === target;
+}
+const inodeOfPeerSide = new WeakMap<Socket, string>();
+
+function ends(onDescriptors?: (fds: number[]) => void): Bridged & { peer: RawPeer } {
+  const [a, b] = native.socketPair();
+  const inode = readlinkSync(`/proc/self/fd/${a}`);
+  const made = bridged(a, onDescriptors && { onDescriptors });
+  inodeOfPeerSide.set(made.socket, inode);
+  return { ...made, peer: new RawPeer(b) };
+}
+
+/** What comes at the peer, until there are so many bytes. */
+async function receive(peer: RawPeer, length: number): Promise<{ bytes: Buffer; fds: number[] }> {
+  const chunks: Buffer[] = [];
+  const fds: number[] = [];
+  let bytes = 0;
+  await within(HANG_MS, `${length} bytes come`, () => {
+    const received = peer.receive();
+    if (received === undefined) assert.fail('the end');
+    if (typeof received === 'number') return false;
+    chunks.push(received.bytes);
+    fds.push(...received.fds);
+    bytes += received.bytes.length;
+    return bytes >= length;
+  });
+  return { bytes: Buffer.concat(chunks), fds };
+}
+
+function queue(stream: BridgedStream, fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (error: Error | null) => {
+      closeAll([fd]);
+      if (error) reject(error);
+      else resolve();
+    };
+    stream.queueDescriptor({ fd, settle });
+  });
+}
+
+/** After a first write, whose bytes go through the pair. */
+async function direct(made: Bridged & { peer: RawPeer }): Promise<void> {
+  made.socket.write('first');
+  assert.equal((await receive(made.peer, 5)).bytes.toString(), 'first');
+  await within(HANG_MS, 'Node writes to the socket itself', () => isDirect(made.socket));
+}
+
+test('after its first write, Node writes to the socket itself', async () => {
+  const made = ends();
+  await direct(made);
+  made.socket.write('second');
+  // In the same turn: nobody forwards anything.
+  assert.equal((made.peer.receive() as { bytes: Buffer }).bytes.toString(), 'second');
+  assert.equal(made.stream.bytesWritten, 'firstsecond'.length);
+});
+
+test('with descriptors queued, Node writes to the pair, and to the socket again when they have gone', async () => {
+  const made = ends();
+  await direct(made);
+  for (const content of ['one', 'two']) {
+    const sent = queue(made.stream, fileWith(content));
+    assert.equal(isDirect(made.socket), false);
+    made.socket.write('with');
+    const { bytes, fds } = await receive(made.peer, 4);
+    await sent;
+    assert.deepEqual([bytes.toString(), fds.map(contentOf)], ['with', [content]]);
+    await within(HANG_MS, 'Node writes to the socket itself', () => isDirect(made.socket));
+  }
+  made.socket.write('after');
+  assert.equal((made.peer.receive() as { bytes: Buffer }).bytes.toString(), 'after');
+});
+
+test('what the kernel does not take waits in the pair, and nothing overtakes it', async () => {
+  const made = ends();
+  await direct(made);
+  const random = randomFrom(Date.now() % 2 ** 31);
+  const chunks: Buffer[] = [];
+  const contents: string[] = [];
+  const fds: number[] = [];
+  const sent: Promise<void>[] = [];
+  let left = 0;
+  for (let i = 0; i < 400; i++) {
+    const chunk = Buffer.alloc(1 + random(60_000), `${i} `);
+    chunks.push(chunk);
+    left += chunk.length;
+    if (random(10) === 0) {
+      contents.push(`file ${i}`);
+      sent.push(queue(made.stream, fileWith(`file ${i}`)));
+    }
+    made.socket.write(chunk);
+    if (random(3) === 0) await nextTurn();
+    // A peer that reads now and then.
+    for (let reads = random(5); reads > 0; reads--) {
+      const received = made.peer.receive();
+      if (typeof received === 'number' || received === undefined) break;
+      left -= received.bytes.length;
+      check(received.bytes);
+      fds.push(...received.fds);
+    }
+  }
+  if (left > 0) {
+    const rest = await receive(made.peer, left);
+    check(rest.bytes);
+    fds.push(...rest.fds);
+  }
+  await Promise.all(sent);
+  assert.deepEqual(fds.map(contentOf), contents);
+  await within(HANG_MS, 'Node writes to the socket itself', () => isDirect(made.socket));
+
+  function check(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; ) {
+      const [expected] = chunks;
+      assert.ok(expected);
+      const part = Math.min(expected.length, bytes.length - at);
+      assert.ok(bytes.subarray(at, at + part).equals(expected.subarray(0, part)));
+      if (part === expected.length) chunks.shift();
+      else chunks[0] = expected.subarray(part);
+      at += part;
+    }
+  }
+});
+
+test('Node may stop and start reading at any moment, and loses no descriptor', async () => {
+  const contents: string[] = [];
+  const arrived: number[] = [];
+  const made = ends((fds) => arrived.push(...fds));
+  let bytes = 0;
+  made.socket.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+  });
+  await direct(made);
+  const random = randomFrom(Date.now() % 2 ** 31);
+  const handle = handleOf(made.socket);
+  for (let i = 0; i < 300; i++) {
+    const fd = fileWith(`${i}`);
+    contents.push(`${i}`);
+    assert.equal(made.peer.send(Buffer.from('x'), [fd]), 1);
+    closeAll([fd]);
+    for (let toggles = random(4); toggles > 0; toggles--) {
+      handle.readStop();
+      if (random(2) === 0) await nextTurn();
+      handle.readStart();
+      made.socket.write('answer');
+      if (random(2) === 0) await nextTurn();
+    }
+    for (let received = made.peer.receive(); typeof received === 'object'; received = made.peer.receive());
+  }
+  await within(HANG_MS, 'all comes', () => bytes === 300);
+  assert.deepEqual(arrived.map(contentOf), contents);
+});
+
+test('the end of what Node writes is that of the socket', async () => {
+  const made = ends();
+  await direct(made);
+  made.socket.end('last');
+  assert.equal((await receive(made.peer, 4)).bytes.toString(), 'last');
+  await within(HANG_MS, 'the end comes', () => made.peer.receive() === undefined);
+  // What would have to wait for bytes never travels.
+  const late = queue(made.stream, fileWith('late'));
+  made.peer.close();
+  await assert.rejects(late, { code: 'ECANCELED' });
+});
+
+test('a socket that Node destroys is closed, and its number is not touched afterwards', async () => {
+  const made = ends();
+  await direct(made);
+  const { fd } = handleOf(made.socket);
+  made.socket.destroy();
+  await within(HANG_MS, 'the end comes', () => made.peer.receive() === undefined);
+  await turns();
+  const taken: number[] = [];
+  while (!taken.includes(fd) && taken.length < 50) taken.push(native.duplicate(0));
+  const before = readdirSync('/proc/self/fd').length;
+  await turns();
+  assert.equal(readdirSync('/proc/self/fd').length, before);
+  closeAll(taken);
+});
+
+test('what comes with descriptors while Node writes directly is received with them', async () => {
+  const arrived: number[] = [];
+  const made = ends((fds) => arrived.push(...fds));
+  defer(() => closeAll(arrived));
+  made.socket.on('data', () => made.socket.write('answer'));
+  await direct(made);
+  for (let i = 0; i < 100; i++) {
+    const fd = fileWith(`${i}`);
+    made.peer.send(Buffer.from('question'), [fd]);
+    closeAll([fd]);
+    assert.equal((await receive(made.peer, 6)).bytes.toString(), 'answer');
+  }
+  assert.deepEqual(
+    arrived.splice(0).map(contentOf),
+    Array.from({ length: 100 }, (_, i) => `${i}`),
+  );
+});
