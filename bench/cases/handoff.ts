@@ -50,9 +50,27 @@ export async function handoff(suite: Suite): Promise<void> {
       });
       const switches = [pairs.ours.contextSwitches / total, pairs.theirs.contextSwitches / total] as const;
       suite.count(`${name} to the ${to}, context switches, against Go`, 'each fd', ...switches);
+      if (fds === 1) await manyAtATime(suite, command, to, ours, go);
       if (fds === 1 || fds === 64) await compareSyscalls(suite, `${name} to the ${to}`, total, sides);
     }
   }
+}
+
+async function manyAtATime(
+  suite: Suite,
+  command: 'take' | 'give',
+  to: string,
+  ours: Rig,
+  go: GoRig,
+): Promise<void> {
+  const [calls, atATime] = [4000, 64];
+  await suite.compare({
+    name: `64 calls at a time, 1 fd each to the ${to}, against Go`,
+    ours: ours.side((client) => client.ask(command, calls, 1, atATime)),
+    theirs: { processes: go.processes, run: () => go.run(command, calls, 1, atATime) },
+    metric: { unit: 'fds/s', count: calls, as: 'rate' },
+    rounds: 9,
+  });
 }
 
 async function compareSyscalls(

@@ -45,8 +45,8 @@ export class GoRig implements AsyncDisposable {
   }
 
   /** The same as the commands `take` and `give` of `peers/client.ts`. Returns seconds. */
-  async run(direction: 'take' | 'give', calls: number, count: number): Promise<number> {
-    return Number(await this.#client.ask(`${direction} ${calls} ${count}`));
+  async run(direction: 'take' | 'give', calls: number, count: number, atATime = 1): Promise<number> {
+    return Number(await this.#client.ask(`${direction} ${calls} ${count} ${atATime}`));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

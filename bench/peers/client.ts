@@ -43,6 +43,15 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   return (performance.now() - start) / 1e3;
 }
 
+/** So many calls, so many of them at a time. */
+async function many(calls: number, atATime: number, call: () => Promise<unknown>): Promise<void> {
+  let left = calls;
+  const caller = async () => {
+    while (left-- > 0) await call();
+  };
+  await Promise.all(Array.from({ length: atATime }, caller));
+}
+
 async function receivePayload(fds: grpcfd.FdCallCredentials): Promise<grpcfd.ReceivedFile> {
   const name = await firstClient().call('payload', Buffer.alloc(0), fds.options());
   return fds.recvFile(name.toString());
@@ -75,11 +84,7 @@ const commands = {
   unary(calls: number, concurrency: number, bytes: number): Promise<number> {
     const client = firstClient();
     const message = Buffer.alloc(bytes, 1);
-    let left = calls;
-    const caller = async () => {
-      while (left-- > 0) await client.call('echo', message);
-    };
-    return timed(() => Promise.all(Array.from({ length: concurrency }, caller)));
+    return timed(() => many(calls, concurrency, () => client.call('echo', message)));
   },
   down(pieces: number): Promise<number> {
     return timed(async () => {
@@ -115,27 +120,27 @@ const commands = {
       for (let call = 0; call < calls; call++) await firstClient().call(method, request);
     });
   },
-  /** Successive calls that each send descriptors to the server. */
-  take(calls: number, count: number): Promise<number> {
+  /** Calls that each send descriptors to the server. */
+  take(calls: number, count: number, atATime = 1): Promise<number> {
     const files = pool.take(count);
-    return timed(async () => {
-      for (let call = 0; call < calls; call++) {
+    return timed(() =>
+      many(calls, atATime, async () => {
         using fds = grpcfd.callCredentials();
         const request = joinNames(files.map((fd) => fds.sendFd(fd).ref));
         await firstClient().call('take', request, fds.options());
-      }
-    });
+      }),
+    );
   },
-  /** Successive calls whose replies bring descriptors to the client. */
-  give(calls: number, count: number): Promise<number> {
+  /** Calls whose replies bring descriptors to the client. */
+  give(calls: number, count: number, atATime = 1): Promise<number> {
     const request = Buffer.from(String(count));
-    return timed(async () => {
-      for (let call = 0; call < calls; call++) {
+    return timed(() =>
+      many(calls, atATime, async () => {
         using fds = grpcfd.callCredentials();
         const names = splitNames(await firstClient().call('give', request, fds.options()));
         for (const fd of await Promise.all(names.map((name) => fds.recvFd(name)))) closeSync(fd);
-      }
-    });
+      }),
+    );
   },
   /** Successive handovers, with one byte read from each. */
   payloadByte(times: number): Promise<number> {

@@ -1,5 +1,5 @@
 // Bench is the Go side of the bench `handoff`: the same calls as those of bench/peers, with the Go package. `bench server
-// SOCKET` serves; `bench client SOCKET` reads lines "take|give CALLS FDS" and prints the seconds. Both print a line when
+// SOCKET` serves; `bench client SOCKET` reads lines "take|give CALLS FDS AT_A_TIME" and prints the seconds. Both print a line when
 // they are ready, and end when their standard input does.
 package main
 
@@ -11,7 +11,6 @@ import (
 	"log"
 	"net"
 	"os"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -63,15 +62,15 @@ func serve(socket string) error {
 				return nil, receive(transceiver, request)
 			}),
 			method("Give", func(ctx context.Context, request []byte) ([]byte, error) {
-				count, err := strconv.Atoi(string(request))
-				if err != nil {
+				var count, caller int
+				if _, err := fmt.Sscan(string(request), &count, &caller); err != nil {
 					return nil, err
 				}
 				if err := grpc.SetHeader(ctx, padding()); err != nil {
 					return nil, err
 				}
 				transceiver, _ := grpcfd.FromContext(ctx)
-				return files.send(transceiver, count), nil
+				return files[caller*count%maxFDs:].send(transceiver, count), nil
 			}),
 		},
 	}, nil)
@@ -119,24 +118,48 @@ func call(socket string) error {
 	input := bufio.NewScanner(os.Stdin)
 	for input.Scan() {
 		var direction string
-		var calls, fds int
-		if _, err := fmt.Sscan(input.Text(), &direction, &calls, &fds); err != nil {
+		var calls, fds, atATime int
+		if _, err := fmt.Sscan(input.Text(), &direction, &calls, &fds, &atATime); err != nil {
 			return err
 		}
 		start := time.Now()
-		for range calls {
-			for left := fds; left > 0; left -= maxFDs {
-				if err := callOnce(cc, files, direction, min(left, maxFDs)); err != nil {
-					return err
-				}
-			}
+		if err := callMany(cc, files, direction, calls, fds, atATime); err != nil {
+			return err
 		}
 		fmt.Printf("%.9f\n", time.Since(start).Seconds())
 	}
 	return input.Err()
 }
 
-func callOnce(cc *grpc.ClientConn, files pool, direction string, fds int) error {
+// Each caller has files of its own: the package cannot tell apart two that are on their way at a time.
+func callMany(cc *grpc.ClientConn, files pool, direction string, calls, fds, atATime int) error {
+	var left atomic.Int64
+	left.Store(int64(calls))
+	results := make(chan error)
+	for caller := range atATime {
+		go func() {
+			own := files[caller*min(fds, maxFDs)%maxFDs:]
+			for left.Add(-1) >= 0 {
+				for left := fds; left > 0; left -= maxFDs {
+					if err := callOnce(cc, own, direction, min(left, maxFDs), caller); err != nil {
+						results <- err
+						return
+					}
+				}
+			}
+			results <- nil
+		}()
+	}
+	var failure error
+	for range atATime {
+		if err := <-results; err != nil {
+			failure = err
+		}
+	}
+	return failure
+}
+
+func callOnce(cc *grpc.ClientConn, files pool, direction string, fds, caller int) error {
 	creds := grpcfd.PerRPCCredentials(nil)
 	transceiver, _ := grpcfd.FromPerRPCCredentials(creds)
 	options := []grpc.CallOption{grpc.PerRPCCredentials(creds)}
@@ -145,7 +168,7 @@ func callOnce(cc *grpc.ClientConn, files pool, direction string, fds int) error 
 		request := files.send(transceiver, fds)
 		return cc.Invoke(metadata.NewOutgoingContext(context.Background(), padding()), takeMethod, &request, &reply, options...)
 	}
-	request := []byte(strconv.Itoa(fds))
+	request := []byte(fmt.Sprintf("%d %d", fds, caller))
 	if err := cc.Invoke(context.Background(), giveMethod, &request, &reply, options...); err != nil {
 		return err
 	}
