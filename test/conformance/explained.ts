@@ -76,10 +76,13 @@ function meetsShutdown({ subject, ours, stock }: Difference): boolean {
 const ENDINGS_OF_CALL = /^(error|status|callback|end$|thrown$|pending$|failed to start)/;
 /** What happens to a handler, besides what comes from its client. */
 const ENDINGS_OF_HANDLER = /^(error|cancelled$|thrown$|server shut down$)/;
+/** The same for one whose client cancels: grpc-js ends the requests then. */
+const ENDINGS_OF_CANCELLED_HANDLER = /^(end$|error|cancelled$|thrown$|server shut down$)/;
 
 function split(subject: string, record: string): [progress: string[], endings: string[]] {
-  const ending = subject.startsWith('call') ? ENDINGS_OF_CALL : ENDINGS_OF_HANDLER;
   const events = record === 'nothing' ? [] : record.split(', ');
+  const endingsOfHandler = events.includes('cancelled') ? ENDINGS_OF_CANCELLED_HANDLER : ENDINGS_OF_HANDLER;
+  const ending = subject.startsWith('call') ? ENDINGS_OF_CALL : endingsOfHandler;
   return [events.filter((event) => !ending.test(event)), events.filter((event) => ending.test(event))];
 }
 

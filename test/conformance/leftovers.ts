@@ -34,11 +34,11 @@ export class Leftovers {
 
   /** Kinds of descriptors that were not there before. */
   #leaked(): string[] {
-    const kinds = [...descriptorTable()]
+    const targets = [...descriptorTable()]
       .filter(([fd, target]) => this.#descriptors.get(fd) !== target)
-      .map(([, target]) => target.replaceAll(/\d+/g, 'N'))
-      .sort();
-    return isOurs(this.#library) ? asStock(kinds) : kinds;
+      .map(([, target]) => target);
+    const counted = isOurs(this.#library) ? asStock(targets) : targets;
+    return counted.map((target) => target.replaceAll(/\d+/g, 'N')).sort();
   }
 
   #newResources(): string[] {
@@ -56,11 +56,14 @@ export class Leftovers {
 
 const SOCKETS_PER_CONNECTION = 3;
 
-/** A connection of ours has three sockets, and all of them have an epoll set: where stock leaves a connection, so does ours. */
-function asStock(kinds: readonly string[]): string[] {
-  const sockets = kinds.filter((kind) => kind.startsWith('socket:'));
-  const others = kinds.filter((kind) => !kind.startsWith('socket:') && kind !== 'anon_inode:[eventpoll]');
-  return [...others, ...sockets.slice(0, Math.ceil(sockets.length / SOCKETS_PER_CONNECTION))].sort();
+/**
+ * A connection of ours has three sockets, one of them under two numbers, and all of them have an epoll set: where stock leaves a connection,
+ * so does ours.
+ */
+function asStock(targets: readonly string[]): string[] {
+  const sockets = new Set(targets.filter((target) => target.startsWith('socket:')));
+  const others = targets.filter((target) => !sockets.has(target) && target !== 'anon_inode:[eventpoll]');
+  return [...others, ...[...sockets].slice(0, Math.ceil(sockets.size / SOCKETS_PER_CONNECTION))];
 }
 
 function heldBytes(): number {
