@@ -128,11 +128,17 @@ void Bridge::EnterDirect() {
   environment_.AddDirect(number_, this);
 }
 
+// Whether the number is still that of Node's stream. A worker that is terminated runs no JavaScript any more, but its event loop may turn
+// once more before Node closes the stream.
+bool Bridge::HasNumber() const {
+  return CanFeed() || reinterpret_cast<uv_stream_t*>(FindPipe(environment_.loop(), number_)) == stream_;
+}
+
 void Bridge::LeaveDirect() {
   if (!std::exchange(direct_, false)) return;
   environment_.RemoveDirect(number_);
   // In a teardown, Node has closed its handle, and the number may be that of another file.
-  if (CanFeed()) {
+  if (HasNumber()) {
     while (dup3(near_.Get(), number_, O_CLOEXEC) < 0 && (errno == EINTR || errno == EBUSY)) continue;
     // Node has ended its side, or does so now: the pair tells the end of what was written.
     if (uv_is_writable(stream_) == 0 && uv_stream_get_write_queue_size(stream_) == 0) shutdown(near_.Get(), SHUT_WR);

@@ -105,6 +105,7 @@ class Bridge final : public LoopHandle {
   // Node without a word to JavaScript.
   bool CanFeed() const;
   void EnterDirect();
+  bool HasNumber() const;
   // What Node writes comes out of the pair, and goes on without JavaScript.
   bool ForwardsItself() const { return !direct_ && outgoing_ == Outgoing::kNative; }
   // The event loop is going to tell epoll of a change to Node's stream.

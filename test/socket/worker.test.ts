@@ -41,6 +41,11 @@ test('A worker that exits in a listener leaves no descriptor open', async () => 
   await once(worker, 'exit');
 });
 
+test('A worker that exits when the kernel has not taken what Node wrote to the socket itself leaves the process alive', async () => {
+  const worker = start('exitBlocked');
+  await once(worker, 'exit');
+});
+
 test('A worker that throws in a listener reports the error and leaves no descriptor open', async () => {
   const worker = start('throwInListener');
   const [error] = (await once(worker, 'error')) as [Error];
