@@ -235,6 +235,8 @@ napi_value Bridge::Detach(napi_env env, napi_callback_info info) {
   Bridge* bridge = Unwrap(env, arguments.self());
   if (bridge == nullptr || !arguments.Bool(0, &held)) return nullptr;
   bridge->LeaveDirect();
+  // The close of Node's number is to end the pair.
+  bridge->near_.Reset();
   bridge->stream_ = nullptr;
   bridge->read_to_end_ = false;
   bridge->Forward();

@@ -207,6 +207,25 @@ test('a socket that Node destroys is closed, and its number is not touched after
   closeAll(taken);
 });
 
+test('a socket that Node destroys is closed when what it left in the pair has been sent', async () => {
+  const made = ends();
+  await direct(made);
+  let written = 0;
+  // Until something waits in the pair: it is with neither Node nor the kernel's socket.
+  do {
+    made.socket.write(Buffer.alloc(100_000));
+    written += 100_000;
+    await turns(3);
+  } while (made.stream.bytesWritten + made.socket.writableLength >= written);
+  assert.equal(isDirect(made.socket), false);
+  made.socket.destroy();
+  // Sooner than the bridge would give up.
+  await within(5_000, 'the end comes', () => {
+    while (typeof made.peer.receive() === 'object');
+    return made.peer.receive() === undefined;
+  });
+});
+
 test('what comes with descriptors while Node writes directly is received with them', async () => {
   const arrived: number[] = [];
   const made = ends((fds) => arrived.push(...fds));
