@@ -17,7 +17,7 @@
 // Those whose failure is -1 and errno.
 #define PLAIN(X)                                                                                                              \
   X(accept4) X(bind) X(chmod) X(connect) X(epoll_create1) X(epoll_ctl) X(epoll_wait) X(eventfd) X(fchmod) X(fchownat)          \
-  X(fcntl) X(flock) X(fstat) X(fstatat) X(fstatfs) X(getpeername) X(getrandom) X(getrlimit) X(getsockname) X(getsockopt)       \
+  X(dup3) X(fcntl) X(flock) X(fstat) X(fstatat) X(fstatfs) X(getpeername) X(getrandom) X(getrlimit) X(getsockname) X(getsockopt)       \
   X(ioctl) X(listen) X(lseek) X(lstat) X(madvise) X(memfd_create) X(ftruncate) X(mprotect) X(munmap) X(open) X(openat)         \
   X(pipe2) X(poll) X(read) X(readlink) X(recv) X(recvmsg) X(send) X(sendmsg) X(setsockopt) X(shutdown) X(socket)                \
   X(socketpair) X(splice) X(unlink) X(usleep) X(write)

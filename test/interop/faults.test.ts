@@ -84,8 +84,8 @@ for (const security of SECURITIES) {
 }
 
 const CALLS = 1000;
-/** Descriptors that may be open beside the newest one: some arrived with it, and some are being received. */
-const FEW = 8;
+/** Descriptors that may be open beside the newest one: four of the connection, and some that arrived with it or are being received. */
+const FEW = 10;
 
 /** Without those that wait for a thread which closes them. */
 function openDescriptors(): number {
