@@ -119,7 +119,8 @@ bool Bridge::CanFeed() const {
 // What Node writes goes to the socket itself from now on, if nothing is to travel with it, and nothing is left in the pair. libuv may write
 // to its descriptor, and never reads from it or waits for it here: in epoll, the number still stands for the near end.
 void Bridge::EnterDirect() {
-  if (direct_ || outgoing_ != Outgoing::kNative || blocked_ || paused_ || read_to_end_ || writing_ended_ || !insert_.empty() || taken_ == 0) return;
+  if (direct_ || outgoing_ != Outgoing::kNative || blocked_ || paused_ || !insert_.empty() || taken_ == 0) return;
+  if (read_to_end_ || reading_ended_ || writing_ended_) return;
   if (!environment_.CanSeeChanges() || !CanFeed() || uv_is_writable(stream_) == 0 || uv_stream_get_write_queue_size(stream_) != 0) return;
   if (StreamChanges()) return MarkDue();
   if (!near_.IsOpen()) near_ = OwnFd(fcntl(number_, F_DUPFD_CLOEXEC, 0));
@@ -318,7 +319,9 @@ bool Bridge::FeedOnce(size_t* descriptors) {
   // A peer that closed with our bytes unread resets the connection. Behind what was read in this turn, that is the end for Node, as with
   // the libuv of Node 20 and 22: after a GOAWAY, a reset would turn the UNAVAILABLE of calls into INTERNAL.
   if (bytes == 0 || (bytes == -ECONNRESET && read_in_turn_)) {
-    // As uv__stream_eof does: reading stops, and the end is reported. If Node reads again, it finds the end in the pair.
+    // As uv__stream_eof does: reading stops, and the end is reported. If Node reads again, it finds the end in the pair. Until that, epoll
+    // tells libuv of the end again and again, if libuv cannot take the near end out by its number.
+    LeaveDirect();
     shutdown(far_.Get(), SHUT_WR);
     const uv_read_cb read = stream_->read_cb;
     uv_read_stop(stream_);

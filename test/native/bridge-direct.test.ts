@@ -1,12 +1,13 @@
 // Node writes to the socket itself, unless descriptors are to travel with its bytes or the kernel takes no more: see native/bridge.h.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readdirSync, readlinkSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { test } from 'node:test';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { closeAll, native } from '#src/native/binding.js';
 import type { BridgedStream } from '#src/socket/bridged-stream.js';
-import { type Bridged, bridged, RawPeer, turns } from '../support/bridged.js';
+import { type Bridged, bridged, RawPeer, type SocketOptions, turns } from '../support/bridged.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { randomFrom } from '../support/random.js';
 import { contentOf, fileWith } from '../support/temporary.js';
@@ -33,10 +34,10 @@ function isDirect(socket: Socket): boolean {
 }
 const inodeOfPeerSide = new WeakMap<Socket, string>();
 
-function ends(onDescriptors?: (fds: number[]) => void): Bridged & { peer: RawPeer } {
+function ends(options?: SocketOptions): Bridged & { peer: RawPeer } {
   const [a, b] = native.socketPair();
   const inode = readlinkSync(`/proc/self/fd/${a}`);
-  const made = bridged(a, onDescriptors && { onDescriptors });
+  const made = bridged(a, options);
   inodeOfPeerSide.set(made.socket, inode);
   return { ...made, peer: new RawPeer(b) };
 }
@@ -154,7 +155,7 @@ test('what the kernel does not take waits in the pair, and nothing overtakes it'
 test('Node may stop and start reading at any moment, and loses no descriptor', async () => {
   const contents: string[] = [];
   const arrived: number[] = [];
-  const made = ends((fds) => arrived.push(...fds));
+  const made = ends({ onDescriptors: (fds) => arrived.push(...fds) });
   let bytes = 0;
   made.socket.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
@@ -190,6 +191,21 @@ test('the end of what Node writes is that of the socket', async () => {
   const late = queue(made.stream, fileWith('late'));
   made.peer.close();
   await assert.rejects(late, { code: 'ECANCELED' });
+});
+
+test('a peer that ends its side while Node writes directly leaves the event loop at rest', async () => {
+  const made = ends({ allowHalfOpen: true });
+  made.socket.resume();
+  await direct(made);
+  const ended = once(made.socket, 'end');
+  made.peer.shutdown();
+  await ended;
+  const { loopCount } = performance.nodeTiming.uvMetricsInfo;
+  await delay(100);
+  assert.ok(performance.nodeTiming.uvMetricsInfo.loopCount - loopCount < 100);
+  made.socket.end('answer');
+  assert.equal((await receive(made.peer, 6)).bytes.toString(), 'answer');
+  await within(HANG_MS, 'the end comes', () => made.peer.receive() === undefined);
 });
 
 test('a socket that Node destroys is closed, and its number is not touched afterwards', async () => {
@@ -228,7 +244,7 @@ test('a socket that Node destroys is closed when what it left in the pair has be
 
 test('what comes with descriptors while Node writes directly is received with them', async () => {
   const arrived: number[] = [];
-  const made = ends((fds) => arrived.push(...fds));
+  const made = ends({ onDescriptors: (fds) => arrived.push(...fds) });
   defer(() => closeAll(arrived));
   made.socket.on('data', () => made.socket.write('answer'));
   await direct(made);
