@@ -122,7 +122,7 @@ void Bridge::EnterDirect() {
   if (direct_ || outgoing_ != Outgoing::kNative || blocked_ || paused_ || !insert_.empty() || taken_ == 0) return;
   if (read_to_end_ || reading_ended_ || writing_ended_) return;
   if (!environment_.CanSeeChanges() || !CanFeed() || uv_is_writable(stream_) == 0 || uv_stream_get_write_queue_size(stream_) != 0) return;
-  if (StreamChanges()) return MarkDue();
+  if (StreamChanges() || !environment_.LooksLast()) return MarkDue();
   if (!near_.IsOpen()) near_ = OwnFd(fcntl(number_, F_DUPFD_CLOEXEC, 0));
   if (!near_.IsOpen() || dup3(socket_.Get(), number_, O_CLOEXEC) < 0) return;
   direct_ = true;

@@ -178,6 +178,7 @@ void Environment::ForwardWritten() {
 
 // Asks each bridge in its direct mode that epoll is going to be told of.
 void Environment::LeaveDirect() {
+  if (direct_.empty()) return;
   const uv_queue_t& queue = loop_->watcher_queue;
   for (const uv_queue_t* entry = queue.next; entry != &queue; entry = entry->next) {
     const auto* watcher = reinterpret_cast<const uv_io_t*>(reinterpret_cast<const char*>(entry) - offsetof(uv_io_t, watcher_queue));
@@ -218,25 +219,23 @@ void Environment::FinishTeardown() { napi_remove_async_cleanup_hook(hook_); }
 
 Environment::BeforeWait::BeforeWait(Environment& environment)
     : environment_(environment),
-      prepare_(static_cast<uv_prepare_t*>(::operator new(uv_handle_size(UV_PREPARE)))),
+      first_(static_cast<uv_prepare_t*>(::operator new(uv_handle_size(UV_PREPARE)))),
+      last_(static_cast<uv_prepare_t*>(::operator new(uv_handle_size(UV_PREPARE)))),
       timer_(static_cast<uv_timer_t*>(::operator new(uv_handle_size(UV_TIMER)))),
       poll_(static_cast<uv_poll_t*>(::operator new(uv_handle_size(UV_POLL)))) {
-  uv_prepare_init(environment.loop(), prepare_);
+  uv_prepare_init(environment.loop(), first_);
+  uv_prepare_init(environment.loop(), last_);
   uv_timer_init(environment.loop(), timer_);
   uv_poll_init(environment.loop(), poll_, environment.far_ends_.descriptor());
-  for (uv_handle_t* handle : {reinterpret_cast<uv_handle_t*>(prepare_), reinterpret_cast<uv_handle_t*>(timer_),
-                              reinterpret_cast<uv_handle_t*>(poll_)}) {
+  for (uv_handle_t* handle : {reinterpret_cast<uv_handle_t*>(first_), reinterpret_cast<uv_handle_t*>(last_),
+                              reinterpret_cast<uv_handle_t*>(timer_), reinterpret_cast<uv_handle_t*>(poll_)}) {
     uv_handle_set_data(handle, this);
     uv_unref(handle);
   }
   // A connection that is to be ended may be all that the process still has.
   uv_ref(reinterpret_cast<uv_handle_t*>(timer_));
-  uv_prepare_start(prepare_, [](uv_prepare_t* handle) {
-    auto* self = static_cast<BeforeWait*>(uv_handle_get_data(reinterpret_cast<uv_handle_t*>(handle)));
-    self->environment_.ForwardWritten();
-    if (!self->environment_.due_.empty()) self->environment_.RunDue();
-    if (!self->environment_.direct_.empty()) self->environment_.LeaveDirect();
-  });
+  uv_prepare_start(last_, OnLast);
+  uv_prepare_start(first_, OnFirst);
   uv_poll_start(poll_, UV_READABLE, [](uv_poll_t* handle, int, int) {
     auto* self = static_cast<BeforeWait*>(uv_handle_get_data(reinterpret_cast<uv_handle_t*>(handle)));
     self->environment_.far_ends_.Forward();
@@ -245,9 +244,26 @@ Environment::BeforeWait::BeforeWait(Environment& environment)
 }
 
 Environment::BeforeWait::~BeforeWait() {
-  ::operator delete(prepare_);
+  ::operator delete(first_);
+  ::operator delete(last_);
   ::operator delete(timer_);
   ::operator delete(poll_);
+}
+
+void Environment::BeforeWait::OnFirst(uv_prepare_t* handle) {
+  auto* self = static_cast<BeforeWait*>(uv_handle_get_data(reinterpret_cast<uv_handle_t*>(handle)));
+  uv_prepare_stop(handle);
+  uv_prepare_start(handle, OnFirst);
+  self->environment_.ForwardWritten();
+  if (!self->environment_.due_.empty()) self->environment_.RunDue();
+  // JavaScript may run the event loop itself, in here: the last callback is not called there.
+  self->environment_.LeaveDirect();
+}
+
+void Environment::BeforeWait::OnLast(uv_prepare_t* handle) {
+  auto* self = static_cast<BeforeWait*>(uv_handle_get_data(reinterpret_cast<uv_handle_t*>(handle)));
+  self->is_last_ = true;
+  self->environment_.LeaveDirect();
 }
 
 void Environment::BeforeWait::StartTimer() {
@@ -260,8 +276,9 @@ void Environment::BeforeWait::StartTimer() {
 }
 
 void Environment::BeforeWait::Close() {
-  if (uv_is_closing(reinterpret_cast<uv_handle_t*>(prepare_)) != 0) return;
-  uv_close(reinterpret_cast<uv_handle_t*>(prepare_), OnClosed);
+  if (uv_is_closing(reinterpret_cast<uv_handle_t*>(first_)) != 0) return;
+  uv_close(reinterpret_cast<uv_handle_t*>(first_), OnClosed);
+  uv_close(reinterpret_cast<uv_handle_t*>(last_), OnClosed);
   uv_close(reinterpret_cast<uv_handle_t*>(timer_), OnClosed);
   uv_close(reinterpret_cast<uv_handle_t*>(poll_), OnClosed);
   environment_.far_ends_.Close();

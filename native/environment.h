@@ -83,6 +83,8 @@ class Environment {
   void RemoveFarEnd(int fd);
   // Whether the changes can be seen that the event loop is going to tell epoll of.
   bool CanSeeChanges() const { return loop_->backend_fd == uv_backend_fd(loop_); }
+  // Whether they are looked for behind all JavaScript that runs before the event loop waits. From the second turn on.
+  bool LooksLast() const { return before_wait_ != nullptr && before_wait_->is_last(); }
   // Has `bridge` leave its direct mode before the event loop tells epoll of a change to `fd`.
   void AddDirect(int fd, Bridge* bridge) { direct_[fd] = bridge; }
   void RemoveDirect(int fd) { direct_.erase(fd); }
@@ -128,7 +130,10 @@ class Environment {
   napi_value Give(napi_env env, OwnFd descriptor);
 
  private:
-  // A callback before each wait of the event loop, and one some time after a bridge has been paused. Started with the first bridge.
+  // Two callbacks before each wait of the event loop, and one some time after a bridge has been paused. Started with the first bridge.
+  //
+  // The first of the two calls JavaScript, which may do anything to a bridge of another copy of this addon. libuv puts a callback that is
+  // started before all others, so the first one starts itself again in each turn. The last ones of all copies come behind these.
   class BeforeWait final : public LoopHandle {
    public:
     explicit BeforeWait(Environment& environment);
@@ -136,15 +141,21 @@ class Environment {
     BeforeWait& operator=(const BeforeWait&) = delete;
     void Close() override;
     void StartTimer();
+    // The callbacks have the places that they are to have.
+    bool is_last() const { return is_last_; }
 
    private:
     ~BeforeWait();
+    static void OnFirst(uv_prepare_t* handle);
+    static void OnLast(uv_prepare_t* handle);
     static void OnClosed(uv_handle_t* handle);
     Environment& environment_;
-    uv_prepare_t* prepare_;
+    uv_prepare_t* first_;
+    uv_prepare_t* last_;
     uv_timer_t* timer_;
     uv_poll_t* poll_;
-    int open_handles_ = 3;
+    int open_handles_ = 4;
+    bool is_last_ = false;
   };
 
   Environment();

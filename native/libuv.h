@@ -126,6 +126,7 @@ int uv_poll_start(uv_poll_t* poll, int events, uv_poll_cb callback);
 int uv_poll_stop(uv_poll_t* poll);
 int uv_prepare_init(uv_loop_t* loop, uv_prepare_t* prepare);
 int uv_prepare_start(uv_prepare_t* prepare, uv_prepare_cb callback);
+int uv_prepare_stop(uv_prepare_t* prepare);
 int uv_timer_init(uv_loop_t* loop, uv_timer_t* timer);
 int uv_timer_start(uv_timer_t* timer, uv_timer_cb callback, uint64_t timeout, uint64_t repeat);
 int uv_read_stop(uv_stream_t* stream);

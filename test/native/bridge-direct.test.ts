@@ -1,16 +1,21 @@
 // Node writes to the socket itself, unless descriptors are to travel with its bytes or the kernel takes no more: see native/bridge.h.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readdirSync, readlinkSync } from 'node:fs';
-import type { Socket } from 'node:net';
+import { copyFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { Socket } from 'node:net';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
-import { closeAll, native } from '#src/native/binding.js';
+import { fileURLToPath } from 'node:url';
+import { closeAll, native, unguardAll } from '#src/native/binding.js';
+import { ARRIVED, BRIDGE_EVENT, OUTGOING } from '#src/native/bridge-types.js';
+import type { NativeBinding } from '#src/native/types.js';
 import type { BridgedStream } from '#src/socket/bridged-stream.js';
 import { type Bridged, bridged, RawPeer, type SocketOptions, turns } from '../support/bridged.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { randomFrom } from '../support/random.js';
-import { contentOf, fileWith } from '../support/temporary.js';
+import { contentOf, fileWith, temporaryDirectory } from '../support/temporary.js';
 import { within } from '../support/until.js';
 
 trackDescriptors();
@@ -240,6 +245,41 @@ test('a socket that Node destroys is closed when what it left in the pair has be
     while (typeof made.peer.receive() === 'object');
     return made.peer.receive() === undefined;
   });
+});
+
+test('a callback of another copy of the addon may write to a socket before the event loop waits', async () => {
+  const copy = join(temporaryDirectory(), 'grpcfd.node');
+  copyFileSync(fileURLToPath(new URL('../../../native/build/Release/grpcfd.node', import.meta.url)), copy);
+  const other = createRequire(import.meta.url)(copy) as Pick<NativeBinding, 'Bridge'>;
+  const [socket, peer] = native.socketPair();
+  const [near, far] = native.socketPair();
+  unguardAll([socket, near, far]);
+  const plain = new Socket({ fd: near });
+  const size = 1_000_000;
+  let wrote = false;
+  const bridge = new other.Bridge(
+    Int32Array.of(socket, far, near),
+    new Int32Array(ARRIVED.LENGTH),
+    (event) => {
+      if (event !== BRIDGE_EVENT.OUTGOING) return;
+      bridge.setOutgoing(OUTGOING.NATIVE);
+      made.socket.write(Buffer.alloc(size));
+      wrote = true;
+    },
+  );
+  defer(() => {
+    bridge.close();
+    plain.destroy();
+    closeAll([peer]);
+  });
+  // Later than the bridge of the copy, whose callback comes behind, if both stay as libuv puts them.
+  await nextTurn();
+  const made = ends();
+  await direct(made);
+  bridge.setOutgoing(OUTGOING.SCRIPT);
+  plain.write('x');
+  await within(HANG_MS, 'the copy calls back', () => wrote);
+  assert.equal((await receive(made.peer, size)).bytes.length, size);
 });
 
 test('what comes with descriptors while Node writes directly is received with them', async () => {
