@@ -26,6 +26,8 @@ export interface Storm {
   readonly user?: User;
   /** Connections that come in the storm may be refused: the attackers take all that there are, and no account is told. */
   readonly refusesNewcomers?: boolean;
+  /** The calls that the attackers make stay open, and take up memory in grpc-js. */
+  readonly callsStay?: boolean;
   /** What the last number of the attack counts. */
   readonly counts?: { readonly what: string; readonly of: keyof Attack };
 }
@@ -37,7 +39,7 @@ export const STORMS: readonly Storm[] = [
   { name: 'descriptors, 253 to a message', attack: 'fullMessages', processes: 1 },
   { name: 'connected sockets, 253 to a message', attack: 'sockets', processes: 1 },
   { name: 'descriptors that are slow to close', attack: 'slowCloses', processes: 1 },
-  { name: 'calls that stay, with 64 descriptors each', attack: 'calls', processes: 1 },
+  { name: 'calls that stay, with 64 descriptors each', attack: 'calls', processes: 1, callsStay: true },
   { name: 'receives of what never comes', attack: 'waits', processes: 1 },
   { name: 'references to what never comes', attack: 'references', processes: 1 },
   { name: 'forged metadata', attack: 'forged', processes: 1 },
