@@ -205,9 +205,14 @@ test('a peer that ends its side while Node writes directly leaves the event loop
   const ended = once(made.socket, 'end');
   made.peer.shutdown();
   await ended;
-  const { loopCount } = performance.nodeTiming.uvMetricsInfo;
-  await delay(100);
-  assert.ok(performance.nodeTiming.uvMetricsInfo.loopCount - loopCount < 100);
+  // Threads of Node may wake it up for a while.
+  const turnsWithin = async (ms: number) => {
+    const { loopCount } = performance.nodeTiming.uvMetricsInfo;
+    await delay(ms);
+    return performance.nodeTiming.uvMetricsInfo.loopCount - loopCount;
+  };
+  let tries = 0;
+  while ((await turnsWithin(50)) > 20) assert.ok(++tries < 100);
   made.socket.end('answer');
   assert.equal((await receive(made.peer, 6)).bytes.toString(), 'answer');
   await within(HANG_MS, 'the end comes', () => made.peer.receive() === undefined);
