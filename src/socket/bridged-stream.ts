@@ -60,7 +60,7 @@ export interface BridgedStreamListener {
  * | --- | --- | --- |
  * | open | is forwarded by the addon | goes to Node |
  * | open, descriptors queued | is forwarded here, descriptors with its first bytes | goes to Node |
- * | failed: a write had a fatal outcome | is thrown away | goes to Node, to its end; then `onFailed` |
+ * | failed: a write of ours had a fatal outcome | is thrown away | goes to Node, to its end; then `onFailed` |
  * | closing: Node closes its handle | what is left is forwarded, while the peer takes some each {@link LINGER_MS} | is not read |
  * | closed | | |
  */
