@@ -8,6 +8,7 @@
 #include <iterator>
 #include <new>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
@@ -135,12 +136,25 @@ bool Bridge::HasNumber() const {
   return CanFeed() || reinterpret_cast<uv_stream_t*>(FindPipe(environment_.loop(), number_)) == stream_;
 }
 
+// Somebody has lowered RLIMIT_NOFILE below the number, which no file can get any more. So epoll gets to know the socket by it, or libuv would end
+// the process. As libuv may read from the socket now, and lose descriptors, the connection ends.
+void Bridge::GiveUp() {
+  epoll_event event = {};
+  event.data.fd = number_;
+  epoll_ctl(uv_backend_fd(environment_.loop()), EPOLL_CTL_ADD, number_, &event);
+  shutdown(socket_.Get(), SHUT_RDWR);
+}
+
 void Bridge::LeaveDirect() {
   if (!std::exchange(direct_, false)) return;
   environment_.RemoveDirect(number_);
   // In a teardown, Node has closed its handle, and the number may be that of another file.
   if (HasNumber()) {
-    while (dup3(near_.Get(), number_, O_CLOEXEC) < 0 && (errno == EINTR || errno == EBUSY)) continue;
+    int result = -1;
+    do {
+      result = dup3(near_.Get(), number_, O_CLOEXEC);
+    } while (result < 0 && (errno == EINTR || errno == EBUSY));
+    if (result < 0) return GiveUp();
     // Node has ended its side, or does so now: the pair tells the end of what was written.
     if (uv_is_writable(stream_) == 0 && uv_stream_get_write_queue_size(stream_) == 0) shutdown(near_.Get(), SHUT_WR);
   }

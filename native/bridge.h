@@ -106,6 +106,7 @@ class Bridge final : public LoopHandle {
   bool CanFeed() const;
   void EnterDirect();
   bool HasNumber() const;
+  void GiveUp();
   // What Node writes comes out of the pair, and goes on without JavaScript.
   bool ForwardsItself() const { return !direct_ && outgoing_ == Outgoing::kNative; }
   // The event loop is going to tell epoll of a change to Node's stream.

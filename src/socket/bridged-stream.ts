@@ -53,12 +53,12 @@ export interface BridgedStreamListener {
 }
 
 /**
- * A connection that carries descriptors, under a stock net.Socket of Node: see native/bridge.h. The bytes go through the addon
- * alone, but for those that wait with descriptors, or for the kernel's memory.
+ * A connection that carries descriptors, under a stock net.Socket of Node: see native/bridge.h. What Node writes goes to the socket itself,
+ * or through the addon. What waits with descriptors, or for the kernel's memory, goes through here.
  *
  * | state | what Node writes | what comes |
  * | --- | --- | --- |
- * | open | is forwarded by the addon | goes to Node |
+ * | open | goes to the socket itself, or is forwarded by the addon | goes to Node |
  * | open, descriptors queued | is forwarded here, descriptors with its first bytes | goes to Node |
  * | failed: a write of ours had a fatal outcome | is thrown away | goes to Node, to its end; then `onFailed` |
  * | closing: Node closes its handle | what is left is forwarded, while the peer takes some each {@link LINGER_MS} | is not read |

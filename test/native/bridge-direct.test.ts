@@ -13,6 +13,7 @@ import { ARRIVED, BRIDGE_EVENT, OUTGOING } from '#src/native/bridge-types.js';
 import type { NativeBinding } from '#src/native/types.js';
 import type { BridgedStream } from '#src/socket/bridged-stream.js';
 import { type Bridged, bridged, RawPeer, type SocketOptions, turns } from '../support/bridged.js';
+import { runFixture } from '../support/child.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { randomFrom } from '../support/random.js';
 import { contentOf, fileWith, temporaryDirectory } from '../support/temporary.js';
@@ -303,4 +304,9 @@ test('what comes with descriptors while Node writes directly is received with th
     arrived.splice(0).map(contentOf),
     Array.from({ length: 100 }, (_, i) => `${i}`),
   );
+});
+
+test('a limit of descriptors that falls below the number costs the connection, and not the process', async () => {
+  const result = await runFixture('./fixtures/lowered-limit.js', import.meta.url, [], {}, HANG_MS);
+  assert.deepEqual(result, { code: 0, signal: null, stdout: 'the connection ended\n', stderr: '' });
 });
