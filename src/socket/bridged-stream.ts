@@ -28,7 +28,7 @@ const LONGEST_BACKLOG_BYTES = 16 * 1024 * 1024;
 /** Of the table: what waits for peers that do not read. */
 export const MOST_UNREAD = 1 / 4;
 
-/** Of the table: what waits for such a peer, if there is no other. Two ends that write much at a time wait for each other for a moment. */
+/** Of the table: the descriptors that wait for one such peer, if no other peer has any. Two ends that write much at a time wait for each other for a moment. */
 const MOST_UNREAD_OF_ONE = 1 / 2;
 
 /** Of the table: what connections have open, with all that waits to be sent and to be closed. */

@@ -67,7 +67,7 @@ for (const [status, said] of [
     assert.deepEqual(await callOf(address, '--proto', PROTO), {
       code: 2,
       stdout: '',
-      stderr: `grpcfd: UNKNOWN (${said}, which is no failure of gRPC): bad\n`,
+      stderr: `grpcfd: UNKNOWN (${said}, which gRPC does not define): bad\n`,
     });
   });
 }
@@ -76,7 +76,7 @@ test('a reply that is none of its type ends the tool with 13, INTERNAL', async (
   const { address } = await serveOdd({ reply: Buffer.of(7) });
   const { code, stdout, stderr } = await callOf(address, '--proto', PROTO);
   assert.deepEqual({ code, stdout }, { code: 13, stdout: '' }, stderr);
-  assert.match(stderr, /^grpcfd: INTERNAL: the reply is no store\.PutReply: .*\n$/);
+  assert.match(stderr, /^grpcfd: INTERNAL: the reply cannot be decoded as store\.PutReply: .*\n$/);
 });
 
 const varint = (value: bigint): Buffer => {

@@ -68,7 +68,10 @@ function messageOf({ deserialize, responseType }: Method, bytes: Buffer): object
   } catch (error) {
     // As grpc-js has it.
     const code = grpc.status.INTERNAL;
-    throw statusFailure(code, (name) => `${name}: the reply is no ${responseType.name}: ${oneLine(error)}`);
+    throw statusFailure(
+      code,
+      (name) => `${name}: the reply cannot be decoded as ${responseType.name}: ${oneLine(error)}`,
+    );
   }
 }
 

@@ -81,7 +81,7 @@ async function filesOf(call: grpc.ClientDuplexStream<Buffer, Buffer>, symbol: st
     for (const name of files.keys()) missing.delete(name);
   };
   add(await ask(REQUEST.fileContainingSymbol, symbol));
-  asked.clear(); // The symbol is no file.
+  asked.clear(); // The symbol does not name a file.
   for (;;) {
     const [name] = missing;
     if (name === undefined) break;

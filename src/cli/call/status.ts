@@ -12,5 +12,5 @@ export function statusFailure(code: number, text: (status: string) => string): F
   const name = grpc.status[code];
   if (code !== grpc.status.OK && name !== undefined) return new Failure(text(name), code);
   const came = Number.isNaN(code) ? 'a status that is not a number' : `the status ${code}`;
-  return new Failure(text(`UNKNOWN (${came} came, which is no failure of gRPC)`), grpc.status.UNKNOWN);
+  return new Failure(text(`UNKNOWN (${came} came, which gRPC does not define)`), grpc.status.UNKNOWN);
 }
