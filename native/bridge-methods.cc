@@ -266,13 +266,14 @@ napi_value Bridge::PeerInode(napi_env env, napi_callback_info info) {
   return result;
 }
 
-// Memory that what the peer has not read takes up in the kernel (SIOCOUTQ).
+// account(): on which what comes is closed.
 napi_value Bridge::Account(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   Bridge* bridge = Unwrap(env, arguments.self());
   return bridge == nullptr ? nullptr : MakeInt(env, bridge->account_);
 }
 
+// Memory that what the peer has not read takes up in the kernel (SIOCOUTQ).
 napi_value Bridge::Unread(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   Bridge* bridge = Unwrap(env, arguments.self());
