@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <string>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 #include "arguments.h"
@@ -35,6 +36,23 @@ napi_value Duplicate(napi_env env, napi_callback_info info) {
   const int duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 0);
   environment.SetAccount(duplicate, environment.AccountOf(fd));
   return GiveDescriptor(env, duplicate, "fcntl");
+}
+
+// duplicateToSend(fd, identity): a guarded duplicate, and device and inode of its file.
+napi_value DuplicateToSend(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  uint64_t* identity = nullptr;
+  if (!arguments.Int(0, &fd) || !arguments.Uint64s(1, 2, &identity)) return nullptr;
+  Environment& environment = Environment::Of(env);
+  OwnFd duplicate(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!duplicate.IsOpen()) return ThrowSystemError(env, errno, "fcntl");
+  FileStatus status;
+  if (const int error = ReadStatus(duplicate.Get(), &status); error != 0) return ThrowSystemError(env, error, "statx");
+  identity[0] = status.device;
+  identity[1] = status.inode;
+  environment.SetAccount(duplicate.Get(), environment.AccountOf(fd));
+  return environment.Give(env, std::move(duplicate));
 }
 
 // Replaces all numbers by guarded duplicates, or throws and makes no duplicate.
@@ -159,6 +177,7 @@ bool DefineDescriptorFunctions(napi_env env, napi_value exports) {
          napi_set_named_property(env, exports, "ETOOMANYREFS", too_many_refs) == napi_ok &&
          Define(env, exports,
                 {{"duplicate", Duplicate},
+                 {"duplicateToSend", DuplicateToSend},
                  {"duplicateAll", DuplicateAll},
                  {"guard", Guard},
                  {"unguard", Unguard},

@@ -3,11 +3,13 @@
 #include <cstring>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "arguments.h"
 #include "define.h"
 #include "environment.h"
+#include "file-status.h"
 #include "functions.h"
 #include "message.h"
 #include "own-fd.h"
@@ -163,12 +165,21 @@ SocketKind KindOfSocket(int fd) {
   return named ? kPlaceholder : kUnixSocket;
 }
 
-// findSockets(descriptors, count): replaces each with its kind. What is no socket is told apart without a look at its file.
-napi_value FindSockets(napi_env env, napi_callback_info info) {
+// look(descriptors, count, identities): tells device and inode of each, and replaces each with its kind. The device and the inode are 0 where
+// the kernel does not tell them.
+napi_value Look(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   FdList descriptors;
-  if (!arguments.CountedFds(0, &descriptors)) return nullptr;
-  for (size_t i = 0; i < descriptors.size; i++) descriptors.data[i] = KindOfSocket(descriptors.data[i]);
+  uint64_t* identities = nullptr;
+  if (!arguments.CountedFds(0, &descriptors) || !arguments.Uint64s(2, descriptors.size * 2, &identities)) return nullptr;
+  for (size_t i = 0; i < descriptors.size; i++) {
+    int32_t& fd = descriptors.data[i];
+    FileStatus status;
+    const bool told = ReadStatus(fd, &status) == 0;
+    *identities++ = told ? status.device : 0;
+    *identities++ = told ? status.inode : 0;
+    fd = told && !S_ISSOCK(status.mode) ? kNoSocket : KindOfSocket(fd);
+  }
   return nullptr;
 }
 
@@ -202,7 +213,7 @@ bool DefineUnixSocketFunctions(napi_env env, napi_value exports) {
                  {"isListening", IsListening},
                  {"sendDatagram", SendDatagram},
                  {"placeholder", Placeholder},
-                 {"findSockets", FindSockets}});
+                 {"look", Look}});
 }
 
 }  // namespace grpcfd

@@ -73,12 +73,15 @@ function run(command, args, cwd) {
   });
 }
 
-/** A directory with nothing but these packages, installed once. */
-function install(name, dependencies) {
+/** A directory with nothing but these packages, installed once. `overrides` are versions that those have which other packages ask for. */
+function install(name, dependencies, overrides = {}) {
   const directory = join(matrix, name);
   if (!existsSync(join(directory, 'node_modules'))) {
     mkdirSync(directory, { recursive: true });
-    writeFileSync(join(directory, 'package.json'), JSON.stringify({ private: true, dependencies }));
+    writeFileSync(
+      join(directory, 'package.json'),
+      JSON.stringify({ private: true, dependencies, overrides }),
+    );
     const args = ['install', '--ignore-scripts', '--no-package-lock', '--no-audit', '--no-fund', '--silent'];
     execFileSync('npm', args, { cwd: directory, stdio: 'inherit' });
   }
@@ -94,7 +97,11 @@ function workspace(grpc) {
     if (existsSync(join(root, path))) cpSync(join(root, path), join(directory, path), { recursive: true });
   }
   const needed = Object.entries(devDependencies).filter(([name]) => !LEFT_OUT.includes(name));
-  const own = install(`grpc-${grpc}`, { ...Object.fromEntries(needed), '@grpc/grpc-js': grpc });
+  const own = install(
+    `grpc-${grpc}`,
+    { ...Object.fromEntries(needed), '@grpc/grpc-js': grpc },
+    { '@grpc/grpc-js': grpc },
+  );
   symlinkSync(own, join(directory, 'node_modules'));
   return directory;
 }

@@ -14,12 +14,9 @@ export function arrivalsOf(
   peerInode: () => Inode | undefined,
   onFull: (error: Error) => void,
 ): Arrival[] {
-  const kinds = native.findSockets(fds);
-  return fds.map((fd, index) => {
-    if (kinds[index] === SOCKETS.NONE) return { fd };
-    if (kinds[index] === SOCKETS.PLACEHOLDER) return { fd, isPlaceholder: true };
-    const inode = inodeOf(fd);
-    if (inode !== peerInode()) return { fd, inode };
+  return native.look(fds).map(({ fd, inode, socket }) => {
+    if (socket === SOCKETS.PLACEHOLDER) return { fd, inode, isPlaceholder: true };
+    if (socket === SOCKETS.NONE || inode !== peerInode()) return { fd, inode };
     try {
       const placeholder = native.placeholder();
       native.close(fd);
@@ -31,16 +28,5 @@ export function arrivalsOf(
   });
 }
 
-/**
- * A file system may refuse to tell the inode. Such a file has a sequence number like the others, and the inode 0, which no file has. A
- * receive of it fails.
- */
-export function inodeOf(fd: number): Inode {
-  try {
-    return native.inode(fd);
-  } catch {
-    return NO_INODE;
-  }
-}
-
+/** That of a file whose file system refuses to tell it. No file has it. A receive of such a file fails. */
 const NO_INODE: Inode = '0/0';

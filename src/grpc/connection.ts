@@ -16,7 +16,7 @@ import type { BridgedStream } from '../socket/bridged-stream.js';
 import { peerOf } from '../socket/peer.js';
 import { tableSize } from '../socket/table-size.js';
 import { setImmediate } from '../timers.js';
-import { arrivalsOf, inodeOf } from './arrival.js';
+import { arrivalsOf } from './arrival.js';
 import { ClosePressure } from './close-pressure.js';
 import type { CountedFd } from './counted-fd.js';
 import { CountingTransceiver } from './counting-transceiver.js';
@@ -493,7 +493,6 @@ function bridgedOrForget(
 
 const INBOX_OPERATIONS: DescriptorOperations = {
   duplicate: (fd) => native.duplicate(fd),
-  identify: inodeOf,
   close: (fd) => native.close(fd),
   closeAll: (fds) => native.closeAll(fds),
 };

@@ -4,6 +4,8 @@ import { quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import type { Inode } from '../inbox/names.js';
 import { native } from '../native/binding.js';
+import { closeSoon } from '../native/close-together.js';
+import type { NamedFd } from '../native/file-types.js';
 
 /**
  * A duplicate that waits to be sent, perhaps on several connections, because a call may have several attempts. It counts its holders: its
@@ -14,20 +16,10 @@ export class CountedFd {
   readonly #fd: number;
   #references = 1;
 
-  /**
-   * Takes `fd` over, and closes it if it throws.
-   *
-   * @throws GrpcFdError `ERR_GRPCFD_SEND_FAILED` when the kernel does not tell its inode
-   */
-  constructor(fd: number) {
+  /** Takes over a guarded descriptor. */
+  constructor({ fd, inode }: NamedFd) {
     this.#fd = fd;
-    native.guard(fd);
-    try {
-      this.inode = native.inode(fd);
-    } catch (cause) {
-      native.close(fd);
-      throw sendFailed('the file', cause);
-    }
+    this.inode = inode;
   }
 
   get fd(): number {
@@ -49,7 +41,7 @@ export class CountedFd {
   release(): void {
     assert(this.#references > 0, 'each holder releases the descriptor once');
     this.#references--;
-    if (this.#references === 0) native.close(this.#fd);
+    if (this.#references === 0) closeSoon(this.#fd);
   }
 }
 
@@ -66,14 +58,25 @@ export function duplicateToSend(fd: number): CountedFd {
         (fd === -1 ? ': has the file been closed?' : ''),
     );
   }
-  return new CountedFd(duplicate(fd));
-}
-
-function duplicate(fd: number): number {
   try {
-    return native.duplicate(fd);
+    return new CountedFd(native.duplicateToSend(fd));
   } catch (cause) {
     throw sendFailed(`file descriptor ${fd}`, cause);
+  }
+}
+
+/**
+ * Takes `fd` over, and closes it if it throws.
+ *
+ * @throws GrpcFdError `ERR_GRPCFD_SEND_FAILED` when the kernel does not tell its inode
+ */
+export function takeOverToSend(fd: number): CountedFd {
+  native.guard(fd);
+  try {
+    return new CountedFd({ fd, inode: native.inode(fd) });
+  } catch (cause) {
+    native.close(fd);
+    throw sendFailed('the file', cause);
   }
 }
 

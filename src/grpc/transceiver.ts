@@ -17,7 +17,7 @@ import { GrpcFdError } from '../errors.js';
 import type { InodeName } from '../inbox/names.js';
 import { checkReceiveOptions, type ReceiveOptions } from '../inbox/pending-receive.js';
 import { native, O_PATH } from '../native/binding.js';
-import { CountedFd, duplicateToSend } from './counted-fd.js';
+import { type CountedFd, duplicateToSend, takeOverToSend } from './counted-fd.js';
 import type {
   FdServerCall,
   FdTransceiver,
@@ -89,7 +89,7 @@ export abstract class Transceiver implements FdTransceiver {
 
   sendFilename(path: string, options: SendFilenameOptions = {}): SentFd {
     checkGrpcOptions(options, SEND_FILENAME_RULES);
-    return this.send(new CountedFd(openWithoutWaiting(path, toOpenFlags(options.flags ?? O_PATH))));
+    return this.send(takeOverToSend(openWithoutWaiting(path, toOpenFlags(options.flags ?? O_PATH))));
   }
 
   recvFd(source: DescriptorSource, options?: ReceiveFileOptions): Promise<number> {
@@ -145,7 +145,7 @@ export abstract class Transceiver implements FdTransceiver {
       await handOver();
       throw error;
     }
-    const sent = this.send(new CountedFd(file.release()));
+    const sent = this.send(takeOverToSend(file.release()));
     // It is handed over when it has been sent on: what cannot be sent is not lost.
     await handOver();
     return sent;

@@ -12,8 +12,6 @@ import { SequenceSet } from './sequence-set.js';
 export interface DescriptorOperations {
   /** A new CLOEXEC descriptor of the same open file; throws a Node-style error (EMFILE). */
   duplicate(fd: number): number;
-  /** Which file it is. Must not throw. */
-  identify(fd: number): Inode;
   /** Must not throw. The inbox closes only descriptors that it owns. */
   close(fd: number): void;
   /** The same for several, in as few native calls as possible. */
@@ -64,7 +62,7 @@ export class HeldDescriptors implements HeldGroup {
    * names it in another call. They stay for a peer that does not, as long as there is room.
    */
   readonly #done = new LinkedList<Held>();
-  /** Undefined until somebody asks by inode: an exact peer names nothing so, and its descriptors are not looked at. */
+  /** Undefined until somebody asks by inode: an exact peer names nothing so. */
   #idleByInode: InodeIndex<Held> | undefined;
   #cancelTimer: (() => void) | undefined;
   #cancelEviction: (() => void) | undefined;
@@ -117,7 +115,7 @@ export class HeldDescriptors implements HeldGroup {
 
   /** What came in. It is held with {@link add}. */
   receive(arrival: Arrival, sequence: number): Held {
-    return new Held(arrival, sequence, this.#clock.now(), this.#operations.identify);
+    return new Held(arrival, sequence, this.#clock.now());
   }
 
   /** Takes ownership of the descriptor. More than `maxHeldFds` may be idle then, until {@link evict}. */
@@ -207,7 +205,7 @@ export class HeldDescriptors implements HeldGroup {
     return this.#idleByInode !== undefined;
   }
 
-  /** Somebody asks by inode. From the first time on, all that is idle and all that comes is looked at. */
+  /** Somebody asks by inode. From the first time on, all that is idle and all that comes is in the index. */
   startIndex(): InodeIndex<Held> {
     if (this.#idleByInode !== undefined) return this.#idleByInode;
     const index = new InodeIndex<Held>();

@@ -4,6 +4,7 @@ import type { Arrival, Inode } from './names.js';
 /** A descriptor that the connection owns. */
 export class Held {
   readonly fd: number;
+  readonly inode: Inode;
   readonly sequence: number;
   readonly isPlaceholder: boolean;
   lastUsedAt: number;
@@ -21,24 +22,15 @@ export class Held {
   users = 0;
   /** A receiver owns the descriptor now. */
   handedOver = false;
-  readonly #identify: (fd: number) => Inode;
-  #inode: Inode | undefined;
   /** It was closed although its call runs: a limit was reached. */
   evicted = false;
 
-  constructor(arrival: Arrival, sequence: number, now: number, identify: (fd: number) => Inode) {
+  constructor(arrival: Arrival, sequence: number, now: number) {
     this.fd = arrival.fd;
-    this.#inode = arrival.inode;
-    this.#identify = identify;
+    this.inode = arrival.inode;
     this.sequence = sequence;
     this.isPlaceholder = arrival.isPlaceholder === true;
     this.lastUsedAt = now;
-  }
-
-  /** Of the file. The first use must be while the descriptor is held. */
-  get inode(): Inode {
-    this.#inode ??= this.#identify(this.fd);
-    return this.#inode;
   }
 }
 

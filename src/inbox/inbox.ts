@@ -125,7 +125,6 @@ export class Inbox {
     const deliveries: Delivery[] = [];
     for (const arrival of arrivals) {
       const arrived = held.receive(arrival, this.#incoming.next());
-      // An exact peer names its descriptors otherwise. As long as nobody asks by inode, they are not looked at.
       if (this.peerKind === 'inode') held.supersede(arrived.inode);
       held.add(arrived);
       if (arrived.isPlaceholder || !held.isIndexed) continue;

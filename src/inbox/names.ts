@@ -7,8 +7,7 @@ export type Inode = string;
 /** A descriptor that arrived. It belongs to the function that is given the arrival. */
 export interface Arrival {
   readonly fd: number;
-  /** Undefined: it is asked for when it is needed. */
-  readonly inode?: Inode | undefined;
+  readonly inode: Inode;
   /** It stands in place of a descriptor that the kernel refused to send, or that nobody may have: a receive of it fails. */
   readonly isPlaceholder?: boolean;
 }

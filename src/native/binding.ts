@@ -23,6 +23,7 @@ function complete(addon: Addon): NativeBinding {
     ...addon,
     ...lists,
     duplicate: withRoom(addon.duplicate),
+    duplicateToSend: withRoom(lists.duplicateToSend),
     duplicateAll: withRoom(lists.duplicateAll),
     open: withRoom(addon.open),
     socketPair: withRoom(addon.socketPair),

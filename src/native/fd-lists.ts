@@ -1,5 +1,5 @@
 /** The functions of the addon that use memory of JavaScript: lists of descriptors, and what it tells about one. */
-import { type Description, FILE_KINDS } from './file-types.js';
+import { type Description, FILE_KINDS, type Look, type NamedFd, SOCKETS } from './file-types.js';
 
 /** The functions of the addon. They use the first `count` elements of each list. */
 export interface ListFunctions {
@@ -8,8 +8,10 @@ export interface ListFunctions {
   /** Replaces the descriptors in the list with their duplicates. */
   duplicateAll(fds: Int32Array, count: number): void;
   identify(fds: Int32Array, count: number, identities: BigUint64Array): void;
-  /** Replaces each descriptor in the list with what it tells of it. */
-  findSockets(fds: Int32Array, count: number): void;
+  /** Replaces each descriptor in the list with one of `SOCKETS`. */
+  look(fds: Int32Array, count: number, identities: BigUint64Array): void;
+  /** Fills `identity` with device and inode. */
+  duplicateToSend(fd: number, identity: BigUint64Array): number;
   /** Writes five numbers: see native/file-kind.cc. */
   describe(fd: number, into: BigUint64Array): void;
 }
@@ -20,7 +22,8 @@ export interface ArrayFunctions {
   unguardAll(fds: readonly number[]): void;
   duplicateAll(fds: readonly number[]): number[];
   identify(fds: readonly number[]): BigUint64Array;
-  findSockets(fds: readonly number[]): number[];
+  look(fds: readonly number[]): Look[];
+  duplicateToSend(fd: number): NamedFd;
   inode(fd: number): string;
   describe(fd: number): Description;
 }
@@ -34,10 +37,8 @@ const USUAL_LENGTH = 253;
  */
 let list = new Int32Array(USUAL_LENGTH);
 let identities = new BigUint64Array(2 * USUAL_LENGTH);
-
-/** For one descriptor. The halves, low ones first on x64 and arm64, are read without the cost of two bigints. */
-const identity = new BigUint64Array(5);
-const halves = new Uint32Array(identity.buffer);
+/** Low ones first on x64 and arm64. They are read without the cost of two bigints. */
+let halves = new Uint32Array(identities.buffer);
 const [KIND, FLAGS, MAJOR, MINOR] = [4, 6, 8, 9] as const;
 /** With a lower upper half, a value of 64 bits is a safe integer. */
 const UNSAFE_HIGH = 2 ** 21;
@@ -57,25 +58,28 @@ export function withArrays(addon: ListFunctions): ArrayFunctions {
     },
     identify(fds) {
       const packed = packFds(fds);
-      const values = 2 * fds.length;
-      if (identities.length < values) identities = new BigUint64Array(values);
+      makeRoomFor(fds.length);
       addon.identify(packed, fds.length, identities);
-      return identities.slice(0, values);
+      return identities.slice(0, 2 * fds.length);
     },
-    findSockets(fds) {
+    look(fds) {
       const packed = packFds(fds);
-      addon.findSockets(packed, fds.length);
-      return unpackFds(packed, 0, fds.length);
+      makeRoomFor(fds.length);
+      addon.look(packed, fds.length, identities);
+      return fds.map((fd, index) => ({ fd, inode: inodeAt(index), socket: packed[index] ?? SOCKETS.NONE }));
     },
     inode(fd) {
-      addon.identify(packFds([fd]), 1, identity);
-      return `${decimal(0)}/${decimal(1)}`;
+      addon.identify(packFds([fd]), 1, identities);
+      return inodeAt(0);
+    },
+    duplicateToSend(fd) {
+      return { fd: addon.duplicateToSend(fd, identities), inode: inodeAt(0) };
     },
     describe(fd) {
-      addon.describe(fd, identity);
+      addon.describe(fd, identities);
       const minor = halves[MINOR] ?? 0;
       return {
-        inode: `${decimal(0)}/${decimal(1)}`,
+        inode: inodeAt(0),
         kind: FILE_KINDS[halves[KIND] ?? 0] ?? 'unknown',
         flags: halves[FLAGS] ?? 0,
         device: [halves[MAJOR] ?? 0, minor & 0x7fff_ffff],
@@ -104,10 +108,21 @@ export function unpackFds(from: Int32Array, start: number, end: number): number[
   return fds;
 }
 
-function decimal(index: 0 | 1): number | bigint {
+function makeRoomFor(count: number): void {
+  if (identities.length >= 2 * count) return;
+  identities = new BigUint64Array(2 * count);
+  halves = new Uint32Array(identities.buffer);
+}
+
+/** Of the descriptor at that place in the list. */
+function inodeAt(index: number): string {
+  return `${decimal(2 * index)}/${decimal(2 * index + 1)}`;
+}
+
+function decimal(index: number): number | bigint {
   const low = halves[2 * index] ?? 0;
   const high = halves[2 * index + 1] ?? 0;
-  return high < UNSAFE_HIGH ? high * 2 ** 32 + low : (identity[index] ?? 0n);
+  return high < UNSAFE_HIGH ? high * 2 ** 32 + low : (identities[index] ?? 0n);
 }
 
 function invalid(message: string): TypeError {

@@ -71,8 +71,21 @@ export interface Description {
   readonly device: readonly [major: number, minor: number];
 }
 
-/** What `findSockets` tells of a descriptor: no unix socket, a unix socket, or what `placeholder` has made, here or in another process. */
+/** What `look` tells of a descriptor: no unix socket, a unix socket, or what `placeholder` has made, here or in another process. */
 export const SOCKETS = { NONE: 0, UNIX: 1, PLACEHOLDER: 2 } as const;
+
+/** A descriptor, and which file it is of. */
+export interface NamedFd {
+  readonly fd: number;
+  /** `<st_dev>/<st_ino>`, both decimal. */
+  readonly inode: string;
+}
+
+/** What `look` tells of a descriptor. The inode is `0/0`, which no file has, where the file system refuses to tell it. */
+export interface Look extends NamedFd {
+  /** One of {@link SOCKETS}. */
+  readonly socket: number;
+}
 
 /** How `readNow` and `writeNow` keep from waiting. */
 export const WAY = {

@@ -3,7 +3,7 @@
 import type { Bridge, SocketHandle } from './bridge-types.js';
 import type { ClosingFunctions } from './closing-types.js';
 import type { EventFdFunctions } from './event-fd.js';
-import type { Description } from './file-types.js';
+import type { Description, Look, NamedFd } from './file-types.js';
 import type { NamespaceFunctions } from './namespace-types.js';
 import type { PeerCredentials, PeerFunctions } from './peer-types.js';
 import type { SocketFunctions } from './socket-types.js';
@@ -34,6 +34,8 @@ export interface NativeBinding
 
   /** A second descriptor of the same open file, close-on-exec. It belongs to the caller. `fd` is only borrowed. */
   duplicate(fd: number): number;
+  /** A guarded duplicate, and the inode of its file. `fd` is only borrowed. */
+  duplicateToSend(fd: number): NamedFd;
   /** Guarded duplicates of all of them. When this throws, no duplicate is left. */
   duplicateAll(fds: readonly number[]): number[];
   /**
@@ -131,8 +133,8 @@ export interface NativeBinding
   setCloseOnExec(fd: number): void;
   /** A descriptor without any use, guarded. It is sent in place of one that cannot be sent. */
   placeholder(): number;
-  /** For each descriptor, one of `SOCKETS`. No file system is asked. */
-  findSockets(fds: readonly number[]): number[];
+  /** What the kernel knows of each descriptor without asking anybody, but before Linux 4.11. They are only borrowed. */
+  look(fds: readonly number[]): Look[];
 
   /** A memory file of that size, close-on-exec, guarded. */
   memFd(name: string, size: number, flags: number): number;

@@ -1,4 +1,5 @@
-import { close, placeholder } from '../native/binding.js';
+import { placeholder } from '../native/binding.js';
+import { closeSoon, closeTogether } from '../native/close-together.js';
 
 /** Descriptors in one `sendmsg`. The kernel takes 253, but the Go package has a buffer for 64, and drops the rest without an error. */
 export const MAX_DESCRIPTORS_PER_MESSAGE = 64;
@@ -143,10 +144,12 @@ function settle(
   end: number,
   error: Error | null,
 ): void {
-  for (let index = start; index < end; index++) {
-    const fd = fds[index] ?? NOTHING;
-    const owner = owners[index];
-    if (owner) owner.settle(error, fd);
-    else if (fd !== NOTHING) close(fd);
-  }
+  closeTogether(() => {
+    for (let index = start; index < end; index++) {
+      const fd = fds[index] ?? NOTHING;
+      const owner = owners[index];
+      if (owner) owner.settle(error, fd);
+      else if (fd !== NOTHING) closeSoon(fd);
+    }
+  });
 }

@@ -2,13 +2,15 @@ import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { constants } from 'node:http2';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { streamOf } from '#src/grpc/internals/http2-server.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
-import { HEDGE, RETRY } from '../support/policies.js';
+import { HEDGE, RETRY, SLOW_RETRY } from '../support/policies.js';
 import { dial, type Message, SECURITIES, serve } from '../support/service.js';
 import { contentOf, fileWith } from '../support/temporary.js';
+import { within } from '../support/until.js';
 
 trackDescriptors();
 
@@ -53,6 +55,32 @@ for (const security of SECURITIES) {
     });
   }
 }
+
+test('A call that ends while its next attempt waits makes no further attempt', async () => {
+  let attempts = 0;
+  // Its handler runs as soon as the stream of an attempt starts.
+  const { address } = await serve({
+    bidi: grpcfd.handler(() => {
+      attempts++;
+      return Promise.reject(unavailable);
+    }),
+  });
+  const client = await dial(address, { clientOptions: SLOW_RETRY });
+  const fds = grpcfd.callCredentials();
+  const { ref } = sendNew(fds, 'content');
+  const call = client.bidi(fds.options());
+  call.on('error', () => {});
+  call.resume();
+  call.write({ ref });
+  await within(5_000, 'the first attempt', () => attempts > 0);
+  // Until its status is with the client.
+  await delay(30);
+  call.cancel();
+  await new Promise((resolve) => call.on('status', resolve));
+  const before = attempts;
+  await delay(500);
+  assert.equal(attempts, before);
+});
 
 test('A call whose attempts all fail releases its files', async () => {
   const { address } = await serve({ unary: grpcfd.handler(() => Promise.reject(unavailable)) });

@@ -6,7 +6,7 @@ import type { Claims } from '#src/inbox/held.js';
 import type { DescriptorOperations } from '#src/inbox/held-descriptors.js';
 import { Inbox } from '#src/inbox/inbox.js';
 import { type InboxLimits, resolveLimits } from '#src/inbox/limits.js';
-import type { Arrival, ClaimEntry, Inode, InodeName, SequenceName } from '#src/inbox/names.js';
+import type { Arrival, ClaimEntry, InodeName, SequenceName } from '#src/inbox/names.js';
 import type { Waiter } from '#src/inbox/waits.js';
 
 /**
@@ -39,10 +39,6 @@ export class FakeTable implements DescriptorOperations {
     }
     return this.open(file);
   }
-
-  readonly identify = (fd: number): Inode => {
-    return assert.fail(`fd ${fd} was looked at, although it came with its inode`);
-  };
 
   close(fd: number): void {
     assert.ok(this.files.delete(fd), `fd ${fd} was closed when it was not open`);

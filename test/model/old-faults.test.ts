@@ -94,7 +94,7 @@ function keepWhatIsAboveTheLimit(): void {
 
 /** A placeholder is a socket like any other. */
 function takePlaceholdersForSockets(): void {
-  replace(native, 'findSockets', () => (fds) => fds.map(() => SOCKETS.UNIX));
+  replace(native, 'look', (look) => (fds) => look(fds).map((each) => ({ ...each, socket: SOCKETS.UNIX })));
 }
 
 const FAULTS: [what: string, putBack: () => void, skip?: boolean][] = [

@@ -115,8 +115,11 @@ test('a placeholder is known by its name, and no other descriptor is taken for o
   const rest = [out, into, newFile('content'), native.testing.eventFd()];
   try {
     const { NONE, UNIX, PLACEHOLDER } = SOCKETS;
-    const kinds = native.findSockets([placeholder, ...rest, one, second, other]);
-    assert.deepEqual(kinds, [PLACEHOLDER, NONE, NONE, NONE, NONE, UNIX, PLACEHOLDER, UNIX]);
+    const looks = native.look([placeholder, ...rest, one, second, other]);
+    assert.deepEqual(
+      looks.map(({ socket }) => socket),
+      [PLACEHOLDER, NONE, NONE, NONE, NONE, UNIX, PLACEHOLDER, UNIX],
+    );
     assert.notEqual(native.inode(placeholder), native.inode(second));
   } finally {
     for (const fd of [placeholder, second, one, other]) native.close(fd);

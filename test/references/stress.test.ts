@@ -6,6 +6,7 @@ import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import type { Connection } from '#src/grpc/connection.js';
 import { native } from '#src/native/binding.js';
+import { isDropped } from '../support/dropped.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { conversation } from '../support/kinds.js';
 import { assertConnected, closing, openFileOf } from '../support/open-file.js';
@@ -135,10 +136,10 @@ class Stress {
       await this.#call(plan, fds);
       this.count('OK');
     } catch (error) {
-      const { code } = error as grpc.ServiceError;
+      const { code, details } = error as grpc.ServiceError;
       this.count(grpc.status[code] ?? String(error));
       const expected =
-        code === grpc.status.UNAVAILABLE ||
+        isDropped({ code, details }) ||
         (code === grpc.status.CANCELLED && plan.cancelAfterMs !== undefined) ||
         (code === grpc.status.DEADLINE_EXCEEDED && plan.deadlineMs !== undefined);
       if (!expected) this.wrong.push(`call ${plan.id}: ${String(error)}`);

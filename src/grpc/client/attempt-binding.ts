@@ -207,6 +207,8 @@ class AttemptCredentials extends grpc.CallCredentials {
   async #generate(options: CallMetadataOptions): Promise<grpc.Metadata> {
     const metadata = new grpc.Metadata();
     metadata.merge(await this.#credentials.generateMetadata(bound(options)));
+    // Before 1.14.7, grpc-js makes another attempt of a call that was cancelled while its next attempt waited, and never ends its stream.
+    if (this.#calls.every((call) => !call.mayHaveAttempts)) throw attemptTooLate();
     // The load is that of the whole call. A rejection becomes the status of the attempt.
     const refusal = this.#calls[0]?.load.refusalWith(this.#source.maxFdsPerCall);
     if (refusal !== undefined) {
@@ -240,4 +242,9 @@ class AttemptCredentials extends grpc.CallCredentials {
   override _equals(other: grpc.CallCredentials): boolean {
     return this === other;
   }
+}
+
+function attemptTooLate(): Error {
+  const error = new Error('the call had ended before this attempt of it began');
+  return Object.assign(error, { code: grpc.status.CANCELLED });
 }

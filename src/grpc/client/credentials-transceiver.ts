@@ -4,6 +4,7 @@ import type { Inbox } from '../../inbox/inbox.js';
 import { DEFAULT_LIMITS } from '../../inbox/limits.js';
 import type { InodeName, SequenceName, SequenceRange } from '../../inbox/names.js';
 import { PendingReceive, type ReceiveOptions, receive } from '../../inbox/pending-receive.js';
+import { closeTogether } from '../../native/close-together.js';
 import { clearTimeout, setTimeout } from '../../timers.js';
 import {
   type Connection,
@@ -176,15 +177,19 @@ export class CredentialsTransceiver extends Transceiver implements ClientCallOwn
 
   callUnsupported(error: GrpcFdError): void {
     this.#unsupported = error;
-    for (const attachment of [...this.holdings.attachments]) this.#release(attachment, () => error);
+    closeTogether(() => {
+      for (const attachment of [...this.holdings.attachments]) this.#release(attachment, () => error);
+    });
     this.#failPending(error);
   }
 
   callCommitted(attachments: Iterable<Attachment>, refusal: Reason = neverSent): void {
-    for (const attachment of attachments) {
-      attachment.carriers--;
-      if (attachment.carriers === 0) this.#release(attachment, refusal);
-    }
+    closeTogether(() => {
+      for (const attachment of attachments) {
+        attachment.carriers--;
+        if (attachment.carriers === 0) this.#release(attachment, refusal);
+      }
+    });
   }
 
   callAssigned(connection: Connection, sent: readonly SequenceRange[]): void {

@@ -1,5 +1,6 @@
 import type { Interest } from '../../inbox/interest.js';
 import type { SequenceRange } from '../../inbox/names.js';
+import { closeTogether } from '../../native/close-together.js';
 import type { Connection } from '../connection.js';
 import type { Attachment, Reason } from './attachment.js';
 
@@ -37,7 +38,9 @@ export class Holdings {
   /** Releases everything. `reason` makes the error for descriptors that were not sent. */
   close(reason: Reason): void {
     this.#closed = true;
-    for (const attachment of this.attachments) attachment.release(reason);
+    closeTogether(() => {
+      for (const attachment of this.attachments) attachment.release(reason);
+    });
     this.attachments.clear();
     this.endInterests();
   }

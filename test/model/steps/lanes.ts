@@ -35,13 +35,13 @@ export const laneOfPipe = ({ id }: Pipe) => `pipe ${id}`;
 export const laneOfCredentials = ({ id }: Credentials) => `credentials ${id}`;
 export const laneOfFile = (id: number) => `file ${id}`;
 
-/** Lanes of everything that may be let go of with these credentials. */
+/** Lanes of everything that may be let go of with these credentials, by whatever name somebody receives it. */
 export function lanesOfHeldFor(credentials: readonly Credentials[]): string[] {
   const connections = new Set(credentials.flatMap((each) => [...each.connections]));
   return [...connections]
     .flatMap(({ atClient }) => atClient.copies)
     .filter(({ isHere }) => isHere)
-    .map(({ sending }) => laneOfSending(sending));
+    .flatMap(({ sending }) => [laneOfSending(sending), laneOfPipe(sending.pipe)]);
 }
 
 /** Lanes of receives that wait and come to their end with a call, or with credentials, and of those that are about to. */
