@@ -7,12 +7,18 @@ import { setTimeout as delay } from 'node:timers/promises';
 /** The target of each descriptor number, as in `/proc/self/fd`. */
 export type DescriptorTable = ReadonlyMap<number, string>;
 
-/** Without the list of mounts, which the addon keeps open while there is a connection. */
+/**
+ * Without the list of mounts, which the addon keeps open while there is a connection, and without the certificates that a thread of Node.js
+ * 26 reads at some time.
+ */
 export function descriptorTable(): DescriptorTable {
-  return new Map([...openDescriptors()].filter(([, target]) => !MOUNTS.test(target)));
+  return new Map(
+    [...openDescriptors()].filter(([, target]) => !MOUNTS.test(target) && target !== CERTIFICATES),
+  );
 }
 
 const MOUNTS = /^\/proc\/\d+\/mountinfo$/;
+const CERTIFICATES = process.env['NODE_EXTRA_CA_CERTS'];
 
 export function openDescriptors(): DescriptorTable {
   const table = new Map<number, string>();
