@@ -420,10 +420,13 @@ export class Connection extends CountingTransceiver implements FdConnection {
     if (!usersStillRead) this.socket.destroy(connectionFailed(error));
   }
 
-  /** A session that has ended without telling Node would keep the connection, its calls and its descriptors for ever. */
+  /**
+   * A session that has ended without telling Node would keep the connection, its calls and its descriptors for ever. So would one that Node
+   * 20.19 has destroyed after a write that failed: its socket waits for the end of the other side, and never reads again, stock too.
+   */
   #stalled(): void {
     const session = this.findSession?.();
-    if (session !== undefined && isStuck(session)) {
+    if (session !== undefined && (session.destroyed || isStuck(session))) {
       this.socket.destroy(connectionFailed(new Error('HTTP/2 gave up on what the peer sent')));
     }
   }
