@@ -10,11 +10,15 @@ import { native } from '#src/native/binding.js';
 import { eventsOf } from '../support/events.js';
 import { assertFails, assertFailure, failure } from '../support/failure.js';
 import { trackDescriptors } from '../support/fd-table.js';
+import { FrameClient } from '../support/frame-peer.js';
+import { callHeaders, FRAME, message } from '../support/http2-frames.js';
 import { dial, SECURITIES, type Security, serve, type TestClient, testService } from '../support/service.js';
 import { contentOf, fileWith } from '../support/temporary.js';
 import { within } from '../support/until.js';
 
 trackDescriptors();
+
+const END_STREAM = 0x1;
 
 const UNARY = testService.unary.path;
 
@@ -229,6 +233,30 @@ test('what comes besides is checked when the handler receives it, by ref, by url
   call.end();
   for (const fd of [file, second, third, reading, writing]) closeSync(fd);
   client.grpc.close();
+});
+
+test('a client that goes on after its call was refused has the status first, and its stream is reset later', async () => {
+  const connections: grpcfd.FdConnection[] = [];
+  const onConnection = (connection: grpcfd.FdConnection) => void connections.push(connection);
+  const { address } = await serve(
+    { bidi: grpcfd.handler(() => assert.fail('the handler runs')) },
+    { options: { methods: { [testService.bidi.path]: { maxFds: 0 } }, onConnection } },
+  );
+  const client = await FrameClient.connect(address);
+  await client.first(FRAME.SETTINGS);
+  const file = fileWith('the file');
+  client.sendFds([file]);
+  client.write(
+    callHeaders(1, testService.bidi.path, { 'grpcfd-fds': `id;a.0.1.${native.inode(file)}` }),
+    message(1, {}, false),
+  );
+  closeSync(file);
+  const { flags } = await client.first(FRAME.HEADERS);
+  assert.ok((flags & END_STREAM) !== 0);
+  assert.equal(connections[0]?.stats().heldFds, 0);
+  client.write(message(1, {}, false));
+  const { payload } = await client.first(FRAME.RST_STREAM);
+  assert.equal(payload.readUInt32BE(), 0);
 });
 
 test('a method without a rule, and one that does not exist, are as ever', async () => {

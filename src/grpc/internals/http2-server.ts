@@ -23,7 +23,7 @@ import * as grpc from '@grpc/grpc-js';
 import { changed, hidden } from '../../internals/hidden.js';
 import { isClusterWorker } from '../../internals/net-handle.js';
 import { native } from '../../native/binding.js';
-import { nextTick } from '../../timers.js';
+import { clearTimeout, nextTick, setTimeout } from '../../timers.js';
 import { fdOfAddress } from './fd-target.js';
 
 export type AnyHttp2Server = Http2Server | Http2SecureServer;
@@ -183,8 +183,15 @@ function answer(stream: ServerHttp2Stream, { code, details }: CallStatus): void 
     'grpc-message': encodeURI(details),
   };
   stream.respond(headers, { endStream: true });
-  stream.close(constants.NGHTTP2_NO_ERROR);
+  stream.resume();
+  // A client ends its side when it has the status. A reset that follows at once would replace the status where that still waits to be sent:
+  // nghttp2 1.70, of Node.js 26, drops it then.
+  const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), RESET_AFTER_MS).unref();
+  stream.once('close', () => clearTimeout(timer));
 }
+
+/** How long the client of a refused call may go on writing. */
+const RESET_AFTER_MS = 1_000;
 
 function unixPlaceOf(address: unknown): UnixPlace | undefined {
   if (typeof address !== 'object' || address === null) return undefined;

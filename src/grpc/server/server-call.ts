@@ -45,8 +45,8 @@ function peerOf(stream: ServerHttp2Stream): Peer | undefined {
 const guards = new WeakMap<ServerHttp2Stream, MethodGuard>();
 
 /**
- * {@link registerStream} for a server whose methods have rules. Returns why the call may not go on, if it breaks its rule: what came for it
- * is closed when its stream closes.
+ * {@link registerStream} for a server whose methods have rules. Returns why the call may not go on, if it breaks its rule. What came for it
+ * is closed then.
  */
 export function registerGuarded(
   stream: ServerHttp2Stream,
@@ -57,7 +57,9 @@ export function registerGuarded(
   const rule = path !== undefined && Object.hasOwn(methods, path) ? methods[path] : undefined;
   if (path !== undefined && rule !== undefined) guards.set(stream, new MethodGuard(path, rule));
   registerStream(stream, headers);
-  return transceivers.get(stream)?.refusal;
+  const transceiver = transceivers.get(stream);
+  if (transceiver?.refusal !== undefined) transceiver.end();
+  return transceiver?.refusal;
 }
 
 /** For the 'stream' event of an HTTP/2 server. Claims what came for the call, and removes the metadata key before its handler runs. */
@@ -207,6 +209,11 @@ class ServerCallTransceiver extends Transceiver implements FdServerCall {
 
   get connection(): Connection {
     return this.#connection;
+  }
+
+  /** Closes what came for the call, and ends its waits. */
+  end(): void {
+    this.#scope.end();
   }
 
   /** From now on, a receive by a name that only the metadata of the call could explain fails with `error`. */
