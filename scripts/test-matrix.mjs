@@ -1,5 +1,6 @@
 // npm run test:matrix [-- --shard K/N] [-- --markdown FILE] [-- PART-OF-A-PATH …]: runs the tests on every supported line of Node.js, each with
-// the oldest and the newest supported versions of @grpc/grpc-js. They come from npm's registry, into build/matrix.
+// the oldest and the newest supported versions of @grpc/grpc-js. They come from npm's registry, into build/matrix. FILE gets the last results of all
+// shards, each with the commit that it is of.
 import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -29,6 +30,7 @@ if (!(shard >= 1 && shard <= shards)) throw new Error(`--shard is K/N, not ${opt
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const matrix = join(root, 'build/matrix');
+const RESULTS = join(matrix, 'results.json');
 const arch = process.arch === 'arm64' ? 'arm64' : 'x64';
 const { devDependencies } = readJson(join(root, 'package.json'));
 
@@ -36,9 +38,13 @@ const cells = Object.keys(GRPCS)
   .flatMap((grpc) => NODES.map((node) => ({ grpc, node })))
   .filter((_cell, index) => index % shards === shard - 1);
 const results = [];
-for (const cell of cells) results.push(await test(cell));
+for (const cell of cells) {
+  const result = await test(cell);
+  results.push(result);
+  remember(cell, result);
+}
 console.table(results);
-if (options.markdown !== undefined) writeFileSync(options.markdown, asMarkdown());
+if (options.markdown !== undefined) writeFileSync(options.markdown, asMarkdown(allResults()));
 const failed = results.filter(({ outcome }) => outcome !== 'ok').length;
 console.log(`${results.length - failed} passed, ${failed} failed`);
 process.exitCode = failed > 0 ? 1 : 0;
@@ -106,8 +112,27 @@ function workspace(grpc) {
   return directory;
 }
 
-function asMarkdown() {
-  const columns = Object.keys(results[0]);
+/** Keeps the result for the table of all shards. That of a part of the tests says nothing. */
+function remember({ grpc, node }, result) {
+  if (filters.length > 0) return;
+  const commit = execFileSync('git', ['rev-parse', '--short=7', 'HEAD'], {
+    cwd: root,
+    encoding: 'utf8',
+  }).trim();
+  const known = existsSync(RESULTS) ? readJson(RESULTS) : {};
+  writeFileSync(RESULTS, JSON.stringify({ ...known, [`${grpc} ${node}`]: { ...result, commit } }));
+}
+
+/** Of all cells that have ever run here, in order. */
+function allResults() {
+  const known = existsSync(RESULTS) ? readJson(RESULTS) : {};
+  return Object.keys(GRPCS)
+    .flatMap((grpc) => NODES.map((node) => known[`${grpc} ${node}`]))
+    .filter((result) => result !== undefined);
+}
+
+function asMarkdown(all) {
+  const columns = Object.keys(all[0] ?? {});
   const line = (cells) => `| ${cells.join(' | ')} |`;
   return `${[
     '# Versions',
@@ -117,7 +142,7 @@ function asMarkdown() {
     '',
     line(columns),
     line(columns.map(() => '---')),
-    ...results.map((result) => line(Object.values(result))),
+    ...all.map((result) => line(Object.values(result))),
   ].join('\n')}\n`;
 }
 
