@@ -35,7 +35,7 @@ test('The terminal example shows a session, as its README does', {
 
 test('The terminal example says why it stops where it can make no terminal', async () => {
   const child = spawn(process.execPath, [programPath('terminal')], {
-    env: { PATH: '/nowhere' },
+    env: { LD_PRELOAD: process.env['LD_PRELOAD'], PATH: '/nowhere' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const [output, [code]] = await Promise.all([text(child.stdout), once(child, 'close')]);
