@@ -9,6 +9,7 @@ import { programPath } from '../../examples/handover/handover.js';
 import { trackDescriptors } from '../support/fd-table.js';
 import { exampleReadme } from '../support/page.js';
 import { runInRoot } from '../support/run-command.js';
+import { sanitizerEnvironment } from '../support/sanitizers.js';
 
 trackDescriptors();
 
@@ -35,7 +36,7 @@ test('The terminal example shows a session, as its README does', {
 
 test('The terminal example says why it stops where it can make no terminal', async () => {
   const child = spawn(process.execPath, [programPath('terminal')], {
-    env: { LD_PRELOAD: process.env['LD_PRELOAD'], PATH: '/nowhere' },
+    env: { ...sanitizerEnvironment, PATH: '/nowhere' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const [output, [code]] = await Promise.all([text(child.stdout), once(child, 'close')]);

@@ -2,3 +2,9 @@
 export const withoutEnvironment: string | false =
   process.env['LD_PRELOAD']?.includes('libasan') === true &&
   'a process without an environment cannot load an addon with sanitizers';
+
+/** What a process needs that loads that addon. */
+export const sanitizerEnvironment: NodeJS.ProcessEnv = {
+  LD_PRELOAD: process.env['LD_PRELOAD'],
+  ASAN_OPTIONS: process.env['ASAN_OPTIONS'],
+};
