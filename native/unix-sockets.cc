@@ -165,8 +165,16 @@ SocketKind KindOfSocket(int fd) {
   return named ? kPlaceholder : kUnixSocket;
 }
 
+// Asks twice: where the kernel had no memory for a moment, the descriptor would have no name for good.
+bool IsTold(int fd, FileStatus* status) {
+  for (int tries = 0; tries < 2; tries++) {
+    if (ReadStatus(fd, status) == 0) return true;
+  }
+  return false;
+}
+
 // look(descriptors, count, identities): tells device and inode of each, and replaces each with its kind. The device and the inode are 0 where
-// the kernel does not tell them, asked twice: where it had no memory for a moment, the descriptor would have no name for good.
+// the kernel does not tell them.
 napi_value Look(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   FdList descriptors;
@@ -175,7 +183,7 @@ napi_value Look(napi_env env, napi_callback_info info) {
   for (size_t i = 0; i < descriptors.size; i++) {
     int32_t& fd = descriptors.data[i];
     FileStatus status;
-    const bool told = ReadStatus(fd, &status) == 0 || ReadStatus(fd, &status) == 0;
+    const bool told = IsTold(fd, &status);
     *identities++ = told ? status.device : 0;
     *identities++ = told ? status.inode : 0;
     fd = told && !S_ISSOCK(status.mode) ? kNoSocket : KindOfSocket(fd);
