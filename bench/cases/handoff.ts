@@ -30,6 +30,13 @@ export async function handoff(suite: Suite): Promise<void> {
         metric: { unit: 'calls/s', count: calls, as: 'rate' },
         rounds: 9,
       });
+      const each = async (run: Parameters<Rig['allocated']>[0]) => (await ours.allocated(run)) / calls / 1024;
+      suite.count(
+        `${name} to the ${to}, allocated in JavaScript against no fd`,
+        'KiB a call',
+        await each((client) => client.ask(command, calls, fds)),
+        await each((client) => client.ask('none', calls, command)),
+      );
     }
   }
   await using go = await GoRig.start((reason) => suite.note(`the comparison with Go left out: ${reason}`));

@@ -12,7 +12,7 @@ interface Workload {
   run(client: Peer<ClientCommands>): Promise<number>;
 }
 
-const WORKLOADS: readonly Workload[] = [
+const WORKLOADS: readonly [Workload, ...Workload[]] = [
   {
     name: 'unary, 1 at a time',
     metric: { unit: 'µs', count: 400, as: 'each' },
@@ -73,4 +73,12 @@ async function compare(suite: Suite, where: string, link: Omit<Link, 'flavour' |
       rounds: 11,
     });
   }
+  const { run, metric } = WORKLOADS[0];
+  const each = async (rig: Rig) => (await rig.allocated(run)) / metric.count / 1024;
+  suite.count(
+    `unary, 1 at a time, ${where}, allocated in JavaScript`,
+    'KiB each',
+    await each(ours),
+    await each(stock),
+  );
 }

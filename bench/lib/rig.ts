@@ -39,6 +39,14 @@ export class Rig implements AsyncDisposable {
     return { processes: this.processes, run: () => run(this.client) };
   }
 
+  /** Bytes that JavaScript allocates in both processes while that command of the client runs. */
+  async allocated(run: (client: Peer<ClientCommands>) => Promise<number>): Promise<number> {
+    await this.client.ask('countAllocations');
+    await this.server.ask('countAllocations');
+    await run(this.client);
+    return (await this.client.ask('allocated')) + (await this.server.ask('allocated'));
+  }
+
   /** Bytes that JavaScript holds in both processes, after a full collection. */
   async heap(): Promise<number> {
     return (await this.client.ask('heap')) + (await this.server.ask('heap'));

@@ -5,11 +5,13 @@ import { setImmediate } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { obey } from '../lib/control.js';
+import { Allocations } from './allocations.js';
 import { FilePool, memoryFiles } from './files.js';
 import { BenchClient, channelOptions, joinNames, type Link, PIECE_BYTES, splitNames } from './service.js';
 
 const link = JSON.parse(process.argv[2] ?? '') as Link;
 const pool = new FilePool();
+const allocations = new Allocations();
 const PAGE_BYTES = 4096;
 const piece = Buffer.alloc(PIECE_BYTES, 1);
 let mappedPayload: grpcfd.MappedMemory | undefined;
@@ -226,6 +228,13 @@ const commands = {
       // The descriptors travel with the bytes of this call.
       await firstClient().call('echo', Buffer.alloc(count));
     });
+  },
+  countAllocations(): void {
+    allocations.start();
+  },
+  /** Bytes that JavaScript has allocated since {@link commands.countAllocations}. */
+  allocated(): number {
+    return allocations.stop();
   },
   /** Bytes that JavaScript holds after two full collections: the second one frees what the first one finalized. */
   async heap(): Promise<number> {

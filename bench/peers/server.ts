@@ -5,11 +5,13 @@ import { setImmediate } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { obey } from '../lib/control.js';
+import { Allocations } from './allocations.js';
 import { FilePool } from './files.js';
 import { benchService, channelOptions, joinNames, type Link, PIECE_BYTES, splitNames } from './service.js';
 
 const link = JSON.parse(process.argv[2] ?? '') as Link;
 const pool = new FilePool();
+const allocations = new Allocations();
 const piece = Buffer.alloc(PIECE_BYTES, 1);
 const connections: grpcfd.FdConnection[] = [];
 let payload: grpcfd.SharedMemory | undefined;
@@ -91,6 +93,13 @@ const commands = {
   },
   held(): number {
     return connections.reduce((sum, connection) => sum + connection.stats().heldFds, 0);
+  },
+  countAllocations(): void {
+    allocations.start();
+  },
+  /** Bytes that JavaScript has allocated since {@link commands.countAllocations}. */
+  allocated(): number {
+    return allocations.stop();
   },
   /** Bytes that JavaScript holds after two full collections: the second one frees what the first one finalized. */
   async heap(): Promise<number> {
