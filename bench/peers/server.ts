@@ -71,6 +71,8 @@ function credentials(): grpc.ServerCredentials {
     // The benchmark `scale` needs more than the defaults.
     maxHeldFds: Number.POSITIVE_INFINITY,
     maxPendingReceives: Number.POSITIVE_INFINITY,
+    maxHeldFdsTotal: Number.POSITIVE_INFINITY,
+    maxConnections: Number.POSITIVE_INFINITY,
     onConnection: (connection) => connections.push(connection),
   });
 }
