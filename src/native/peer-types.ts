@@ -21,8 +21,8 @@ export interface PeerFunctions {
   /** A pidfd of the peer, guarded, which belongs to the caller. Undefined before Linux 6.5, or if the process is gone. EMFILE. */
   peerPidFd(fd: number): number | undefined;
   /**
-   * From now on, the kernel refuses descriptors that are sent to `fd` (EPERM at the sender), and to what is accepted from it. False before
-   * Linux 6.16, where nothing happens.
+   * From now on, the kernel refuses descriptors that are sent to `fd` (EPERM at the sender), and to what is accepted from it. False where it
+   * does not, such as before Linux 6.16: nothing has changed then.
    */
   refuseRights(fd: number): boolean;
 }
