@@ -19,12 +19,15 @@ export function descriptorTable(): DescriptorTable {
 
 const MOUNTS = /^\/proc\/\d+\/mountinfo$/;
 const CERTIFICATES = process.env['NODE_EXTRA_CA_CERTS'];
+/** glibc opens this file for a moment when it gives memory of a thread back for the first time. */
+const ASKED_BY_GLIBC = '/proc/sys/vm/overcommit_memory';
 
 export function openDescriptors(): DescriptorTable {
   const table = new Map<number, string>();
   for (const name of readdirSync('/proc/self/fd')) {
     try {
-      table.set(Number(name), readlinkSync(`/proc/self/fd/${name}`));
+      const target = readlinkSync(`/proc/self/fd/${name}`);
+      if (target !== ASKED_BY_GLIBC) table.set(Number(name), target);
     } catch {
       // The descriptor that read the directory.
     }
