@@ -166,36 +166,41 @@ interface Answer {
 }
 
 /**
- * Makes a call of no method, with /dev/null, and destroys the socket. The descriptor goes with the first bytes, and the call names it: so a server of
- * this package knows whose it is and closes it, and so does who looks on.
+ * Makes a call of no method, with /dev/null, and destroys the socket. The descriptor goes when the peer has shown that it speaks HTTP/2, and the call
+ * names it: so a server of this package knows whose it is and closes it, and so does who looks on.
  */
 async function ask(socket: FdSocket, dial: () => Promise<Duplex>): Promise<Answer> {
   socket.on('error', () => {});
   const file = openSync('/dev/null', 'r');
-  const { dev, ino } = fstatSync(file, { bigint: true });
-  let sent: Promise<void>;
   try {
-    sent = socket.sendFd(file);
-  } catch (error) {
-    sent = Promise.reject(error);
+    const { dev, ino } = fstatSync(file, { bigint: true });
+    let descriptors = Promise.resolve(untried('no call was answered'));
+    const headers = await answer(dial, async (session) => {
+      descriptors = sending(socket, file);
+      // The descriptor goes with these bytes.
+      session.ping(() => {});
+      return (await descriptors).state === 'ok' ? `${ID};${ID}.0.1.${dev}/${ino}` : ID;
+    });
+    // What has not been sent is refused now.
+    socket.destroy();
+    return { headers, descriptors: await descriptors };
   } finally {
     closeSync(file);
   }
-  const descriptors = sent.then(
-    () => ok('descriptors', 'the kernel lets them pass'),
-    (error) => refusal(error),
-  );
-  const headers = await answer(dial, async () =>
-    (await descriptors).state === 'ok' ? `${ID};${ID}.0.1.${dev}/${ino}` : ID,
-  );
-  // What has not been sent is refused now.
-  socket.destroy();
-  return { headers, descriptors: await descriptors };
+}
+
+async function sending(socket: FdSocket, fd: number): Promise<Finding> {
+  try {
+    await socket.sendFd(fd);
+    return ok('descriptors', 'the kernel lets them pass');
+  } catch (error) {
+    return refusal(error);
+  }
 }
 
 async function answer(
   dial: () => Promise<Duplex>,
-  metadata: () => Promise<string>,
+  metadata: (session: ClientHttp2Session) => Promise<string>,
 ): Promise<IncomingHttpHeaders | undefined> {
   let session: ClientHttp2Session | undefined;
   try {
@@ -210,8 +215,8 @@ async function answer(
       session = opened;
       opened.on('error', () => done());
       opened.on('close', () => done());
-      // The session sends its first bytes, and the descriptor with them.
-      void metadata().then((value) => {
+      opened.once('remoteSettings', async () => {
+        const value = await metadata(opened);
         if (opened.destroyed || opened.closed) return done();
         const stream = opened.request({
           [constants.HTTP2_HEADER_METHOD]: 'POST',
