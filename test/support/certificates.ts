@@ -42,13 +42,14 @@ function read(path: string): Certificates {
 }
 
 async function make(): Promise<Certificates> {
-  const [server, client] = await Promise.all([keyPair(), keyPair()]);
+  // It takes a while to load, and most processes have no use for it. It is imported once: of two imports at the same time, Node.js 22 and 24 give the
+  // second one nothing.
+  const selfsigned = await import('selfsigned');
+  const [server, client] = await Promise.all([keyPair(selfsigned), keyPair(selfsigned)]);
   return { server, client };
 }
 
-async function keyPair(): Promise<KeyPair> {
-  // It takes a while to load, and most processes have no use for it.
-  const { generate } = await import('selfsigned');
+async function keyPair({ generate }: typeof import('selfsigned')): Promise<KeyPair> {
   const attributes = [{ name: 'commonName', value: 'localhost' }];
   const { private: key, cert } = await generate(attributes, {
     keyType: 'ec',
