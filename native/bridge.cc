@@ -436,6 +436,8 @@ void Bridge::UpdateWatch() {
 
 // Calls JavaScript in a callback scope of its own, as every event of Node's does.
 void Bridge::Emit(Event event, int value) {
+  // What is forwarded then may fail, or end, and no JavaScript can be told. There may be no scope for handles either.
+  if (environment_.is_torn_down()) return;
   napi_value receiver = nullptr;
   napi_value callback = nullptr;
   napi_value arguments[2] = {};

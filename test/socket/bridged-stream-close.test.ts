@@ -100,6 +100,11 @@ for (const kind of KINDS) {
     });
   }
 
+  test(`${kind}: a process that ends right after a write to a peer that has gone ends as it wants to`, async () => {
+    const result = await runFixture('fixtures/bridged-exit.js', import.meta.url, [kind, 'nobody']);
+    assert.deepEqual(result, { code: 0, signal: null, stdout: '', stderr: '' });
+  });
+
   for (const [scenario, expected] of [
     ['idle', 'stays'],
     ['unref', 'exits'],
