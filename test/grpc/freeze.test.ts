@@ -69,7 +69,8 @@ for (const security of ['plaintext', 'TLS'] as const) {
         codes.filter((code) => code !== OK && code !== UNAVAILABLE),
         [],
       );
-      assert.ok(codes.filter((code) => code === OK).length > 900);
+      // On a busy machine, more calls meet a shutdown.
+      assert.ok(codes.filter((code) => code === OK).length > 500);
     });
   }
 

@@ -56,11 +56,23 @@ export async function assertSameDescriptors(
   }
 }
 
+/** The table when nothing changes it any more: threads may still close what was opened before the test. */
+async function settledTable(): Promise<DescriptorTable> {
+  const deadline = Date.now() + PATIENCE_MS;
+  let table = descriptorTable();
+  for (;;) {
+    await delay(1);
+    const later = descriptorTable();
+    if (compare(table, later) === '' || Date.now() > deadline) return later;
+    table = later;
+  }
+}
+
 /** Call this at the top of a test file, or in a suite. Tests tidy up with {@link defer}. */
 export function trackDescriptors(): void {
   let before: DescriptorTable;
-  beforeEach(() => {
-    before = descriptorTable();
+  beforeEach(async () => {
+    before = await settledTable();
   });
   afterEach(async () => {
     await cleanUp();
