@@ -18,11 +18,13 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const native = dirname(fileURLToPath(import.meta.url));
+const { version } = JSON.parse(readFileSync(join(native, '../package.json'), 'utf8'));
 
 /** What the code means depends on these. The warnings of the headers of Node-API are nobody's. */
 export const languageFlags = () => [
   ...['-std=c++17', '-pthread', '-fno-exceptions', '-fno-rtti'],
   ...['-DNAPI_VERSION=8', '-DNODE_GYP_MODULE_NAME=grpcfd', '-DBUILDING_NODE_EXTENSION'],
+  `-DGRPCFD_VERSION="${version}"`,
   ...['-isystem', nodeApiHeaders()],
 ];
 

@@ -29,6 +29,7 @@ const COPIED = ['README.md', 'CHANGELOG.md', 'SECURITY.md', 'LICENSE', 'docs', '
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const staged = join(root, 'build/package');
+const { name, version, ...fields } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const write = (path, text) => {
   mkdirSync(dirname(join(staged, path)), { recursive: true });
   writeFileSync(join(staged, path), text);
@@ -50,7 +51,6 @@ addAddons(process.argv.includes('--all'));
 await bundle();
 await bundleTool();
 forgetMaps();
-const { name, version, ...fields } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 // The provenance of npm names the repository, and has to agree with this field.
 const { GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: repository } = process.env;
 if (repository !== undefined) fields.repository ??= { type: 'git', url: `git+${server}/${repository}.git` };
@@ -152,7 +152,9 @@ function setUp(esbuild) {
     resolveDir: root,
   }));
   esbuild.onLoad({ filter: /\.ts$/ }, ({ path }) => ({
-    contents: readFileSync(path, 'utf8').replace(/\brequire(?=[.(])/g, REQUIRE),
+    contents: readFileSync(path, 'utf8')
+      .replace("require('../../package.json').version", JSON.stringify(version))
+      .replace(/\brequire(?=[.(])/g, REQUIRE),
     loader: 'ts',
   }));
 }

@@ -8,6 +8,9 @@ import { constants } from 'node:os';
 import { join, resolve } from 'node:path';
 import { GrpcFdError } from '../errors.js';
 
+/** `npm run package` puts the number itself here, which addons have, too. */
+const VERSION: string = require('../../package.json').version;
+
 /** Loads only the file that this environment variable names, if it is set. */
 const VARIABLE = 'GRPCFD_ADDON';
 
@@ -16,6 +19,11 @@ const VARIABLE = 'GRPCFD_ADDON';
  * alone. What sends or receives a descriptor fails with `ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT`.
  */
 export const supported = process.platform === 'linux' && (process.arch === 'x64' || process.arch === 'arm64');
+
+/** What every addon of this package has. */
+interface Versioned {
+  readonly version?: unknown;
+}
 
 /** The part of the report of Node.js that is used. */
 interface Report {
@@ -41,7 +49,7 @@ export function loadAddon(): unknown {
   const failures: string[] = [];
   for (const { file, madeFor, load } of candidates(cLibrary())) {
     try {
-      return load();
+      return ofThisVersion(load());
     } catch (error) {
       causes.push(error);
       failures.push(`  ${file}, made for ${madeFor}: ${firstLine(error)}`);
@@ -102,10 +110,17 @@ function open(path: string): unknown {
   return addon.exports;
 }
 
+/** An addon beside a bundle, or in GRPCFD_ADDON, is easily left where it is when the package is updated. */
+function ofThisVersion(addon: unknown): unknown {
+  const { version } = addon as Versioned;
+  if (version === VERSION) return addon;
+  throw new Error(`it is not the addon of grpcfd ${VERSION}, but of ${version ?? 'another version'}`);
+}
+
 /** The system would look for a name without a folder among its libraries. */
 function loadChosen(path: string): unknown {
   try {
-    return open(resolve(path));
+    return ofThisVersion(open(resolve(path)));
   } catch (error) {
     const failure = `  ${path}, named by the environment variable ${VARIABLE}: ${firstLine(error)}`;
     throw notLoaded([failure, ...(isForbidden(error) ? PERMISSION : [])], [error]);

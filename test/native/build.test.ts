@@ -17,6 +17,7 @@ test('the addon is built in a project whose packages are symbolic links, as thos
     mkdirSync(dirname(join(project, path)), { recursive: true });
     writeFileSync(join(project, path), content);
   };
+  write('store/grpcfd/package.json', '{ "version": "1.2.3" }');
   write('store/grpcfd/native/one.cc', '');
   for (const folder of ['store/node_modules', 'node_modules'])
     write(`${folder}/node-api-headers/index.js`, `exports.include_dir = 'headers'`);

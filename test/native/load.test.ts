@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -11,11 +11,13 @@ import { temporaryDirectory } from '../support/temporary.js';
 trackDescriptors();
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
+const { version: ownVersion } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const target = `linux-${process.arch}-glibc`;
 
 /** A copy of the package that contains the loader only. */
-function packageWithoutAddon(): string {
+function packageWithoutAddon(version = ownVersion): string {
   const copy = temporaryDirectory();
+  writeFileSync(join(copy, 'package.json'), JSON.stringify({ version }));
   for (const file of ['package.json', 'errors.js', 'error-text.js', 'native/load.js']) {
     mkdirSync(dirname(join(copy, 'dist', file)), { recursive: true });
     cpSync(join(root, 'dist', file), join(copy, 'dist', file));
@@ -82,6 +84,15 @@ test('GRPCFD_ADDON names the file that is loaded, and no other is tried', async 
   );
   cpSync(join(root, 'native/build/Release/grpcfd.node'), path);
   assert.match((await run(process.execPath, ['-e', LOAD], { cwd: copy, env })).stdout, /^loaded/);
+});
+
+test('an addon of another version of the package is refused', async () => {
+  const copy = packageWithoutAddon('9.8.7');
+  const path = join(copy, 'old.node');
+  cpSync(join(root, 'native/build/Release/grpcfd.node'), path);
+  const env = { ...process.env, GRPCFD_ADDON: path };
+  const { stdout } = await run(process.execPath, ['-e', LOAD], { cwd: copy, env });
+  assert.match(stdout, /^ERR_GRPCFD_ADDON_NOT_LOADED 1 [\s\S]*not the addon of grpcfd 9\.8\.7, but of \d/);
 });
 
 test('GRPCFD_ADDON is a path from the working directory, also without a folder', async () => {
