@@ -71,7 +71,7 @@ const PERMISSION = [
 
 /** Whether `--permission` or `--no-addons` is the cause. */
 const isForbidden = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && error.code === 'ERR_DLOPEN_DISABLED';
+  typeof error === 'object' && error !== null && 'code' in error && error.code === 'ERR_DLOPEN_DISABLED';
 
 function candidates(library: 'glibc' | 'musl'): Candidate[] {
   const target = `${process.arch}-${library}`;
@@ -155,7 +155,9 @@ function assertNode(): void {
 function cLibrary(): 'glibc' | 'musl' {
   let isGlibc: boolean;
   try {
-    isGlibc = /\/libc(-2\.\d+\.so|\.so\.6)( \(deleted\))?$/m.test(readFileSync('/proc/self/maps', 'utf8'));
+    const maps: unknown = readFileSync('/proc/self/maps', 'utf8');
+    if (typeof maps !== 'string') throw new TypeError('a test has mocked node:fs');
+    isGlibc = /\/libc(-2\.\d+\.so|\.so\.6)( \(deleted\))?$/m.test(maps);
   } catch {
     // Without /proc, the report of Node.js tells. It takes some milliseconds.
     isGlibc = 'glibcVersionRuntime' in (process.report.getReport() as Report).header;

@@ -127,6 +127,7 @@ test('a Node.js that is too old is refused with a clear text', async () => {
 
 for (const [situation, maps] of [
   ['where /proc is not mounted', `readFileSync('/none')`],
+  ['where a test has mocked node:fs', 'undefined'],
   [
     'where an update has deleted its file',
     `readFileSync(path, ...rest).replaceAll(/\\/libc(-2\\.\\d+\\.so|\\.so\\.6)$/gm, '$& (deleted)')`,
