@@ -20,5 +20,10 @@ NAPI_MODULE_INIT() {
   }
   napi_set_named_property(env, exports, "Bridge", Bridge::DefineClass(env));
   napi_set_named_property(env, exports, "SocketHandle", SocketHandle::DefineClass(env));
+  // The loader compares it with its own: an addon that was left beside a bundle may be an older one.
+  napi_value version = nullptr;
+  if (napi_create_string_utf8(env, GRPCFD_VERSION, NAPI_AUTO_LENGTH, &version) == napi_ok) {
+    napi_set_named_property(env, exports, "version", version);
+  }
   return exports;
 }

@@ -2,18 +2,29 @@
 // $LDFLAGS are added to its arguments. With GRPCFD_STRICT=1, it asks for more warnings, and a warning is an error. The result is
 // native/build/Release/grpcfd.node, which is loaded in place of a prebuilt addon.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const native = dirname(fileURLToPath(import.meta.url));
+const { version } = JSON.parse(readFileSync(join(native, '../package.json'), 'utf8'));
 
 /** What the code means depends on these. The warnings of the headers of Node-API are nobody's. */
 export const languageFlags = () => [
   ...['-std=c++17', '-pthread', '-fno-exceptions', '-fno-rtti'],
   ...['-DNAPI_VERSION=8', '-DNODE_GYP_MODULE_NAME=grpcfd', '-DBUILDING_NODE_EXTENSION'],
+  `-DGRPCFD_VERSION="${version}"`,
   ...['-isystem', nodeApiHeaders()],
 ];
 
@@ -118,7 +129,13 @@ function changedAt(path) {
 
 const words = (text = '') => text.split(/\s+/).filter((word) => word !== '');
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+/** pnpm and npm link make node_modules/grpcfd a symbolic link, and this module is known by the file behind it. */
+const isProgram = () => {
+  const program = process.argv[1] ?? '';
+  return existsSync(program) && realpathSync(program) === realpathSync(fileURLToPath(import.meta.url));
+};
+
+if (isProgram()) {
   const compilerFlags = words(process.env.CXXFLAGS);
   await buildAddon({
     compiler: words(process.env.CXX || 'c++'),

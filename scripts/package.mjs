@@ -20,10 +20,16 @@ const PLATFORMS = ['linux-x64-glibc', 'linux-arm64-glibc', 'linux-x64-musl', 'li
 const UNPACKED_FIELDS = ['scripts', 'devDependencies', 'imports', 'type', 'files'];
 /** Stands for `require` while esbuild works, which would put an object before each `require`, and hide the addons from bundlers. */
 const REQUIRE = 'requireOfCommonJs';
+/** esbuild gives what is exported another name where two modules have the same one. */
+const OWN_NAMES = `
+for (const [name, value] of Object.entries(module.exports))
+  if (typeof value === 'function') Object.defineProperty(value, 'name', { value: name, configurable: true });
+`;
 const COPIED = ['README.md', 'CHANGELOG.md', 'SECURITY.md', 'LICENSE', 'docs', 'examples'];
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const staged = join(root, 'build/package');
+const { name, version, ...fields } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const write = (path, text) => {
   mkdirSync(dirname(join(staged, path)), { recursive: true });
   writeFileSync(join(staged, path), text);
@@ -44,7 +50,7 @@ copy('native', (path) => !TESTS_OF_ADDON.includes(path));
 addAddons(process.argv.includes('--all'));
 await bundle();
 await bundleTool();
-const { name, version, ...fields } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+forgetMaps();
 // The provenance of npm names the repository, and has to agree with this field.
 const { GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: repository } = process.env;
 if (repository !== undefined) fields.repository ??= { type: 'git', url: `git+${server}/${repository}.git` };
@@ -86,8 +92,11 @@ async function bundle() {
     write: false,
     logLevel: 'warning',
   });
-  for (const { path, text } of outputFiles)
-    write(`dist/bundle/${basename(path)}`, await withoutComments(asCommonJs(text)));
+  for (const { path, text } of outputFiles) {
+    const file = basename(path);
+    const code = asCommonJs(text) + (file === 'shared.js' ? '' : OWN_NAMES);
+    write(`dist/bundle/${file}`, withOwnNames(await withoutComments(code)));
+  }
   writeDoor('index', 'grpcfd');
   writeDoor('socket/index', 'socket');
   // What src/register.ts does, with the copy of the bundle.
@@ -143,7 +152,9 @@ function setUp(esbuild) {
     resolveDir: root,
   }));
   esbuild.onLoad({ filter: /\.ts$/ }, ({ path }) => ({
-    contents: readFileSync(path, 'utf8').replace(/\brequire(?=[.(])/g, REQUIRE),
+    contents: readFileSync(path, 'utf8')
+      .replace("require('../../package.json').version", JSON.stringify(version))
+      .replace(/\brequire(?=[.(])/g, REQUIRE),
     loader: 'ts',
   }));
 }
@@ -166,6 +177,15 @@ function asCommonJs(text) {
   return `'use strict';\n${code}`;
 }
 
+/** esbuild has `var Name = class Name2` for a class that names itself. Users see the name of a class in stacks. */
+function withOwnNames(code) {
+  const pairs = [...code.matchAll(/^var (\w+) = class (_?\1\d*)\b/gm)];
+  return pairs.reduce(
+    (text, [, name, inner]) => text.replaceAll(new RegExp(`\\b${inner}\\b`, 'g'), name),
+    code,
+  );
+}
+
 /** Comments are a fifth of each file, which is read at every start. One character above ASCII in them makes V8 read twice the bytes. */
 async function withoutComments(code) {
   const { code: dense } = await transform(code, { minifyWhitespace: true });
@@ -182,6 +202,16 @@ function writeDoor(door, file) {
     `${[...lines, ...names.map((each) => `exports.${each} = all.${each};`)].join('\n')}\n`,
   );
   copy(`dist/${door}.mjs`);
+}
+
+/** The maps of what the compiler made are not packed, since they name sources that are not, either. */
+function forgetMaps() {
+  const dist = join(staged, 'dist');
+  for (const path of readdirSync(dist, { recursive: true })) {
+    if (!/\.(js|mjs|d\.ts|d\.mts)$/.test(path)) continue;
+    const text = readFileSync(join(dist, path), 'utf8');
+    writeFileSync(join(dist, path), text.replace(/^\/\/# sourceMappingURL=.*\n?/gm, ''));
+  }
 }
 
 /** Whoever reads the README on a machine has only what is packed. */

@@ -2,6 +2,7 @@
 import * as binaries from './binaries.mjs';
 import * as bundlers from './bundlers.mjs';
 import * as cLibraries from './c-libraries.mjs';
+import * as folders from './folders.mjs';
 import * as importTime from './import-time.mjs';
 import * as installers from './installers.mjs';
 import * as nodes from './nodes.mjs';
@@ -15,7 +16,7 @@ import * as twoCopies from './two-copies.mjs';
 import * as typescript from './typescript.mjs';
 
 const SUBJECTS = [
-  ...[nodes, cLibraries, binaries, typescript, testRunners],
+  ...[nodes, folders, cLibraries, binaries, typescript, testRunners],
   ...[bundlers, singleExecutable, installers, otherRuntimes, otherPlatforms],
   ...[twoCopies, tarball, tool, importTime],
 ];

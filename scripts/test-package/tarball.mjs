@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { root, run } from './environment.mjs';
-import { directoryWith, installedPackage, manifestOf, npm, tarball } from './projects.mjs';
+import { directoryWith, installedPackage, manifestOf, npm, plainProject, tarball } from './projects.mjs';
 
 /** protobufjs, which grpc-js uses, has a script that npm warns of. */
 async function installsWithoutWarning() {
@@ -79,6 +79,34 @@ async function links() {
   return `${count} links in ${pages.length} pages lead to files of the tarball`;
 }
 
+/** Tools that read source maps warn of each that is missing. */
+async function sourceMaps() {
+  const directory = join(await installedPackage(), 'dist');
+  const files = (await filesOf(directory)).map(({ path }) => path);
+  const named = files.filter((path) =>
+    /^\/\/# sourceMappingURL=/m.test(readFileSync(join(directory, path), 'utf8')),
+  );
+  assert.deepEqual(named, []);
+  return `none of ${files.length} files of dist/ names one`;
+}
+
+/** What stacks and inspected objects show. */
+async function names() {
+  const script = `
+    const entries = ['grpcfd', 'grpcfd/socket'].flatMap((door) => Object.entries(require(door)));
+    const functions = entries.filter(([, value]) => typeof value === 'function');
+    console.log(JSON.stringify(functions.map(([name, value]) => [name, value.name])));
+    console.log(require('grpcfd').serverCredentials().constructor.name);`;
+  const { stdout } = await run(process.execPath, ['-e', script], { cwd: await plainProject() });
+  const [found, credentials] = stdout.split('\n');
+  assert.deepEqual(
+    JSON.parse(found).filter(([name, own]) => name !== own),
+    [],
+  );
+  assert.equal(credentials, 'FdServerCredentials');
+  return 'each class and function has the name that it is exported with';
+}
+
 export async function listOfFiles() {
   const files = await filesOf(await installedPackage());
   return `\n${files.map(({ path, size }) => `${String(size).padStart(8)}  ${path}`).join('\n')}`;
@@ -89,6 +117,8 @@ const CHECKS = {
   'publint, attw': checkers,
   files: contents,
   links,
+  'source maps': sourceMaps,
+  names,
 };
 
 export const rows = Object.entries(CHECKS).map(([environment, work]) => ({

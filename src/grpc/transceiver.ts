@@ -26,6 +26,7 @@ import type {
   SendableFiles,
   SendFilenameOptions,
 } from './fd-transceiver.js';
+import { noteOnCopies } from './package-copies.js';
 import { closeAll, type FileReceiver, receiveAll } from './receive-all.js';
 import {
   checkExpectations,
@@ -342,10 +343,11 @@ function fieldOf<Field extends string>(
   );
 }
 
-export function noDescriptorSupport(): GrpcFdError {
+/** The error of a handler may become the status of its call, which the peer reads. */
+export function noDescriptorSupport(reader: 'this process' | 'peer' = 'peer'): GrpcFdError {
   return new GrpcFdError(
     'ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT',
     'this call does not run over a connection that carries file descriptors. Such a connection needs a unix: or unix-abstract: target, ' +
-      'grpcfd.channelCredentials() at the client, and grpcfd.serverCredentials() at the server',
+      `grpcfd.channelCredentials() at the client, and grpcfd.serverCredentials() at the server${noteOnCopies(reader)}`,
   );
 }

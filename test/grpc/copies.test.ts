@@ -7,6 +7,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
 import { runFixture } from '../support/child.js';
+import { assertFailure, failure } from '../support/failure.js';
 import { trackDescriptors } from '../support/fd-table.js';
 import { bind, dial, freshAddress, shutDown, TestClient, testService } from '../support/service.js';
 import { contentOf, fileWith, temporaryDirectory } from '../support/temporary.js';
@@ -24,6 +25,15 @@ async function secondCopy(): Promise<typeof grpcfd> {
   }
   symlinkSync(join(packageRoot, 'node_modules'), join(directory, 'node_modules'));
   return (await import(pathToFileURL(join(directory, 'dist/index.js')).href)) as typeof grpcfd;
+}
+
+const COPIES = /This process has loaded \d+ copies of grpcfd/;
+
+function assertNamesCopies(error: unknown, reason: grpcfd.GrpcFdErrorReason): void {
+  const { details } = assertFailure(error, reason, 'FAILED_PRECONDITION');
+  assert.match(details, COPIES);
+  assert.ok(details.includes(join(packageRoot, 'dist/')), details);
+  assert.match(details, /in .*grpcfd-\w+\/dist\//);
 }
 
 test('Two copies of the package recognise the errors of each other, and clients of one work with servers of the other', async () => {
@@ -67,7 +77,32 @@ test('Call credentials of one copy of the package fail with a reason on a channe
   const fds = copy.callCredentials();
   const { sent } = fds.sendFd(0);
   await client.unary({}, fds.options());
-  await assert.rejects(sent, { reason: 'ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT' });
+  assertNamesCopies(await failure(sent), 'ERR_GRPCFD_NO_DESCRIPTOR_SUPPORT');
+  client.grpc.close();
+  await shutDown(server);
+});
+
+test('Server credentials of one copy of the package are refused by a server of another copy, with both folders', async () => {
+  const copy = await secondCopy();
+  const server = new grpcfd.Server();
+  const error = await failure(bind(server, freshAddress(), copy.serverCredentials()));
+  assertNamesCopies(error, 'ERR_GRPCFD_STOCK_SERVER');
+  server.forceShutdown();
+});
+
+test('A handler of one copy of the package on a server of another says so to its client, without folders', async () => {
+  const copy = await secondCopy();
+  const server = new grpcfd.Server();
+  server.addService(testService, {
+    unary: copy.handler(async (_call, fds) => ({ content: contentOf(await fds.recvFd('inode://1/2')) })),
+  });
+  const address = freshAddress();
+  await bind(server, address, grpcfd.serverCredentials());
+  const client = await dial(address);
+  const error = (await failure(client.unary({}))) as grpc.ServiceError;
+  assert.equal(error.code, grpc.status.FAILED_PRECONDITION);
+  assert.match(error.details, COPIES);
+  assert.doesNotMatch(error.details, /dist/);
   client.grpc.close();
   await shutDown(server);
 });

@@ -14,7 +14,7 @@ trackDescriptors();
 
 const require = createRequire(import.meta.url);
 const own = dirname(dirname(dirname(require.resolve('@grpc/grpc-js'))));
-const folder = join(temporaryDirectory(), 'node_modules/@grpc');
+const folder = join(temporaryDirectory(), 'a folder (of two)', 'node_modules/@grpc');
 mkdirSync(folder, { recursive: true });
 cpSync(own, join(folder, 'grpc-js'), { recursive: true });
 symlinkSync(join(own, '../proto-loader'), join(folder, 'proto-loader'));
@@ -81,6 +81,21 @@ test('a stock client of another copy fails its call with descriptors, and so do 
   fds.close();
   client.close();
   await shutDown(server);
+});
+
+test('a program that formats stacks in its own way has the same errors, and keeps its way', async () => {
+  const { prepareStackTrace } = Error;
+  const own: NonNullable<typeof prepareStackTrace> = (_error, sites) => sites;
+  Error.prepareStackTrace = own;
+  try {
+    assertTwoCopies(thrown(() => new Client('unix:nowhere', credentials)));
+    const server = new grpcfd.Server();
+    await bind(server, freshAddress(), grpcfd.serverCredentials());
+    await shutDown(server);
+    assert.equal(Error.prepareStackTrace, own);
+  } finally {
+    Error.prepareStackTrace = prepareStackTrace;
+  }
 });
 
 test('the classes of one copy are still told apart and inspected as before', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -11,11 +11,13 @@ import { temporaryDirectory } from '../support/temporary.js';
 trackDescriptors();
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
+const { version: ownVersion } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const target = `linux-${process.arch}-glibc`;
 
 /** A copy of the package that contains the loader only. */
-function packageWithoutAddon(): string {
+function packageWithoutAddon(version = ownVersion): string {
   const copy = temporaryDirectory();
+  writeFileSync(join(copy, 'package.json'), JSON.stringify({ version }));
   for (const file of ['package.json', 'errors.js', 'error-text.js', 'native/load.js']) {
     mkdirSync(dirname(join(copy, 'dist', file)), { recursive: true });
     cpSync(join(root, 'dist', file), join(copy, 'dist', file));
@@ -84,16 +86,64 @@ test('GRPCFD_ADDON names the file that is loaded, and no other is tried', async 
   assert.match((await run(process.execPath, ['-e', LOAD], { cwd: copy, env })).stdout, /^loaded/);
 });
 
-test('the C library is found where /proc is not mounted', async () => {
-  const copy = packageWithoutAddon();
-  mkdirSync(join(copy, `prebuilds/${target}`), { recursive: true });
-  cpSync(join(root, 'native/build/Release/grpcfd.node'), join(copy, `prebuilds/${target}/grpcfd.node`));
-  const hideMaps = `
-    const fs = require('node:fs');
-    const { readFileSync } = fs;
-    fs.readFileSync = (path, ...rest) => readFileSync(path === '/proc/self/maps' ? '/none' : path, ...rest);`;
-  assert.match((await run(process.execPath, ['-e', hideMaps + LOAD], { cwd: copy })).stdout, /^loaded/);
+test('an addon of another version of the package is refused', async () => {
+  const copy = packageWithoutAddon('9.8.7');
+  const path = join(copy, 'old.node');
+  cpSync(join(root, 'native/build/Release/grpcfd.node'), path);
+  const env = { ...process.env, GRPCFD_ADDON: path };
+  const { stdout } = await run(process.execPath, ['-e', LOAD], { cwd: copy, env });
+  assert.match(stdout, /^ERR_GRPCFD_ADDON_NOT_LOADED 1 [\s\S]*not the addon of grpcfd 9\.8\.7, but of \d/);
 });
+
+test('GRPCFD_ADDON is a path from the working directory, also without a folder', async () => {
+  const copy = packageWithoutAddon();
+  cpSync(join(root, 'native/build/Release/grpcfd.node'), join(copy, 'beside.node'));
+  const env = { ...process.env, GRPCFD_ADDON: 'beside.node' };
+  assert.match((await run(process.execPath, ['-e', LOAD], { cwd: copy, env })).stdout, /^loaded/);
+});
+
+test('where the process forbids addons, the error says how to allow them, and advises nothing else', async () => {
+  const copy = packageWithoutAddon();
+  const path = join(copy, 'native/build/Release/grpcfd.node');
+  mkdirSync(dirname(path), { recursive: true });
+  cpSync(join(root, 'native/build/Release/grpcfd.node'), path);
+  for (const chosen of ['', path]) {
+    const env = { ...process.env, GRPCFD_ADDON: chosen };
+    const { stdout } = await run(process.execPath, ['--no-addons', '-e', LOAD], { cwd: copy, env });
+    assert.match(stdout, /^ERR_GRPCFD_ADDON_NOT_LOADED [\s\S]*forbids addons.* --allow-addons/);
+    assert.doesNotMatch(stdout, /external|build\.mjs/);
+  }
+});
+
+test('a Node.js that is too old is refused with a clear text', async () => {
+  const { stdout } = await run(process.execPath, ['-e', `delete process.getBuiltinModule;${LOAD}`], {
+    cwd: packageWithoutAddon(),
+  });
+  assert.match(
+    stdout,
+    /^ERR_GRPCFD_ADDON_NOT_LOADED .*needs Node\.js 20\.19, or 22\.12 or later\. This is v/,
+  );
+});
+
+for (const [situation, maps] of [
+  ['where /proc is not mounted', `readFileSync('/none')`],
+  ['where a test has mocked node:fs', 'undefined'],
+  [
+    'where an update has deleted its file',
+    `readFileSync(path, ...rest).replaceAll(/\\/libc(-2\\.\\d+\\.so|\\.so\\.6)$/gm, '$& (deleted)')`,
+  ],
+]) {
+  test(`the C library is found ${situation}`, async () => {
+    const copy = packageWithoutAddon();
+    mkdirSync(join(copy, `prebuilds/${target}`), { recursive: true });
+    cpSync(join(root, 'native/build/Release/grpcfd.node'), join(copy, `prebuilds/${target}/grpcfd.node`));
+    const replaceMaps = `
+      const fs = require('node:fs');
+      const { readFileSync } = fs;
+      fs.readFileSync = (path, ...rest) => path === '/proc/self/maps' ? ${maps} : readFileSync(path, ...rest);`;
+    assert.match((await run(process.execPath, ['-e', replaceMaps + LOAD], { cwd: copy })).stdout, /^loaded/);
+  });
+}
 
 for (const [name, text] of [
   ['bun', 'Bun'],

@@ -172,7 +172,7 @@ export class CallBoundCredentials extends grpc.CallCredentials {
           'a call with descriptors got a connection without them: does its channel have grpcfd.channelCredentials()?',
         );
       }
-      for (const call of this.#calls) call.unsupported(noDescriptorSupport());
+      for (const call of this.#calls) call.unsupported(noDescriptorSupport('this process'));
       return this.#credentials.compose(other);
     }
     return new AttemptCredentials(

@@ -3,7 +3,7 @@
  *
  * The classes of one copy are not those of the other. So a client of the other copy refuses our credentials with "must be a
  * ChannelCredentials object", or it takes call credentials, never asks for what they bring, and drops it in silence. Only who calls tells
- * that there is another copy: its path is in the stack. Where paths tell nothing, as in a bundle, the texts of grpc-js stand.
+ * that there is another copy: its file is in the stack. Where files tell nothing, as in a bundle, the texts of grpc-js stand.
  */
 
 import { dirname } from 'node:path';
@@ -16,7 +16,7 @@ const CLASSES = {
   CallCredentials: grpc.CallCredentials,
 } as const;
 
-const FILE_OF_A_COPY = /((?:[a-zA-Z]:)?[\\/][^\s()]*?[\\/]@grpc[\\/]grpc-js)[\\/]build[\\/]src[\\/]/;
+const FILE_OF_A_COPY = /^(.*?[\\/]@grpc[\\/]grpc-js)[\\/]build[\\/]src[\\/]/s;
 
 /** Has an `instanceof` of another copy throw the error that says so. `prototype` is that of a class that extends one of grpc-js. */
 export function explainToOtherCopies(prototype: object): void {
@@ -47,15 +47,31 @@ export function calledByOtherCopy(): GrpcFdError | undefined {
 
 function callingCopy(): string | undefined {
   const own = ownCopy();
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = 10;
-  const stack = new Error('who calls').stack ?? '';
-  Error.stackTraceLimit = stackTraceLimit;
   if (own === undefined) return undefined;
-  return stack
-    .split('\n')
-    .map((line) => FILE_OF_A_COPY.exec(line)?.[1])
+  return callingFiles()
+    .map((file) => FILE_OF_A_COPY.exec(file)?.[1])
     .find((copy) => copy !== undefined && copy !== own);
+}
+
+/**
+ * The files of the functions that run, the innermost first. They cannot be read from the text of a stack, because a path may have blanks
+ * and brackets, and a program may have replaced that text by something else.
+ */
+function callingFiles(): string[] {
+  const { prepareStackTrace, stackTraceLimit } = Error;
+  try {
+    Error.stackTraceLimit = 10;
+    Error.prepareStackTrace = (_error, sites) => sites.map((site) => site.getFileName() ?? '');
+  } catch {
+    return []; // With --frozen-intrinsics.
+  }
+  try {
+    const files: unknown = new Error('who calls').stack;
+    return Array.isArray(files) ? files : [];
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+    Error.prepareStackTrace = prepareStackTrace;
+  }
 }
 
 /** The folder of the copy that this package uses. */

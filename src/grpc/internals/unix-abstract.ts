@@ -3,14 +3,15 @@
  *
  * grpc-js has no resolver for them. Its resolver for `unix:` makes addresses in the form that the installed version needs, so the one
  * here uses that. Node 20 pads an abstract name with NULs up to the length of the address, and other programs do not find it then
- * (nodejs/node issue 50889). There, the address also has a `handle` (`own-handle.ts`), which connects to the exact name.
+ * (nodejs/node issue 50889). There, the address also has a `handle` (`own-handle.ts`), which connects to the exact name. Where the addon is
+ * not supported, both ends have the padded name.
  */
 
 import { constants as systemConstants } from 'node:os';
 import * as grpc from '@grpc/grpc-js';
 import { GrpcFdError } from '../../errors.js';
 import { changed, hidden } from '../../internals/hidden.js';
-import { native } from '../../native/binding.js';
+import { native, supported } from '../../native/binding.js';
 import { type ConnectRequest, isClaimed, OwnHandle } from './own-handle.js';
 
 export const UNIX_ABSTRACT_SCHEME = 'unix-abstract';
@@ -60,7 +61,7 @@ class UnixAbstractResolver {
       listener,
       options,
     );
-    if (NODE_PADS_ABSTRACT_NAMES) {
+    if (NODE_PADS_ABSTRACT_NAMES && supported) {
       const address = hidden<{ addresses: object[] }[]>(this.#unix, 'endpoints')?.[0]?.addresses[0];
       if (address === undefined) throw changed("the endpoints of grpc-js's resolver for unix targets");
       Object.defineProperty(address, 'handle', { enumerable: true, get: () => new UnixHandle(target) });

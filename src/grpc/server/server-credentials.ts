@@ -4,6 +4,7 @@ import { childCredentialsOf } from '../internals/http2-server.js';
 import { registerSchemes } from '../internals/schemes.js';
 import { explainToOtherCopies } from '../internals/two-copies.js';
 import { checkArguments, type FdServerOptions, sameOptions } from '../options.js';
+import { noteOnCopies } from '../package-copies.js';
 import { Admission } from './admission.js';
 
 /**
@@ -55,7 +56,7 @@ class FdServerCredentials extends grpc.ServerCredentials {
       throw new GrpcFdError(
         'ERR_GRPCFD_STOCK_SERVER',
         'grpcfd.serverCredentials() were given to a server that does not support them: create the server with new grpcfd.Server(), ' +
-          "or import 'grpcfd/register' before it binds",
+          `or import 'grpcfd/register' before it binds${noteOnCopies('this process')}`,
       );
     }
     return this.#inner._isSecure();
