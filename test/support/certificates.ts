@@ -1,5 +1,6 @@
 /** Self-signed certificates for a server and a client, made once for each test process. */
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { temporaryDirectory } from './temporary.js';
 
@@ -42,9 +43,9 @@ function read(path: string): Certificates {
 }
 
 async function make(): Promise<Certificates> {
-  // It takes a while to load, and most processes have no use for it. It is imported once: of two imports at the same time, Node.js 22 and 24 give the
-  // second one nothing.
-  const selfsigned = await import('selfsigned');
+  // It takes a while to load, and most processes have no use for it. It is not imported, because import() of Node.js 22 and 24 may give an empty
+  // object where node_modules is a symbolic link.
+  const selfsigned = createRequire(import.meta.url)('selfsigned') as typeof import('selfsigned');
   const [server, client] = await Promise.all([keyPair(selfsigned), keyPair(selfsigned)]);
   return { server, client };
 }
