@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <utility>
 
@@ -25,6 +27,9 @@ constexpr uint64_t kStallCheckMs = 100;
 
 // How many far ends are told of at a time.
 constexpr int kEventsPerWait = 64;
+
+// The first of those that run on this thread: exit() calls OnExit on a thread that may be any.
+thread_local Environment* first_of_thread = nullptr;
 
 }  // namespace
 
@@ -69,9 +74,26 @@ void FarEnds::Forward() {
   }
 }
 
-Environment::Environment() : closing_(std::make_unique<Closing>(*this)) {}
+Environment::Environment() : next_of_thread_(first_of_thread), closing_(std::make_unique<Closing>(*this)) {
+  static std::once_flag once;
+  // Where it cannot be registered, the process has no memory, and little to tell its peers.
+  std::call_once(once, [] { static_cast<void>(std::atexit(OnExit)); });
+  first_of_thread = this;
+}
 
-Environment::~Environment() = default;
+Environment::~Environment() {
+  Environment** link = &first_of_thread;
+  while (*link != nullptr && *link != this) link = &(*link)->next_of_thread_;
+  if (*link == this) *link = next_of_thread_;
+}
+
+// process.exit() tears down no environment, and the listeners of the event 'exit' may write behind that of this package.
+void Environment::OnExit() {
+  for (Environment* environment = first_of_thread; environment != nullptr; environment = environment->next_of_thread_) {
+    environment->tearing_down_ = true;
+    for (LoopHandle* handle : environment->handles_) handle->BeforeExit();
+  }
+}
 
 bool Environment::Install(napi_env env) {
   std::unique_ptr<Environment> environment(new Environment);

@@ -160,6 +160,7 @@ class Environment {
 
   Environment();
 
+  static void OnExit();
   static void OnTeardown(napi_async_cleanup_hook_handle hook, void* data);
   void FinishTeardown();
   void ForwardWritten();
@@ -169,6 +170,7 @@ class Environment {
   void CloseIfUnused();
 
   uv_loop_t* loop_ = nullptr;
+  Environment* next_of_thread_ = nullptr;
   napi_async_cleanup_hook_handle hook_ = nullptr;
   bool tearing_down_ = false;
   std::unordered_set<LoopHandle*> handles_;
