@@ -1,6 +1,7 @@
 #include "environment.h"
 
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -226,11 +227,28 @@ void Environment::Forget(ReadySet* set) {
   if (ready_set_ == set) ready_set_ = nullptr;
 }
 
+void Environment::Lend(int fd) {
+  struct stat status;
+  if (fstat(fd, &status) != 0) return;
+  lent_[fd] = status.st_ino;
+  guarded_.Remove(fd);
+}
+
+void Environment::CloseGuarded() {
+  std::vector<int> guarded = guarded_.TakeAll();
+  for (const auto& [fd, inode] : lent_) {
+    struct stat status;
+    // The inode of a socket is that of no other one, as long as it is open.
+    if (fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode) && status.st_ino == inode) guarded.push_back(fd);
+  }
+  lent_.clear();
+  closing_->CloseAll(guarded.data(), guarded.size());
+}
+
 void Environment::OnTeardown(napi_async_cleanup_hook_handle, void* data) {
   auto* environment = static_cast<Environment*>(data);
   environment->tearing_down_ = true;
-  const std::vector<int> guarded = environment->guarded_.TakeAll();
-  environment->closing().CloseAll(guarded.data(), guarded.size());
+  environment->CloseGuarded();
   // Closing one may close another.
   const std::vector<LoopHandle*> handles(environment->handles_.begin(), environment->handles_.end());
   for (LoopHandle* handle : handles) handle->Close();
