@@ -92,6 +92,11 @@ void Bridge::Close() {
   if (std::exchange(due_, false)) environment_.RemoveDue(this);
 }
 
+void Bridge::BeforeExit() {
+  stream_ = nullptr;
+  if (ForwardsItself()) Forward();
+}
+
 void Bridge::OnClosed(uv_handle_t* handle) {
   auto* self = static_cast<Bridge*>(uv_handle_get_data(handle));
   self->environment_.Remove(self);

@@ -45,6 +45,9 @@ class Bridge final : public LoopHandle {
   // Leaves the event loop and closes the connection. What Node wrote and the kernel has not taken is lost.
   void Close() override;
 
+  // What Node has written goes to the kernel, as what a stock socket has written.
+  void BeforeExit() override;
+
   // Before the event loop waits: Node has written something.
   void OnWritten();
 

@@ -235,13 +235,6 @@ napi_value CloseAndTell(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-napi_value LeaveAccount(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  int fd = -1;
-  if (arguments.Int(0, &fd)) Environment::Of(env).SetAccount(fd, 0);
-  return nullptr;
-}
-
 napi_value KeepAliveForClosers(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   bool wanted = false;
@@ -289,7 +282,6 @@ bool DefineClosingFunctions(napi_env env, napi_value exports) {
                  {"closeAll", CloseAll},
                  {"closeAtOnce", CloseAtOnce},
                  {"closeAndTell", CloseAndTell},
-                 {"leaveAccount", LeaveAccount},
                  {"keepAliveForClosers", KeepAliveForClosers},
                  {"waitingCloses", WaitingCloses},
                  {"stuckCloses", StuckCloses},

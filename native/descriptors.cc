@@ -87,6 +87,13 @@ napi_value Guard(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+napi_value Lend(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  int fd = -1;
+  if (arguments.Int(0, &fd)) Environment::Of(env).Lend(fd);
+  return nullptr;
+}
+
 napi_value Unguard(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   int fd = -1;
@@ -180,7 +187,7 @@ bool DefineDescriptorFunctions(napi_env env, napi_value exports) {
                  {"duplicateToSend", DuplicateToSend},
                  {"duplicateAll", DuplicateAll},
                  {"guard", Guard},
-                 {"unguard", Unguard},
+                 {"lend", Lend}, {"unguard", Unguard},
                  {"unguardAll", UnguardAll},
                  {"open", Open},
                  {"identify", Identify},

@@ -1,11 +1,14 @@
 #include "environment.h"
 
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <utility>
 
@@ -25,6 +28,9 @@ constexpr uint64_t kStallCheckMs = 100;
 
 // How many far ends are told of at a time.
 constexpr int kEventsPerWait = 64;
+
+// The first of those that run on this thread: exit() calls OnExit on a thread that may be any.
+thread_local Environment* first_of_thread = nullptr;
 
 }  // namespace
 
@@ -69,9 +75,26 @@ void FarEnds::Forward() {
   }
 }
 
-Environment::Environment() : closing_(std::make_unique<Closing>(*this)) {}
+Environment::Environment() : next_of_thread_(first_of_thread), closing_(std::make_unique<Closing>(*this)) {
+  static std::once_flag once;
+  // Where it cannot be registered, the process has no memory, and little to tell its peers.
+  std::call_once(once, [] { static_cast<void>(std::atexit(OnExit)); });
+  first_of_thread = this;
+}
 
-Environment::~Environment() = default;
+Environment::~Environment() {
+  Environment** link = &first_of_thread;
+  while (*link != nullptr && *link != this) link = &(*link)->next_of_thread_;
+  if (*link == this) *link = next_of_thread_;
+}
+
+// process.exit() tears down no environment, and the listeners of the event 'exit' may write behind that of this package.
+void Environment::OnExit() {
+  for (Environment* environment = first_of_thread; environment != nullptr; environment = environment->next_of_thread_) {
+    environment->tearing_down_ = true;
+    for (LoopHandle* handle : environment->handles_) handle->BeforeExit();
+  }
+}
 
 bool Environment::Install(napi_env env) {
   std::unique_ptr<Environment> environment(new Environment);
@@ -204,11 +227,28 @@ void Environment::Forget(ReadySet* set) {
   if (ready_set_ == set) ready_set_ = nullptr;
 }
 
+void Environment::Lend(int fd) {
+  struct stat status;
+  if (fstat(fd, &status) != 0) return;
+  lent_[fd] = status.st_ino;
+  guarded_.Remove(fd);
+}
+
+void Environment::CloseGuarded() {
+  std::vector<int> guarded = guarded_.TakeAll();
+  for (const auto& [fd, inode] : lent_) {
+    struct stat status;
+    // The inode of a socket is that of no other one, as long as it is open.
+    if (fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode) && status.st_ino == inode) guarded.push_back(fd);
+  }
+  lent_.clear();
+  closing_->CloseAll(guarded.data(), guarded.size());
+}
+
 void Environment::OnTeardown(napi_async_cleanup_hook_handle, void* data) {
   auto* environment = static_cast<Environment*>(data);
   environment->tearing_down_ = true;
-  const std::vector<int> guarded = environment->guarded_.TakeAll();
-  environment->closing().CloseAll(guarded.data(), guarded.size());
+  environment->CloseGuarded();
   // Closing one may close another.
   const std::vector<LoopHandle*> handles(environment->handles_.begin(), environment->handles_.end());
   for (LoopHandle* handle : handles) handle->Close();

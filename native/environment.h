@@ -2,6 +2,7 @@
 #define GRPCFD_ENVIRONMENT_H_
 
 #include <node_api.h>
+#include <sys/types.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -112,8 +113,13 @@ class Environment {
   void Guard(int fd) { guarded_.Add(fd); }
   void Unguard(int fd) {
     guarded_.Remove(fd);
+    if (!lent_.empty()) lent_.erase(fd);
     SetAccount(fd, 0);
   }
+
+  // For a guarded socket that an object of Node is about to take over. That object, if it has, closes it before the teardown does, and the
+  // number may be that of another file then. So it is closed only if it is the same socket still. Unguard it when the object has it.
+  void Lend(int fd);
 
   // The account on which a descriptor is closed: that of the connection on which it came, or which it is a duplicate of. 0: no connection's.
   uint32_t NewAccount() { return ++last_account_; }
@@ -160,7 +166,9 @@ class Environment {
 
   Environment();
 
+  static void OnExit();
   static void OnTeardown(napi_async_cleanup_hook_handle hook, void* data);
+  void CloseGuarded();
   void FinishTeardown();
   void ForwardWritten();
   void LeaveDirect();
@@ -169,6 +177,7 @@ class Environment {
   void CloseIfUnused();
 
   uv_loop_t* loop_ = nullptr;
+  Environment* next_of_thread_ = nullptr;
   napi_async_cleanup_hook_handle hook_ = nullptr;
   bool tearing_down_ = false;
   std::unordered_set<LoopHandle*> handles_;
@@ -184,6 +193,8 @@ class Environment {
   std::unique_ptr<uint8_t[]> scratch_;
   FarEnds far_ends_;
   FdSet guarded_;
+  // The inode of each.
+  std::unordered_map<int, ino_t> lent_;
   // By the number of the descriptor.
   std::vector<uint32_t> accounts_;
   uint32_t last_account_ = 0;

@@ -5,7 +5,7 @@
 
 namespace grpcfd {
 
-// Functions on any descriptor: duplicate, duplicateAll, guard, unguard, unguardAll, open, identify,
+// Functions on any descriptor: duplicate, duplicateAll, guard, lend, unguard, unguardAll, open, identify,
 // statusFlags, setCloseOnExec, systemError.
 bool DefineDescriptorFunctions(napi_env env, napi_value exports);
 
@@ -46,7 +46,7 @@ bool DefineDirectoryFunction(napi_env env, napi_value exports);
 bool DefineSocketDialFunction(napi_env env, napi_value exports);
 bool DefineThreadsFunction(napi_env env, napi_value exports);
 
-// Functions that close descriptors and wait for none: close, closeAll, closeAtOnce, closeAndTell, leaveAccount,
+// Functions that close descriptors and wait for none: close, closeAll, closeAtOnce, closeAndTell,
 // keepAliveForClosers, waitingCloses, stuckCloses, queuedCloses, pendingCloses.
 bool DefineClosingFunctions(napi_env env, napi_value exports);
 

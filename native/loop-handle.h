@@ -8,6 +8,8 @@ class LoopHandle {
  public:
   // Closes its descriptors and leaves the event loop. Idempotent.
   virtual void Close() = 0;
+  // The process calls exit(), perhaps in the middle of anything, and nothing else is called after that. No JavaScript can run.
+  virtual void BeforeExit() {}
   // Whether it uses a descriptor of that number that libuv does not know.
   virtual bool Uses(int) const { return false; }
 

@@ -161,8 +161,9 @@ function withDuplicate<Made>({ fd, url }: LookedAt, make: (fd: number) => Made):
   let duplicate: number | undefined;
   try {
     duplicate = native.duplicate(fd);
+    native.lend(duplicate);
     const made = make(duplicate);
-    native.leaveAccount(duplicate);
+    native.unguard(duplicate);
     return made;
   } catch (cause) {
     if (duplicate !== undefined) native.close(duplicate);

@@ -22,6 +22,7 @@ export function unreadSocket(fd: number): Socket {
 
 function makeSocket(fd: number): Socket {
   try {
+    native.lend(fd);
     const options = { fd, manualStart: true };
     return new Socket(options);
   } catch (error) {

@@ -12,8 +12,6 @@ export interface ClosingFunctions {
   closeAtOnce(fd: number): boolean;
   /** Unguards `fd`, has a thread close it, and calls `onClosed` when that is done. */
   closeAndTell(fd: number, onClosed: () => void): void;
-  /** Somebody else closes `fd` from now on, and its number may become that of another file. */
-  leaveAccount(fd: number): void;
   /** Whether the closes that somebody is to be told of keep the process alive. At first they do. */
   keepAliveForClosers(wanted: boolean): void;
   /** How many descriptors of the account wait to be closed. */

@@ -44,6 +44,11 @@ export interface NativeBinding
    * file later.
    */
   guard(fd: number): void;
+  /**
+   * For a guarded socket that an object of Node is about to take over. That object closes it at the teardown, if it has it by then, and the
+   * addon otherwise. Call `unguard` when the object has it.
+   */
+  lend(fd: number): void;
   unguard(fd: number): void;
   unguardAll(fds: readonly number[]): void;
   /** `open(2)` with O_CLOEXEC. `fs.openSync` is not used, because Node closes what a worker opened with it when the worker ends. */

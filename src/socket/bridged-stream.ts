@@ -464,7 +464,7 @@ export class BridgedStream {
 /**
  * What a stock socket wrote is with the kernel when its write returns, and survives an exit; and the process does not end before
  * its writes. Here it may still be in the pair. Where the kernel does not take it all, the process stays: see UpdateWatch in
- * native/bridge.cc.
+ * native/bridge.cc. What is written in later listeners of 'exit' is forwarded by Environment::OnExit in native/environment.cc.
  */
 const open = new Set<BridgedStream>();
 function flushAll(): void {

@@ -90,13 +90,21 @@ for (const kind of KINDS) {
     });
   }
 
-  for (const scenario of ['exit', 'exitLater', 'throw', 'end']) {
+  for (const [scenario, exitCode] of [
+    ['exit', 0],
+    ['exitLater', 0],
+    ['throw', 1],
+    ['end', 0],
+    ['lastWords', 0],
+    ['lastWordsOfFailure', 1],
+    ['reallyExit', 0],
+  ] as const) {
     test(`${kind}: a process that ends right after a write (${scenario}) delivers what was written`, async () => {
       const { code, stdout, stderr } = await runFixture('fixtures/bridged-exit.js', import.meta.url, [
         kind,
         scenario,
       ]);
-      assert.deepEqual({ code, stdout }, { code: scenario === 'throw' ? 1 : 0, stdout: '100000' }, stderr);
+      assert.deepEqual({ code, stdout }, { code: exitCode, stdout: '100000' }, stderr);
     });
   }
 

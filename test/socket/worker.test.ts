@@ -20,6 +20,8 @@ for (const scenario of [
   'busy',
   'bridged',
   'bridgedBlocked',
+  'beforeNodeHasIt',
+  'afterNodeHasIt',
 ]) {
   test(`Terminating a worker closes all its descriptors in the scenario ${scenario}`, async () => {
     const worker = start(scenario);

@@ -57,8 +57,9 @@ export function bridgedConnection(
   const [near, far] = pair;
   let socket: net.Socket | undefined;
   try {
-    native.unguard(near);
+    native.lend(near);
     const opened = new net.Socket({ fd: near, allowHalfOpen, readable: true, writable: true });
+    native.unguard(near);
     socket = opened;
     const handle = handleOf(opened);
     const stream = new BridgedStream(fd, far, near, () => handle.bytesWritten, {
