@@ -63,7 +63,9 @@ napi_value DescribeSocket(napi_env env, napi_callback_info info) {
     return ThrowSystemError(env, errno, "getsockopt");
   }
   // Some families do not know it, and never listen.
-  if (!Option(fd, SO_ACCEPTCONN, &listening)) listening = 0;
+  if (!Option(fd, SO_ACCEPTCONN, &listening) && errno != ENOPROTOOPT && errno != EOPNOTSUPP) {
+    return ThrowSystemError(env, errno, "getsockopt");
+  }
   napi_value result = nullptr;
   napi_create_object(env, &result);
   SetInt(env, result, "family", family);
@@ -77,6 +79,8 @@ napi_value DescribeSocket(napi_env env, napi_callback_info info) {
   address = {};
   size = sizeof(address);
   const bool connected = getpeername(fd, &address.any, &size) == 0;
+  // Some families have no peers.
+  if (!connected && errno != ENOTCONN && errno != EOPNOTSUPP) return ThrowSystemError(env, errno, "getpeername");
   SetBool(env, result, "connected", connected);
   napi_set_named_property(env, result, "remote", MakeEndpoint(env, address, connected ? size : 0));
   return result;

@@ -56,8 +56,8 @@ export async function assertSameDescriptors(
   }
 }
 
-/** The table when nothing changes it any more: threads may still close what was opened before the test. */
-async function settledTable(): Promise<DescriptorTable> {
+/** The table when nothing changes it any more: threads close some of what was open before. */
+export async function settledTable(): Promise<DescriptorTable> {
   const deadline = Date.now() + PATIENCE_MS;
   let table = descriptorTable();
   for (;;) {

@@ -54,6 +54,7 @@ async function takenServer(): Promise<void> {
   const path = join(temporaryDirectory(), 'listener');
   const listener = net.createServer().listen(path);
   await once(listener, 'listening');
+  defer(() => listener.listening && listener.close());
   const fd = (listener as unknown as { _handle: { fd: number } })._handle.fd;
   const file = received(untouched(() => native.duplicate(fd)));
   listener.close();
