@@ -21,8 +21,8 @@ export interface FdListenerEvents {
   /** A connection was accepted. Nothing has been read from the socket, which belongs to the listener. Without a listener it is closed. */
   connection: [socket: FdSocket];
   /**
-   * A connection could not be accepted (EMFILE, for example), and is tried again later; or the socket file could not be removed. Without
-   * a listener, the error becomes a process warning.
+   * A connection could not be accepted (EMFILE, for example), and is tried again later; one that was accepted could not be used, and was
+   * closed; or the socket file could not be removed. Without a listener, the error becomes a process warning.
    */
   error: [error: Error];
   /** The listener was closed. */
@@ -46,17 +46,24 @@ export class FdListener extends EventEmitter<FdListenerEvents> {
     const { allowHalfOpen, highWaterMark } = options;
     const listener = new FdListener();
     if (onConnection !== undefined) listener.on('connection', onConnection);
+    const tell = (error: Error) => {
+      // Without a listener, 'error' would end the process.
+      if (listener.listenerCount('error') === 0) process.emitWarning(error);
+      else listener.emit('error', error);
+    };
     listener.#listener = await UnixListener.listen(options, {
       onConnection: (fd) => {
         // Without a listener, nobody would read from the socket or close it.
-        if (listener.listenerCount('connection') === 0) close(fd);
-        else listener.emit('connection', adoptSocket({ fd, allowHalfOpen, highWaterMark }));
+        if (listener.listenerCount('connection') === 0) return close(fd);
+        let socket: FdSocket;
+        try {
+          socket = adoptSocket({ fd, allowHalfOpen, highWaterMark });
+        } catch (error) {
+          return tell(error as Error);
+        }
+        listener.emit('connection', socket);
       },
-      onError: (error) => {
-        // Without a listener, 'error' would end the process.
-        if (listener.listenerCount('error') === 0) process.emitWarning(error);
-        else listener.emit('error', error);
-      },
+      onError: tell,
     });
     return listener;
   }

@@ -19,6 +19,7 @@ import { join } from 'node:path';
 import { buffer as collect, text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { fdToUrl } from '#src/descriptor/inode-url.js';
 import { openFile } from '#src/descriptor/open-file.js';
 import { ReceivedFile } from '#src/descriptor/received-file.js';
@@ -445,7 +446,7 @@ describe('ReceivedFile', () => {
 
   test('A received file that is garbage collected unclosed is closed with one warning; closed and released files are not', async () => {
     const program = new URL('./fixtures/collect-unclosed.js', import.meta.url);
-    const child = spawn(process.execPath, ['--expose-gc', program.pathname, path], {
+    const child = spawn(process.execPath, ['--expose-gc', fileURLToPath(program), path], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const exited = new Promise((resolve) => child.once('exit', resolve));

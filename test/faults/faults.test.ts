@@ -44,6 +44,11 @@ describe('a system call of the addon that fails has an outcome that is documente
     1,
   );
 
+  // An accepted connection that could not be used ended the process.
+  some('grpcfd/socket: listen and connect', ['getsockopt'], ['EIO'], 1);
+  // A socket was told as one that does not listen.
+  some('a listener that is taken over', ['getsockopt'], ['EIO'], 1);
+
   for (const [syscall, call] of [
     ['memfd_create', 1],
     ['statx', 1],

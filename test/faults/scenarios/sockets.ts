@@ -44,6 +44,7 @@ async function takenSockets(): Promise<void> {
   const socket = quiet(one.toSocket());
   const fdSocket = quiet(other.toFdSocket());
   const coming = next(socket, 'data');
+  coming.catch(() => {});
   await new Promise<void>((resolve, reject) =>
     fdSocket.write('hello', (error) => (error ? reject(error) : resolve())),
   );
@@ -68,12 +69,14 @@ async function takenServer(): Promise<void> {
 
 async function exchange(client: raw.FdSocket, server: raw.FdSocket): Promise<void> {
   const coming = next(server, 'fds');
+  // It may fail before it is awaited, and long after this has failed.
+  coming.catch(() => {});
   server.resume();
   const file = fileWith('raw content');
+  defer(() => closeSync(file));
   const sent = client.sendFd(file);
   sent.catch(() => {});
   client.write('x');
-  closeSync(file);
   await sent;
   const [fds, truncated] = (await coming) as [number[], boolean];
   expectEqual(truncated, false);
@@ -84,14 +87,12 @@ async function exchange(client: raw.FdSocket, server: raw.FdSocket): Promise<voi
 async function rawConnection(): Promise<void> {
   const path = join(temporaryDirectory(), 'raw.sock');
   const incoming: raw.FdSocket[] = [];
-  let arrived: () => void = () => {};
-  const arrival = new Promise<void>((resolve) => {
-    arrived = resolve;
-  });
   const listener = await raw.listen({ path }, (socket) => {
     incoming.push(quiet(socket));
-    arrived();
   });
+  // Rejects when the listener has an error.
+  const arrival = once(listener, 'connection', { signal: AbortSignal.timeout(WAIT_MS) });
+  arrival.catch(() => {});
   listener.on('error', () => {});
   defer(() => listener.close());
   const client = quiet(await raw.connect(path));
