@@ -85,8 +85,8 @@ const request = Buffer.alloc(256 * 1024);
 
 function serveNext(): void {
   read(DEVICE, request, (error, length) => {
-    if (error !== null) throw error;
-    serve(length);
+    if (error === null) serve(length);
+    else if (!isAboutOneRequest(error)) throw error;
     serveNext();
   });
 }
@@ -100,7 +100,16 @@ function serve(length: number): void {
   header.writeUInt32LE(16 + body.length, 0);
   header.writeInt32LE(typeof result === 'number' ? -result : 0, 4);
   request.copy(header, 8, 8, 16);
-  writeSync(DEVICE, Buffer.concat([header, body]));
+  try {
+    writeSync(DEVICE, Buffer.concat([header, body]));
+  } catch (error) {
+    if (!isAboutOneRequest(error as NodeJS.ErrnoException)) throw error;
+  }
+}
+
+/** The process that asked was interrupted, and asks again. */
+function isAboutOneRequest({ code = '' }: NodeJS.ErrnoException): boolean {
+  return ['ENOENT', 'EINTR', 'EAGAIN'].includes(code);
 }
 
 serveNext();
