@@ -49,6 +49,9 @@ describe('a system call of the addon that fails has an outcome that is documente
   // A socket was told as one that does not listen.
   some('a listener that is taken over', ['getsockopt'], ['EIO'], 1);
 
+  // Its documentation told users to close a socket that had been closed.
+  some('a call over a socketpair', ['socketpair', 'fcntl'], ['ENOMEM'], 1);
+
   for (const [syscall, call] of [
     ['memfd_create', 1],
     ['statx', 1],

@@ -80,7 +80,9 @@ export class Server extends grpc.Server {
    * Serves one connected socket, such as the end of a socketpair to a child process. `tryShutdown` and `forceShutdown` end its connection
    * like any other.
    *
-   * @param socket a connected unix stream socket. It belongs to the server from then on, unless the promise rejects
+   * @param socket a connected unix stream socket. It belongs to the server from the call on, and has been closed when the promise rejects. It is
+   * still yours after `ERR_GRPCFD_INVALID_ARGUMENT`, after a call behind the shutdown, and where it could not be duplicated: the error
+   * has the `syscall` `fcntl`, for example EMFILE
    * @param credentials `serverCredentials()`. Use one object for many connections: for each different one, the server keeps some memory
    * @param options Default: none
    * @returns the connection. Its TLS handshake, if it has one, comes later
