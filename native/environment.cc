@@ -29,7 +29,7 @@ constexpr uint64_t kStallCheckMs = 100;
 // How many far ends are told of at a time.
 constexpr int kEventsPerWait = 64;
 
-// The first of those that run on this thread: exit() calls OnExit on a thread that may be any.
+// The first environment of this thread. exit() calls OnExit on its own thread, which must not touch the environments of another.
 thread_local Environment* first_of_thread = nullptr;
 
 }  // namespace

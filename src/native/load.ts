@@ -149,8 +149,8 @@ function assertNode(): void {
 /**
  * The C library that is mapped into this process. Only the files of glibc have these names: `libc.so.6`, or `libc-2.31.so` before 2.34. An
  * update of the system deletes the file of a process that runs, and the map says so. The loader of musl can have any name, because some
- * systems replace it by a link to `libc.so`. Which addon can be loaded is no sign: musl takes each library whose name begins with `libc.`
- * for itself.
+ * systems replace it by a link to `libc.so`. An addon that can be loaded does not tell the C library: musl takes each library whose name
+ * begins with `libc.` for itself.
  */
 function cLibrary(): 'glibc' | 'musl' {
   let isGlibc: boolean;

@@ -81,8 +81,8 @@ export class Server extends grpc.Server {
    * like any other.
    *
    * @param socket a connected unix stream socket. It belongs to the server from the call on, and has been closed when the promise rejects. It is
-   * still yours after `ERR_GRPCFD_INVALID_ARGUMENT`, after a call behind the shutdown, and where it could not be duplicated: the error
-   * has the `syscall` `fcntl`, for example EMFILE
+   * still yours after `ERR_GRPCFD_INVALID_ARGUMENT`, if the server had been shut down before the call, and if the socket could not be
+   * duplicated. That error has the `syscall` `fcntl`, for example with the code EMFILE
    * @param credentials `serverCredentials()`. Use one object for many connections: for each different one, the server keeps some memory
    * @param options Default: none
    * @returns the connection. Its TLS handshake, if it has one, comes later
