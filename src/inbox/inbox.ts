@@ -127,9 +127,10 @@ export class Inbox {
       const arrived = held.receive(arrival, this.#incoming.next());
       if (this.peerKind === 'inode') held.supersede(arrived.inode);
       held.add(arrived);
-      if (arrived.isPlaceholder || !held.isIndexed) continue;
-      this.#receivedInodes.delete(arrived.inode);
-      if (waits.size === 0) continue;
+      if (arrived.isPlaceholder) continue;
+      // Of a file that came again, it is not known any more that it has been received, whether it is still here or not.
+      if (this.#receivedInodes.size > 0) this.#receivedInodes.delete(arrived.inode);
+      if (!held.isIndexed || waits.size === 0) continue;
       for (const wait of waits.takeInode(arrived.inode)) deliveries.push(this.#prepare(wait, arrived));
     }
     held.evict();
