@@ -24,17 +24,20 @@ export async function slowFileSystem(): Promise<SlowFileSystem | undefined> {
   } catch {
     return undefined;
   }
-  const server = spawn(process.execPath, [fileURLToPath(new URL('./fuse-server.js', import.meta.url))], {
-    stdio: ['pipe', 'ignore', 'ignore', device],
-  });
-  const end = () => kill(server);
-  defer(end);
+  // The server starts afterwards: it cannot read from a device that nothing is mounted with.
   const options = 'fd=3,rootmode=40000,user_id=0,group_id=0';
   const { status } = spawnSync('mount', ['-i', '-t', 'fuse', '-o', options, 'grpcfd', path], {
     stdio: ['ignore', 'ignore', 'ignore', device],
   });
+  if (status !== 0) {
+    closeSync(device);
+    return undefined;
+  }
+  const server = spawn(process.execPath, [fileURLToPath(new URL('./fuse-server.js', import.meta.url))], {
+    stdio: ['pipe', 'ignore', 'ignore', device],
+  });
   closeSync(device);
-  if (status !== 0) return undefined;
+  const end = () => kill(server);
   defer(async () => {
     await end();
     spawnSync('umount', ['-l', path]);
