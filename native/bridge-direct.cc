@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -12,18 +13,105 @@
 #include "node-stream.h"
 
 namespace grpcfd {
+namespace {
+
+// One message of this size fills a pair that has the smallest buffer, for epoll: it counts the memory that a message takes up, and has no
+// room left when that is more than a quarter of the buffer (unix_writable in net/unix/af_unix.c). The smallest is 4.5 KiB.
+constexpr size_t kFillerSize = 2048;
+
+// Until libuv has tried again: the event loop waits, which tells it that it can write, and is about to wait once more.
+constexpr int kWaitsToWrite = 2;
+
+// As the kernel tells it, which is twice what it is given.
+int GetSendBuffer(int socket) {
+  int size = 0;
+  socklen_t length = sizeof size;
+  getsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, &length);
+  return size;
+}
+
+void SetSendBuffer(int socket, int size) {
+  const int half = size / 2;
+  setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &half, sizeof half);
+}
+
+}  // namespace
 
 // What Node writes goes to the socket itself from now on, if nothing is to travel with it, and nothing is left in the pair. libuv may write
 // to its descriptor, and never reads from it or waits for it here: in epoll, the number still stands for the near end.
 void Bridge::EnterDirect() {
-  if (direct_ || outgoing_ != Outgoing::kNative || blocked_ || paused_ || !insert_.empty() || taken_ == 0) return;
+  if (direct_ || outgoing_ != Outgoing::kNative || blocked_ || !insert_.empty() || taken_ == 0) return;
   if (read_to_end_ || reading_ended_ || writing_ended_) return;
-  if (!environment_.CanSeeChanges() || !CanFeed() || uv_is_writable(stream_) == 0 || uv_stream_get_write_queue_size(stream_) != 0) return;
+  if (!environment_.CanSeeChanges() || !CanFeed() || uv_is_writable(stream_) == 0) return;
+  // Of a stream that neither reads nor has anything to write, it is to be seen whether it writes.
+  if (paused_ && !WritesWait()) return;
   if (StreamChanges() || !environment_.LooksLast()) return MarkDue();
   if (!near_.IsOpen()) near_ = OwnFd(fcntl(number_, F_DUPFD_CLOEXEC, 0));
   if (!near_.IsOpen() || dup3(socket_.Get(), number_, O_CLOEXEC) < 0) return;
   direct_ = true;
   environment_.AddDirect(number_, this);
+  ExpectWrite();
+}
+
+// libuv can write again what waits. If the kernel takes none of it, or not all, nothing tells the bridge so.
+void Bridge::ExpectWrite() {
+  if (!direct_ || !WritesWait()) return;
+  waits_to_write_ = kWaitsToWrite;
+  MarkDue();
+}
+
+void Bridge::LeaveDirect() {
+  ReleaseWrites();
+  PutNearEndBack();
+}
+
+void Bridge::BeforeChange() {
+  PutNearEndBack();
+  // If libuv has just been told that it can write, it is not held back again. Otherwise a change in each turn would stop it for good.
+  if (std::exchange(waits_to_write_, 0) == 0) HoldWrites();
+  if (filler_ > 0) return;
+  left_for_wait_ = true;
+  environment_.LookAfterWait();
+}
+
+void Bridge::AfterWait() {
+  if (std::exchange(left_for_wait_, false)) OnWritten();
+}
+
+// Nothing is in the pair. Without the filler, libuv would write to the pair what the kernel has not taken.
+void Bridge::HoldWrites() {
+  if (filler_ > 0 || outgoing_ != Outgoing::kNative || writing_ended_ || !near_.IsOpen() || !WritesWait()) return;
+  if (pair_buffer_ == 0) pair_buffer_ = GetSendBuffer(near_.Get());
+  SetSendBuffer(near_.Get(), 0);
+  constexpr std::array<uint8_t, kFillerSize> filler{};
+  const ssize_t sent = send(near_.Get(), filler.data(), filler.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  // Without memory for it, what waits goes through the pair.
+  if (sent <= 0) return SetSendBuffer(near_.Get(), pair_buffer_);
+  filler_ = static_cast<size_t>(sent);
+  blocked_ = true;
+  UpdateWatch();
+}
+
+// In a direct mode with something to write, or while Node does not read.
+void Bridge::LookAtWrites() {
+  if (!WritesWait()) {
+    waits_to_write_ = 0;
+    if (paused_) LeaveDirect();
+  } else if (waits_to_write_ > 0) {
+    if (--waits_to_write_ == 0) HoldWrites();
+    else MarkDue();
+  }
+}
+
+void Bridge::ReleaseWrites() {
+  if (filler_ == 0) return;
+  std::array<uint8_t, kFillerSize> filler;
+  ssize_t taken = -1;
+  do {
+    taken = recv(far_.Get(), filler.data(), filler_, MSG_DONTWAIT);
+  } while (taken < 0 && errno == EINTR);
+  filler_ = 0;
+  SetSendBuffer(near_.Get(), pair_buffer_);
 }
 
 // Whether the number is still that of Node's stream. A worker that is terminated runs no JavaScript any more, but its event loop may turn
@@ -41,7 +129,7 @@ void Bridge::GiveUp() {
   shutdown(socket_.Get(), SHUT_RDWR);
 }
 
-void Bridge::LeaveDirect() {
+void Bridge::PutNearEndBack() {
   if (!std::exchange(direct_, false)) return;
   environment_.RemoveDirect(number_);
   // In a teardown, Node has closed its handle, and the number may be that of another file.

@@ -312,7 +312,7 @@ napi_value Bridge::BytesInPair(napi_env env, napi_callback_info info) {
   if (bridge == nullptr) return nullptr;
   int waiting = 0;
   // It is for a counter. Where the kernel does not tell, what waits counts as sent.
-  if (!bridge->direct_ && ioctl(bridge->far_.Get(), FIONREAD, &waiting) != 0) waiting = 0;
+  if (!bridge->direct_ && bridge->filler_ == 0 && ioctl(bridge->far_.Get(), FIONREAD, &waiting) != 0) waiting = 0;
   const size_t queued = bridge->CanFeed() ? uv_stream_get_write_queue_size(bridge->stream_) : 0;
   napi_value result = nullptr;
   napi_create_double(env, static_cast<double>(bridge->taken_ + static_cast<uint64_t>(waiting) + queued), &result);

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <new>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <utility>
 
@@ -136,15 +137,22 @@ void Bridge::OnSocket(uv_poll_t* poll, int status, int events) {
   // What Node writes in answer shall not have to go through the pair.
   if (self->ForwardsItself()) self->Forward();
   if (self->IsOpen() && (events & UV_READABLE) != 0) self->Feed();
-  if (self->IsOpen() && (events & UV_WRITABLE) != 0 && self->blocked_) {
-    self->blocked_ = false;
-    self->Forward();
-  }
+  if (self->IsOpen() && (events & UV_WRITABLE) != 0 && self->blocked_) self->Unblock();
   if (self->IsOpen() && (events & UV_PRIORITIZED) != 0) self->HangUp();
   if (self->IsOpen()) {
     self->UpdateWatch();
   }
   napi_close_handle_scope(self->env_, scope);
+}
+
+// The kernel takes more, or tells why not.
+void Bridge::Unblock() {
+  // libuv is going to tell epoll of a change, and the number has to be that of the near end until then. This is called again in the next turn.
+  if (filler_ > 0 && StreamChanges()) return;
+  ReleaseWrites();
+  blocked_ = false;
+  Forward();
+  if (IsOpen()) ExpectWrite();
 }
 
 void Bridge::OnWritten() {
@@ -159,6 +167,7 @@ void Bridge::BeforeWait() {
   napi_handle_scope scope = nullptr;
   if (napi_open_handle_scope(env_, &scope) != napi_ok) return;
   due_ = false;
+  if (direct_) LookAtWrites();
   // Node may have nothing to write that would take it along.
   if (!insert_.empty() || ForwardsItself()) Forward();
   if (IsOpen() && paused_ && CanFeed() && NodeReads()) paused_ = stalled_ = false;
@@ -178,8 +187,8 @@ void Bridge::MarkDue() {
 
 void Bridge::Pause() {
   if (std::exchange(paused_, true)) return;
-  // Whether Node writes anything is to be seen.
-  LeaveDirect();
+  // Whether Node writes anything is to be seen, unless it is seen already.
+  if (!WritesWait()) LeaveDirect();
   paused_at_ = uv_now(environment_.loop());
   turns_paused_ = 0;
   taken_when_paused_ = taken_;
@@ -205,8 +214,11 @@ bool Bridge::TellStalled() {
     paused_at_ = uv_now(environment_.loop());
     turns_paused_ = 0;
   }
-  const bool writing = !rest_.empty() || uv_stream_get_write_queue_size(stream_) > 0;
-  if (writing || turns_paused_ < kStalledTurns || uv_now(environment_.loop()) - paused_at_ < kStalledMs) return true;
+  if (!rest_.empty() || WritesWait()) {
+    paused_at_ = uv_now(environment_.loop());
+    turns_paused_ = 0;
+  }
+  if (turns_paused_ < kStalledTurns || uv_now(environment_.loop()) - paused_at_ < kStalledMs) return true;
   stalled_ = true;
   Emit(Event::kStalled);
   return false;
@@ -270,8 +282,8 @@ bool Bridge::FeedOnce(size_t* descriptors) {
       if (IsOpen()) Emit(Event::kAnswered);
     }
     if (brought) RunTicks();
-    // A message with descriptors ends a read early: there may be more behind it.
-    return brought || peer_closed_ || static_cast<size_t>(bytes) == room;
+    // A message with descriptors ends a read early. Memory for another read is not free.
+    return (brought && HasUnread()) || peer_closed_ || static_cast<size_t>(bytes) == room;
   }
   if (bytes == -EAGAIN) {
     stream_->read_cb(stream_, 0, &buffer);
@@ -297,6 +309,12 @@ bool Bridge::FeedOnce(size_t* descriptors) {
     stream_->read_cb(stream_, bytes, &buffer);
   }
   return false;
+}
+
+// Whether bytes wait at the socket. Where the kernel does not tell, there may be some.
+bool Bridge::HasUnread() const {
+  int bytes = 0;
+  return ioctl(socket_.Get(), FIONREAD, &bytes) != 0 || bytes > 0;
 }
 
 void Bridge::Forward() {
@@ -410,7 +428,7 @@ void Bridge::FinishWriting() {
 void Bridge::HangUp() {
   if (hung_up_ || (Poll(socket_.Get(), 0) & (POLLHUP | POLLERR)) == 0) return;
   hung_up_ = true;
-  if (std::exchange(blocked_, false)) Forward();
+  if (blocked_) Unblock();
   else Emit(Event::kHungUp);
 }
 

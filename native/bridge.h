@@ -30,6 +30,9 @@ constexpr size_t kReadSize = size_t{64} * 1024;
 // `socket`, by dup3, and `near_` keeps the near end open. libuv's epoll set knows that number as the near end's all the while. So the near
 // end is put back before libuv tells epoll of a change to it, which it does when it waits next: epoll would not find it.
 //
+// A direct write that the kernel does not take has libuv wait until the number can be written to. For epoll that is the near end, so the
+// bridge fills the pair with bytes of its own, and takes them out when the kernel takes more. Nothing of Node's goes through the pair for it.
+//
 // This class is the one place that leans on libuv: on `alloc_cb` and `read_cb` of uv_stream_t, two fields of its public
 // header. uv_read_start sets both, uv_read_stop clears both, in every libuv of Node 20 to 26 (src/unix/stream.c). They are
 // called as uv__read calls them: on the loop's thread, outside of any callback scope, so that Node runs promises and ticks
@@ -52,7 +55,10 @@ class Bridge final : public LoopHandle {
   void OnWritten();
 
   // Before the event loop tells epoll of a change to Node's stream: epoll knows the near end, and nothing else, by that number.
-  void LeaveDirect();
+  void BeforeChange();
+
+  // After the event loop has waited, for a bridge that is due: what Node writes in this turn shall not go through the pair.
+  void AfterWait();
 
   // Before each wait of the event loop, for a bridge that is due: sends what is inserted, and looks whether Node reads again.
   void BeforeWait();
@@ -108,6 +114,13 @@ class Bridge final : public LoopHandle {
   // Node without a word to JavaScript.
   bool CanFeed() const;
   void EnterDirect();
+  void LeaveDirect();
+  void PutNearEndBack();
+  void ExpectWrite();
+  void HoldWrites();
+  void LookAtWrites();
+  void ReleaseWrites();
+  void Unblock();
   bool HasNumber() const;
   void GiveUp();
   // What Node writes comes out of the pair, and goes on without JavaScript.
@@ -115,8 +128,11 @@ class Bridge final : public LoopHandle {
   // The event loop is going to tell epoll of a change to Node's stream.
   bool StreamChanges() const;
   bool NodeReads() const { return stream_ != nullptr && stream_->read_cb != nullptr; }
+  // libuv has bytes of Node's that the kernel has not taken.
+  bool WritesWait() const { return CanFeed() && uv_stream_get_write_queue_size(stream_) > 0; }
   void Feed();
   bool FeedOnce(size_t* descriptors);
+  bool HasUnread() const;
   void AdaptReadSize(size_t bytes, std::chrono::nanoseconds took);
   ssize_t TakeWritten(uint8_t* data, size_t size);
   ssize_t TakeOutgoing(uint8_t* data, size_t size);
@@ -147,6 +163,14 @@ class Bridge final : public LoopHandle {
   int number_ = -1;
   // Node writes to the socket itself.
   bool direct_ = false;
+  // It has left its direct mode for one wait of the event loop.
+  bool left_for_wait_ = false;
+  // SO_SNDBUF of the near end.
+  int pair_buffer_ = 0;
+  // Bytes of ours in the pair, which is full for libuv by them. While there are any, blocked_ is set, and the pair has nothing else.
+  size_t filler_ = 0;
+  // How many times the event loop has to wait until libuv has surely tried again.
+  int waits_to_write_ = 0;
   // Node's: freed some time after uv_close. nullptr from Detach on, which JavaScript calls before that.
   uv_stream_t* stream_ = nullptr;
   uv_poll_t* socket_poll_ = nullptr;

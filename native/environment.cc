@@ -183,6 +183,17 @@ void Environment::RemoveDue(Bridge* bridge) {
 
 void Environment::WatchForStalls() { before_wait_->StartTimer(); }
 
+void Environment::LookAfterWait() { before_wait_->StartCheck(); }
+
+void Environment::RunAfterWait() {
+  // A copy: whoever is told may close any of them.
+  running_ = due_;
+  for (size_t i = 0; i < running_.size(); i++) {
+    if (running_[i] != nullptr) running_[i]->AfterWait();
+  }
+  running_.clear();
+}
+
 void Environment::FindStalled() {
   bool again = false;
   // A copy: whoever is told may close any of them.
@@ -200,13 +211,13 @@ void Environment::ForwardWritten() {
 }
 
 // Asks each bridge in its direct mode that epoll is going to be told of.
-void Environment::LeaveDirect() {
+void Environment::TellOfChanges() {
   if (direct_.empty()) return;
   const uv_queue_t& queue = loop_->watcher_queue;
   for (const uv_queue_t* entry = queue.next; entry != &queue; entry = entry->next) {
     const auto* watcher = reinterpret_cast<const uv_io_t*>(reinterpret_cast<const char*>(entry) - offsetof(uv_io_t, watcher_queue));
     const auto found = direct_.find(watcher->fd);
-    if (found != direct_.end()) found->second->LeaveDirect();
+    if (found != direct_.end()) found->second->BeforeChange();
   }
 }
 
@@ -261,14 +272,16 @@ Environment::BeforeWait::BeforeWait(Environment& environment)
     : environment_(environment),
       first_(static_cast<uv_prepare_t*>(::operator new(uv_handle_size(UV_PREPARE)))),
       last_(static_cast<uv_prepare_t*>(::operator new(uv_handle_size(UV_PREPARE)))),
+      check_(static_cast<uv_check_t*>(::operator new(uv_handle_size(UV_CHECK)))),
       timer_(static_cast<uv_timer_t*>(::operator new(uv_handle_size(UV_TIMER)))),
       poll_(static_cast<uv_poll_t*>(::operator new(uv_handle_size(UV_POLL)))) {
   uv_prepare_init(environment.loop(), first_);
   uv_prepare_init(environment.loop(), last_);
+  uv_check_init(environment.loop(), check_);
   uv_timer_init(environment.loop(), timer_);
   uv_poll_init(environment.loop(), poll_, environment.far_ends_.descriptor());
   for (uv_handle_t* handle : {reinterpret_cast<uv_handle_t*>(first_), reinterpret_cast<uv_handle_t*>(last_),
-                              reinterpret_cast<uv_handle_t*>(timer_), reinterpret_cast<uv_handle_t*>(poll_)}) {
+                              reinterpret_cast<uv_handle_t*>(check_), reinterpret_cast<uv_handle_t*>(timer_), reinterpret_cast<uv_handle_t*>(poll_)}) {
     uv_handle_set_data(handle, this);
     uv_unref(handle);
   }
@@ -286,6 +299,7 @@ Environment::BeforeWait::BeforeWait(Environment& environment)
 Environment::BeforeWait::~BeforeWait() {
   ::operator delete(first_);
   ::operator delete(last_);
+  ::operator delete(check_);
   ::operator delete(timer_);
   ::operator delete(poll_);
 }
@@ -297,13 +311,13 @@ void Environment::BeforeWait::OnFirst(uv_prepare_t* handle) {
   self->environment_.ForwardWritten();
   if (!self->environment_.due_.empty()) self->environment_.RunDue();
   // JavaScript may run the event loop itself, in here: the last callback is not called there.
-  self->environment_.LeaveDirect();
+  self->environment_.TellOfChanges();
 }
 
 void Environment::BeforeWait::OnLast(uv_prepare_t* handle) {
   auto* self = static_cast<BeforeWait*>(uv_handle_get_data(reinterpret_cast<uv_handle_t*>(handle)));
   self->is_last_ = true;
-  self->environment_.LeaveDirect();
+  self->environment_.TellOfChanges();
 }
 
 void Environment::BeforeWait::StartTimer() {
@@ -315,10 +329,19 @@ void Environment::BeforeWait::StartTimer() {
   uv_timer_start(timer_, fire, kStallCheckMs, 0);
 }
 
+void Environment::BeforeWait::StartCheck() {
+  uv_check_start(check_, [](uv_check_t* handle) {
+    auto* self = static_cast<BeforeWait*>(uv_handle_get_data(reinterpret_cast<uv_handle_t*>(handle)));
+    uv_check_stop(handle);
+    self->environment_.RunAfterWait();
+  });
+}
+
 void Environment::BeforeWait::Close() {
   if (uv_is_closing(reinterpret_cast<uv_handle_t*>(first_)) != 0) return;
   uv_close(reinterpret_cast<uv_handle_t*>(first_), OnClosed);
   uv_close(reinterpret_cast<uv_handle_t*>(last_), OnClosed);
+  uv_close(reinterpret_cast<uv_handle_t*>(check_), OnClosed);
   uv_close(reinterpret_cast<uv_handle_t*>(timer_), OnClosed);
   uv_close(reinterpret_cast<uv_handle_t*>(poll_), OnClosed);
   environment_.far_ends_.Close();

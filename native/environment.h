@@ -86,10 +86,12 @@ class Environment {
   bool CanSeeChanges() const { return loop_->backend_fd == uv_backend_fd(loop_); }
   // Whether they are looked for behind all JavaScript that runs before the event loop waits. From the second turn on.
   bool LooksLast() const { return before_wait_ != nullptr && before_wait_->is_last(); }
-  // Has `bridge` leave its direct mode before the event loop tells epoll of a change to `fd`.
+  // Tells `bridge`, in its direct mode, before the event loop tells epoll of a change to `fd`.
   void AddDirect(int fd, Bridge* bridge) { direct_[fd] = bridge; }
   void RemoveDirect(int fd) { direct_.erase(fd); }
   void RemoveDue(Bridge* bridge);
+  // Has the bridges that are due called after the next wait, before JavaScript that Node runs then.
+  void LookAfterWait();
   // Has the bridges that are due asked soon whether they have stalled.
   void WatchForStalls();
 
@@ -136,7 +138,8 @@ class Environment {
   napi_value Give(napi_env env, OwnFd descriptor);
 
  private:
-  // Two callbacks before each wait of the event loop, and one some time after a bridge has been paused. Started with the first bridge.
+  // Two callbacks before each wait of the event loop, one after some of the waits, and one some time after a bridge has been paused.
+  // Started with the first bridge.
   //
   // The first of the two calls JavaScript, which may do anything to a bridge of another copy of this addon. libuv puts a callback that is
   // started before all others, so the first one starts itself again in each turn. The last ones of all copies come behind these.
@@ -147,6 +150,7 @@ class Environment {
     BeforeWait& operator=(const BeforeWait&) = delete;
     void Close() override;
     void StartTimer();
+    void StartCheck();
     // The callbacks have the places that they are to have.
     bool is_last() const { return is_last_; }
 
@@ -158,9 +162,11 @@ class Environment {
     Environment& environment_;
     uv_prepare_t* first_;
     uv_prepare_t* last_;
+    // libuv puts it before that of Node's immediates.
+    uv_check_t* check_;
     uv_timer_t* timer_;
     uv_poll_t* poll_;
-    int open_handles_ = 4;
+    int open_handles_ = 5;
     bool is_last_ = false;
   };
 
@@ -171,8 +177,9 @@ class Environment {
   void CloseGuarded();
   void FinishTeardown();
   void ForwardWritten();
-  void LeaveDirect();
+  void TellOfChanges();
   void RunDue();
+  void RunAfterWait();
   void FindStalled();
   void CloseIfUnused();
 

@@ -108,7 +108,7 @@ test('with descriptors queued, Node writes to the pair, and to the socket again 
   assert.equal((made.peer.receive() as { bytes: Buffer }).bytes.toString(), 'after');
 });
 
-test('what the kernel does not take waits in the pair, and nothing overtakes it', async () => {
+test('what the kernel does not take waits, and nothing overtakes it, with descriptors or without', async () => {
   const made = ends();
   await direct(made);
   const random = randomFrom(Date.now() % 2 ** 31);
@@ -155,6 +155,88 @@ test('what the kernel does not take waits in the pair, and nothing overtakes it'
       else chunks[0] = expected.subarray(part);
       at += part;
     }
+  }
+});
+
+/** Turns of the event loop within so long. Threads of Node may wake it up for a while. */
+async function turnsWithin(ms: number): Promise<number> {
+  const { loopCount } = performance.nodeTiming.uvMetricsInfo;
+  await delay(ms);
+  return performance.nodeTiming.uvMetricsInfo.loopCount - loopCount;
+}
+
+async function comesToRest(): Promise<void> {
+  let tries = 0;
+  while ((await turnsWithin(50)) > 20) assert.ok(++tries < 100, 'the event loop turns all the time');
+}
+
+test('what the kernel does not take stays with Node, and does not go through the pair', async () => {
+  const made = ends();
+  await direct(made);
+  const content = Buffer.from(
+    Uint32Array.from({ length: 500_000 }, (_, index) => Math.imul(index, 2654435761)).buffer,
+  );
+  for (let at = 0; at < content.length; at += 50_000) made.socket.write(content.subarray(at, at + 50_000));
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  while (bytes < content.length) {
+    // What is in the pair would be missing here.
+    assert.ok(made.stream.bytesWritten + made.socket.writableLength >= content.length);
+    await nextTurn();
+    const received = made.peer.receive();
+    if (typeof received !== 'object') continue;
+    chunks.push(received.bytes);
+    bytes += received.bytes.length;
+  }
+  assert.ok(Buffer.concat(chunks).equals(content));
+  await within(HANG_MS, 'Node writes to the socket itself', () => isDirect(made.socket));
+});
+
+test('a write that the kernel does not take leaves the event loop at rest, and goes on when the peer reads', async () => {
+  const made = ends();
+  await direct(made);
+  const size = 2_000_000;
+  made.socket.write(Buffer.alloc(size));
+  await comesToRest();
+  // Some of it: the write still waits.
+  let received = made.peer.receive();
+  let bytes = typeof received === 'object' ? received.bytes.length : 0;
+  await comesToRest();
+  while (bytes < size / 2) {
+    await nextTurn();
+    received = made.peer.receive();
+    if (typeof received === 'object') bytes += received.bytes.length;
+  }
+  await comesToRest();
+  assert.equal((await receive(made.peer, size - bytes)).bytes.length, size - bytes);
+});
+
+test('a descriptor that is queued while a write waits for the kernel travels with bytes that are written later', async () => {
+  const made = ends();
+  await direct(made);
+  const size = 1_000_000;
+  made.socket.write(Buffer.alloc(size));
+  await turns(3);
+  const sent = queue(made.stream, fileWith('late'));
+  made.socket.write('with');
+  const { bytes, fds } = await receive(made.peer, size + 4);
+  await sent;
+  assert.deepEqual([bytes.subarray(size).toString(), fds.map(contentOf)], ['with', ['late']]);
+  await within(HANG_MS, 'Node writes to the socket itself', () => isDirect(made.socket));
+});
+
+test('a peer that closes while a write waits for the kernel ends the connection', async () => {
+  for (const reads of [false, true]) {
+    const made = ends();
+    if (reads) made.socket.resume();
+    await direct(made);
+    made.socket.on('error', () => {});
+    made.socket.write(Buffer.alloc(1_000_000));
+    await turns(3);
+    const closed = new Promise<void>((resolve) => made.socket.once('close', () => resolve()));
+    made.peer.close();
+    if (!reads) made.socket.resume();
+    await closed;
   }
 });
 
@@ -206,14 +288,7 @@ test('a peer that ends its side while Node writes directly leaves the event loop
   const ended = once(made.socket, 'end');
   made.peer.shutdown();
   await ended;
-  // Threads of Node may wake it up for a while.
-  const turnsWithin = async (ms: number) => {
-    const { loopCount } = performance.nodeTiming.uvMetricsInfo;
-    await delay(ms);
-    return performance.nodeTiming.uvMetricsInfo.loopCount - loopCount;
-  };
-  let tries = 0;
-  while ((await turnsWithin(50)) > 20) assert.ok(++tries < 100);
+  await comesToRest();
   made.socket.end('answer');
   assert.equal((await receive(made.peer, 6)).bytes.toString(), 'answer');
   await within(HANG_MS, 'the end comes', () => made.peer.receive() === undefined);
@@ -237,9 +312,11 @@ test('a socket that Node destroys is closed, and its number is not touched after
 test('a socket that Node destroys is closed when what it left in the pair has been sent', async () => {
   const made = ends();
   await direct(made);
+  const sent: Promise<void>[] = [];
   let written = 0;
-  // Until something waits in the pair: it is with neither Node nor the kernel's socket.
+  // Until something waits in the pair, where descriptors are to travel with it: it is with neither Node nor the kernel's socket.
   do {
+    sent.push(queue(made.stream, fileWith('file')));
     made.socket.write(Buffer.alloc(100_000));
     written += 100_000;
     await turns(3);
@@ -248,9 +325,11 @@ test('a socket that Node destroys is closed when what it left in the pair has be
   made.socket.destroy();
   // Sooner than the bridge would give up.
   await within(5_000, 'the end comes', () => {
-    while (typeof made.peer.receive() === 'object');
-    return made.peer.receive() === undefined;
+    let received = made.peer.receive();
+    for (; typeof received === 'object'; received = made.peer.receive()) closeAll(received.fds);
+    return received === undefined;
   });
+  await Promise.all(sent);
 });
 
 test('a callback of another copy of the addon may write to a socket before the event loop waits', async () => {

@@ -12,7 +12,7 @@ const headers = join(dirname(dirname(process.execPath)), 'include/node');
 const withoutHeaders = !existsSync(join(headers, 'uv.h')) && 'the headers of Node.js do not lie beside it';
 
 const VALUES = [
-  ...['UV_ASYNC', 'UV_NAMED_PIPE', 'UV_POLL', 'UV_PREPARE', 'UV_TIMER', 'UV_EOF', 'UV_ENOBUFS'],
+  ...['UV_ASYNC', 'UV_CHECK', 'UV_NAMED_PIPE', 'UV_POLL', 'UV_PREPARE', 'UV_TIMER', 'UV_EOF', 'UV_ENOBUFS'],
   ...['UV_READABLE', 'UV_WRITABLE', 'UV_DISCONNECT', 'UV_PRIORITIZED'],
   ...['data', 'loop', 'type', 'close_cb', 'write_queue_size', 'alloc_cb', 'read_cb'].map(
     (field) => `offsetof(uv_stream_s, ${field})`,
