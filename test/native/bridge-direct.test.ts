@@ -225,6 +225,15 @@ test('a descriptor that is queued while a write waits for the kernel travels wit
   await within(HANG_MS, 'Node writes to the socket itself', () => isDirect(made.socket));
 });
 
+test('an end that is written behind what the kernel does not take comes behind it', async () => {
+  const made = ends();
+  await direct(made);
+  const size = 2_000_000;
+  made.socket.end(Buffer.alloc(size));
+  assert.equal((await receive(made.peer, size)).bytes.length, size);
+  await within(HANG_MS, 'the end comes', () => made.peer.receive() === undefined);
+});
+
 test('a peer that closes while a write waits for the kernel ends the connection', async () => {
   for (const reads of [false, true]) {
     const made = ends();
