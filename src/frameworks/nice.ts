@@ -37,7 +37,12 @@ export interface FdsOptions {
 const SERVER_KEY = 'grpcfd-nice-bin';
 const CLIENT_KEY = 'grpcfd-nice';
 
-const calls = new WeakMap<object, object>();
+const CALL = Symbol('grpcfd call');
+
+/** Not the key of a WeakMap: see `CallStream` in `server-call.ts`. */
+interface CallKey extends Buffer {
+  [CALL]?: object;
+}
 
 /** Options of `createServer()`. */
 export interface FdsServerOptions {
@@ -56,8 +61,8 @@ export const serverOptions: FdsServerOptions = {
         start: (next) =>
           next({
             onReceiveMetadata(metadata, nextMetadata) {
-              const key = Buffer.alloc(1);
-              calls.set(key, call);
+              const key: CallKey = Buffer.alloc(1);
+              key[CALL] = call;
               metadata.set(SERVER_KEY, key);
               nextMetadata(metadata);
             },
@@ -73,7 +78,7 @@ export const serverOptions: FdsServerOptions = {
 export const serverMiddleware: ServerMiddleware<FdsContext> = async function* withFds(call, context) {
   const [key] = context.metadata.getAll(SERVER_KEY);
   context.metadata.delete(SERVER_KEY);
-  const grpcCall = typeof key === 'object' ? calls.get(key) : undefined;
+  const grpcCall = typeof key === 'object' ? (key as CallKey)[CALL] : undefined;
   if (grpcCall === undefined) {
     throw new ServerError(
       grpc.status.INTERNAL,

@@ -47,7 +47,7 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
   constructor(inner: grpc.CallCredentials) {
     super();
     this.#inner = inner;
-    collected.register(this, this.#transceiver.holdings);
+    collected.register(this, this.#transceiver.holdings, this);
     installCallHook(hookCall);
   }
 
@@ -113,6 +113,7 @@ export class FdCallCredentials extends grpc.CallCredentials implements FdTransce
    */
   close(): void {
     this.#transceiver.close();
+    collected.unregister(this);
   }
 
   /** {@link close}, for `using`. The block has to await its call: it ends before a callback of the call runs. */

@@ -30,7 +30,19 @@ import { SentRanges } from '../sent-ranges.js';
 import { noDescriptorSupport, Transceiver, UnsupportedTransceiver } from '../transceiver.js';
 
 const connections = new WeakMap<object, Connection>();
-const transceivers = new WeakMap<ServerHttp2Stream, ServerCallTransceiver>();
+
+const TRANSCEIVER = Symbol('grpcfd transceiver');
+const GUARD = Symbol('grpcfd guard');
+
+/**
+ * What belongs to a call is on its stream. A WeakMap that is older than the call would keep the stream and all that belongs to it until the
+ * next full collection, because V8 takes the values of such a map for reachable in its minor collections.
+ */
+interface CallStream extends ServerHttp2Stream {
+  [TRANSCEIVER]?: ServerCallTransceiver;
+  /** The rule of the call, if its method has one. */
+  [GUARD]?: MethodGuard;
+}
 
 export function setConnectionOf(session: ServerHttp2Session, connection: Connection): void {
   connections.set(session, connection);
@@ -41,23 +53,20 @@ function peerOf(stream: ServerHttp2Stream): Peer | undefined {
   return connectionOf(stream)?.peer;
 }
 
-/** The rules of calls whose methods have some. */
-const guards = new WeakMap<ServerHttp2Stream, MethodGuard>();
-
 /**
  * {@link registerStream} for a server whose methods have rules. Returns why the call may not go on, if it breaks its rule. What came for it
  * is closed then.
  */
 export function registerGuarded(
-  stream: ServerHttp2Stream,
+  stream: CallStream,
   headers: IncomingHttpHeaders,
   methods: Readonly<Record<string, MethodRule>>,
 ): GrpcFdError | undefined {
   const path = headers[':path'];
   const rule = path !== undefined && Object.hasOwn(methods, path) ? methods[path] : undefined;
-  if (path !== undefined && rule !== undefined) guards.set(stream, new MethodGuard(path, rule));
+  if (path !== undefined && rule !== undefined) stream[GUARD] = new MethodGuard(path, rule);
   registerStream(stream, headers);
-  const transceiver = transceivers.get(stream);
+  const transceiver = stream[TRANSCEIVER];
   if (transceiver?.refusal !== undefined) transceiver.end();
   return transceiver?.refusal;
 }
@@ -85,12 +94,12 @@ function connectionOf(stream: ServerHttp2Stream): Connection | undefined {
   return stream.session === undefined ? undefined : connections.get(stream.session);
 }
 
-function transceiverOf(stream: ServerHttp2Stream, connection: Connection): ServerCallTransceiver {
-  let transceiver = transceivers.get(stream);
+function transceiverOf(stream: CallStream, connection: Connection): ServerCallTransceiver {
+  let transceiver = stream[TRANSCEIVER];
   if (transceiver === undefined) {
     const scope = connection.inbox.openCall();
-    transceiver = new ServerCallTransceiver(connection, scope, guards.get(stream));
-    transceivers.set(stream, transceiver);
+    transceiver = new ServerCallTransceiver(connection, scope, stream[GUARD]);
+    stream[TRANSCEIVER] = transceiver;
     if (stream.closed || stream.destroyed) scope.end();
     else stream.once('close', () => scope.end());
   }
@@ -131,8 +140,8 @@ export function fromAnyCall(call: object): FdServerCall {
   return (stream && transceiverOn(stream)) ?? new UnsupportedTransceiver(noDescriptorSupport);
 }
 
-function transceiverOn(stream: ServerHttp2Stream): FdServerCall | undefined {
-  const known = transceivers.get(stream);
+function transceiverOn(stream: CallStream): FdServerCall | undefined {
+  const known = stream[TRANSCEIVER];
   if (known !== undefined) return known;
   const connection = connectionOf(stream);
   if (connection !== undefined) return transceiverOf(stream, connection);
