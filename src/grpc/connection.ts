@@ -1,6 +1,4 @@
-import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { causeStack, causeText, quotePeerText } from '../error-text.js';
 import { GrpcFdError } from '../errors.js';
 import { descriptorsDropped } from '../inbox/failures.js';
 import type { DescriptorOperations } from '../inbox/held-descriptors.js';
@@ -11,19 +9,25 @@ import type { InodeName, SequenceName } from '../inbox/names.js';
 import { type ReceiveOptions, receive } from '../inbox/pending-receive.js';
 import { SequenceCounter } from '../inbox/sequence-counter.js';
 import { native } from '../native/binding.js';
-import type { PeerCredentials } from '../native/peer-types.js';
 import type { BridgedStream } from '../socket/bridged-stream.js';
-import { peerOf } from '../socket/peer.js';
 import { tableSize } from '../socket/table-size.js';
 import { setImmediate } from '../timers.js';
 import { arrivalsOf } from './arrival.js';
 import { ClosePressure } from './close-pressure.js';
+import {
+  connectionClosed,
+  notAccepted,
+  OnConnectionError,
+  tooManyInHandshake,
+  wrongConnection,
+} from './connection-failures.js';
+import { ConnectionPeer, type PeerOrigin } from './connection-peer.js';
 import type { CountedFd } from './counted-fd.js';
 import { CountingTransceiver } from './counting-transceiver.js';
 import { keepReserve, restoreReserve } from './descriptor-reserve.js';
 import { connectionClose, connectionOpen, log, publish } from './diagnostics.js';
 import type { FdConnection, FdConnectionStats } from './fd-transceiver.js';
-import { Handshake, MAX_HELD_IN_HANDSHAKE } from './handshake.js';
+import { Handshake } from './handshake.js';
 import {
   type BridgedConnection,
   type BridgedConnectionListener,
@@ -34,26 +38,21 @@ import { isStuck, type sessionOf } from './internals/http2-session.js';
 import { writesLastFlight } from './internals/last-flight.js';
 import type { FdConnectionOptions } from './options.js';
 import { Outgoing } from './outgoing.js';
-import { givenPeer, type Peer, SocketPeer } from './peer.js';
+import type { Peer } from './peer.js';
 import { formatReference, type Reference } from './reference.js';
 import { Outcome, type OutcomeSink, Sent, type SentFd } from './send-outcome.js';
 import type { Account, SharedLimits } from './shared-limits.js';
 import { totals } from './totals.js';
+import { uniqueId } from './unique-id.js';
 
 /** Is told when a connection is about to close, while its inbox is still open. */
 export interface ConnectionUser {
   connectionClosing(connection: Connection): void;
 }
 
-export interface ConnectionOrigin {
+export interface ConnectionOrigin extends PeerOrigin {
   /** Of the socket of Node. Default false. */
   readonly allowHalfOpen?: boolean | undefined;
-  /** Whether this process has connected the socket to an address. Default false: somebody has accepted it or handed it over. */
-  readonly dialled?: boolean | undefined;
-  /** What is said of the process at the other end. Default: what the kernel says. */
-  readonly peer?: PeerCredentials | undefined;
-  /** What the kernel says, if it has been asked before. */
-  readonly socketPeer?: SocketPeer | undefined;
   /** What it shares with other connections. */
   readonly limits: SharedLimits;
   /** Default: the connection is an account of its own. */
@@ -74,16 +73,12 @@ export class Connection extends CountingTransceiver implements FdConnection {
   /** Called when descriptors that came in were lost. */
   onDescriptorsLost: (() => void) | undefined;
 
-  /** Its number is that of the connection while it is open. */
-  readonly #fd: number;
-  readonly #credentials: PeerCredentials | undefined;
-  #socketPeer: SocketPeer | undefined;
+  readonly #peer: ConnectionPeer;
   readonly #limits: SharedLimits;
   readonly #account: Account | undefined;
   readonly #acceptsFds: boolean;
   /** Why it was closed, if a user has done so. */
   #closedBy: Error | undefined;
-  #givenPeer: Peer | undefined;
   readonly #stream: BridgedStream;
   readonly #closes: ClosePressure;
   readonly #outgoing = new SequenceCounter();
@@ -103,14 +98,11 @@ export class Connection extends CountingTransceiver implements FdConnection {
     fd: number,
     role: 'client' | 'server',
     options: FdConnectionOptions,
-    { allowHalfOpen = false, dialled = false, peer, socketPeer, limits: shared, account }: ConnectionOrigin,
+    { allowHalfOpen = false, limits: shared, account, ...origin }: ConnectionOrigin,
   ) {
     super();
     this.role = role;
-    this.#fd = fd;
-    this.#givenPeer = peer && givenPeer(peer);
-    this.#socketPeer = socketPeer;
-    this.#credentials = peer ?? socketPeer?.peer ?? peerOrClose(fd, dialled);
+    this.#peer = new ConnectionPeer(fd, origin);
     this.#limits = shared;
     this.#account = account;
     this.#acceptsFds = options.acceptFds !== false;
@@ -127,9 +119,7 @@ export class Connection extends CountingTransceiver implements FdConnection {
       onStalled: () => this.#stalled(),
       onClosed: () => this.#closing(),
     };
-    const { socket, stream } = bridgedOrForget(socketPeer, () =>
-      bridgedConnection(fd, allowHalfOpen, listener, nameOf(this.#credentials)),
-    );
+    const { socket, stream } = this.#bridge(fd, allowHalfOpen, listener);
     this.socket = socket;
     this.#stream = stream;
     this.#closes = new ClosePressure(stream, (waiting) => this.#endForCloses(waiting));
@@ -138,7 +128,7 @@ export class Connection extends CountingTransceiver implements FdConnection {
     totals.connections++;
     totals.openedConnections++;
     if (connectionOpen.hasSubscribers) publish(connectionOpen, { connection: this });
-    if (log.enabled) this.log(`open, to ${nameOf(this.#credentials)}`);
+    if (log.enabled) this.log(`open, to ${this.#peer.name}`);
     try {
       const result = options.onConnection?.(this);
       Promise.resolve(result).catch((cause) => this.#onConnectionFailed(cause));
@@ -155,15 +145,8 @@ export class Connection extends CountingTransceiver implements FdConnection {
     return this.#stream.isOpen;
   }
 
-  /** The kernel is asked for more than its id, user and group when somebody wants to know. */
   get peer(): Peer | undefined {
-    if (this.#givenPeer !== undefined || this.#credentials === undefined) return this.#givenPeer;
-    if (this.#socketPeer === undefined) {
-      // When the connection has closed, nobody tells more.
-      if (!this.isOpen) return givenPeer(this.#credentials);
-      this.#socketPeer = new SocketPeer(this.#fd, this.#credentials);
-    }
-    return this.#socketPeer.peer;
+    return this.#peer.describe(this.isOpen);
   }
 
   /** Why descriptors that came in were lost. It may have happened before {@link onDescriptorsLost} was set, in a TLS handshake. */
@@ -360,6 +343,15 @@ export class Connection extends CountingTransceiver implements FdConnection {
     return this.#sharedId === undefined ? undefined : `${this.#sharedId}${sender === 'client' ? 'c' : 's'}`;
   }
 
+  #bridge(fd: number, allowHalfOpen: boolean, listener: BridgedConnectionListener): BridgedConnection {
+    try {
+      return bridgedConnection(fd, allowHalfOpen, listener, this.#peer.name);
+    } catch (error) {
+      this.#peer.forget();
+      throw error;
+    }
+  }
+
   /** The connection is closed, which also settles what onConnection has begun to send and receive. */
   #onConnectionFailed(cause: unknown): Error {
     this.socket.destroy();
@@ -433,7 +425,7 @@ export class Connection extends CountingTransceiver implements FdConnection {
 
   #closing(): void {
     this.#closes.end();
-    this.#socketPeer?.forget();
+    this.#peer.forget();
     const error = connectionClosed(this.#closedBy);
     for (const user of [...this.#users]) user.connectionClosing(this);
     this.#users.clear();
@@ -448,52 +440,6 @@ export class Connection extends CountingTransceiver implements FdConnection {
   }
 }
 
-/** The user's onConnection failed with `cause`. The process has been given a warning. */
-export class OnConnectionError extends Error {
-  constructor(cause: unknown) {
-    super(`onConnection failed, and its connection was closed: ${causeText(cause)}`, { cause });
-    // The stack of the cause tells where the user's code failed.
-    const stack = causeStack(cause);
-    if (stack !== undefined) this.stack = stack;
-  }
-}
-
-function tooManyInHandshake(): GrpcFdError {
-  return new GrpcFdError(
-    'ERR_GRPCFD_DESCRIPTORS_LOST',
-    `more than ${MAX_HELD_IN_HANDSHAKE} descriptors came before the TLS handshake had ended: those above were closed`,
-  );
-}
-
-function notAccepted(): GrpcFdError {
-  return new GrpcFdError(
-    'ERR_GRPCFD_NOT_ACCEPTED',
-    'this connection accepts no descriptors (acceptFds: false of its credentials): those that came were closed',
-  );
-}
-
-function peerOrClose(fd: number, dialled: boolean): PeerCredentials | undefined {
-  try {
-    return peerOf(fd, dialled);
-  } catch (error) {
-    native.close(fd);
-    throw error;
-  }
-}
-
-/** The number of a socket that was closed can be that of another one, and of another process then. */
-function bridgedOrForget(
-  socketPeer: SocketPeer | undefined,
-  bridge: () => BridgedConnection,
-): BridgedConnection {
-  try {
-    return bridge();
-  } catch (error) {
-    socketPeer?.forget();
-    throw error;
-  }
-}
-
 const INBOX_OPERATIONS: DescriptorOperations = {
   duplicate: (fd) => native.duplicate(fd),
   close: (fd) => native.close(fd),
@@ -502,36 +448,3 @@ const INBOX_OPERATIONS: DescriptorOperations = {
 
 /** The socket, Node's number for it, and the two ends of the pair. */
 const FDS_OF_CONNECTION = 4;
-
-/** For `getPeer()` in handlers. gRPC in C++ also calls a peer of which nothing is known `unix:`. */
-function nameOf(peer: PeerCredentials | undefined): string {
-  return peer === undefined ? 'unix:' : `unix:pid=${peer.pid},uid=${peer.uid},gid=${peer.gid}`;
-}
-
-/** `by` is why a user has closed it. */
-export function connectionClosed(by?: Error): GrpcFdError {
-  const text = by === undefined ? 'the connection closed' : `the connection was closed: ${by.message}`;
-  return new GrpcFdError('ERR_GRPCFD_CONNECTION_CLOSED', text, by && { cause: by });
-}
-
-export function wrongConnection(reference: Reference): GrpcFdError {
-  return new GrpcFdError(
-    'ERR_GRPCFD_WRONG_CONNECTION',
-    `${quotePeerText(formatReference(reference.id, reference.number))} names a descriptor of another connection or call. ` +
-      'Was the call that brought it started with the options() of these credentials?',
-  );
-}
-
-/**
- * Unique among all connections and credentials that a peer may ever see: 72 random bits of this thread, which no two threads share by
- * chance, then a count in decimal digits. The random part always has the same length, and a letter for the sender may follow the count,
- * so no id with its letter is another id. Ids need not be secret: a name is only valid on the connection, or in the call, that it came
- * with.
- */
-export function uniqueId(): string {
-  lastId++;
-  return `${THREAD_ID}${lastId}`;
-}
-
-const THREAD_ID = randomBytes(9).toString('base64url');
-let lastId = 0;

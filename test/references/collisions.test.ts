@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type * as grpc from '@grpc/grpc-js';
 import * as grpcfd from 'grpcfd';
-import { uniqueId } from '#src/grpc/connection.js';
+import { uniqueId } from '#src/grpc/unique-id.js';
 import { native } from '#src/native/binding.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { conversation, converse, KINDS } from '../support/kinds.js';

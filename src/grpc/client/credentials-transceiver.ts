@@ -6,17 +6,13 @@ import type { InodeName, SequenceName, SequenceRange } from '../../inbox/names.j
 import { PendingReceive, type ReceiveOptions, receive } from '../../inbox/pending-receive.js';
 import { closeTogether } from '../../native/close-together.js';
 import { clearTimeout, setTimeout } from '../../timers.js';
-import {
-  type Connection,
-  type ConnectionUser,
-  connectionClosed,
-  uniqueId,
-  wrongConnection,
-} from '../connection.js';
+import type { Connection, ConnectionUser } from '../connection.js';
+import { connectionClosed, wrongConnection } from '../connection-failures.js';
 import type { CountedFd } from '../counted-fd.js';
 import type { Reference } from '../reference.js';
 import { Sent, type SentFd } from '../send-outcome.js';
 import { Transceiver } from '../transceiver.js';
+import { uniqueId } from '../unique-id.js';
 import { Attachment, type Reason } from './attachment.js';
 import { type ClientCall, type ClientCallOwner, tooManyDescriptors } from './client-call.js';
 import { Holdings } from './holdings.js';
