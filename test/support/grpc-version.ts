@@ -11,10 +11,6 @@ export const withoutAuthContext: string | false =
 export const withoutRefusals: string | false =
   isBefore(1, 14, 1) && `stock grpc-js ${version} loses the window of its connection with each such call`;
 
-/** Why a test of a reply of megabytes in one write is to be skipped, or false. */
-export const withoutLargeWindow: string | false =
-  isBefore(1, 14, 0) && `grpc-js ${version} has no option for a window that lets so much be written at once`;
-
 function isBefore(...wanted: [number, number, number]): boolean {
   const index = wanted.findIndex((part, place) => part !== [major, minor, patch][place]);
   return index >= 0 && ([major, minor, patch][index] ?? 0) < (wanted[index] ?? 0);
