@@ -1,5 +1,6 @@
 // The direct mode of a bridge: Node writes to the socket itself. See bridge.h.
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -44,10 +45,12 @@ void Bridge::EnterDirect() {
   if (read_to_end_ || reading_ended_ || writing_ended_) return;
   if (!environment_.CanSeeChanges() || !CanFeed() || uv_is_writable(stream_) == 0) return;
   // Of a stream that neither reads nor has anything to write, it is to be seen whether it writes.
-  if (paused_ && !WritesWait()) return;
+  if (WritesWait() ? cannot_hold_ : paused_) return;
   if (StreamChanges() || !environment_.LooksLast()) return MarkDue();
   if (!near_.IsOpen()) near_ = OwnFd(fcntl(number_, F_DUPFD_CLOEXEC, 0));
-  if (!near_.IsOpen() || dup3(socket_.Get(), number_, O_CLOEXEC) < 0) return;
+  if (!near_.IsOpen()) return;
+  if (!IsWatched()) ForgetInEpoll();
+  if (dup3(socket_.Get(), number_, O_CLOEXEC) < 0) return;
   direct_ = true;
   environment_.AddDirect(number_, this);
   ExpectWrite();
@@ -61,7 +64,7 @@ void Bridge::ExpectWrite() {
 }
 
 void Bridge::LeaveDirect() {
-  ReleaseWrites();
+  if (filler_ > 0) ReleaseWrites();
   PutNearEndBack();
 }
 
@@ -80,14 +83,17 @@ void Bridge::AfterWait() {
 
 // Nothing is in the pair. Without the filler, libuv would write to the pair what the kernel has not taken.
 void Bridge::HoldWrites() {
-  if (filler_ > 0 || outgoing_ != Outgoing::kNative || writing_ended_ || !near_.IsOpen() || !WritesWait()) return;
-  if (pair_buffer_ == 0) pair_buffer_ = GetSendBuffer(near_.Get());
+  if (filler_ > 0 || cannot_hold_ || outgoing_ != Outgoing::kNative || writing_ended_ || !near_.IsOpen() || !WritesWait()) return;
+  const bool is_first = pair_buffer_ == 0;
+  if (is_first) pair_buffer_ = GetSendBuffer(near_.Get());
   SetSendBuffer(near_.Get(), 0);
   constexpr std::array<uint8_t, kFillerSize> filler{};
   const ssize_t sent = send(near_.Get(), filler.data(), filler.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  // Without memory for it, what waits goes through the pair.
-  if (sent <= 0) return SetSendBuffer(near_.Get(), pair_buffer_);
-  filler_ = static_cast<size_t>(sent);
+  filler_ = sent > 0 ? static_cast<size_t>(sent) : 0;
+  // Without memory for it, and where the buffer cannot be made small, what waits goes through the pair from now on.
+  cannot_hold_ = filler_ == 0 || (is_first && (Poll(near_.Get(), POLLOUT) & POLLOUT) != 0);
+  if (cannot_hold_) return ReleaseWrites();
+  release_is_due_ = false;
   blocked_ = true;
   UpdateWatch();
 }
@@ -95,21 +101,24 @@ void Bridge::HoldWrites() {
 // In a direct mode with something to write, or while Node does not read.
 void Bridge::LookAtWrites() {
   if (!WritesWait()) {
-    waits_to_write_ = 0;
-    if (paused_) LeaveDirect();
+    const bool was_written = std::exchange(waits_to_write_, 0) > 0;
+    // In the second case, to enter it again: epoll has to forget the number.
+    if (paused_ || (was_written && !IsWatched())) LeaveDirect();
   } else if (waits_to_write_ > 0) {
-    if (--waits_to_write_ == 0) HoldWrites();
-    else MarkDue();
+    if (--waits_to_write_ > 0) return MarkDue();
+    HoldWrites();
+    if (cannot_hold_) LeaveDirect();
   }
 }
 
 void Bridge::ReleaseWrites() {
-  if (filler_ == 0) return;
-  std::array<uint8_t, kFillerSize> filler;
-  ssize_t taken = -1;
-  do {
-    taken = recv(far_.Get(), filler.data(), filler_, MSG_DONTWAIT);
-  } while (taken < 0 && errno == EINTR);
+  if (filler_ > 0) {
+    std::array<uint8_t, kFillerSize> filler;
+    ssize_t taken = -1;
+    do {
+      taken = recv(far_.Get(), filler.data(), filler_, MSG_DONTWAIT);
+    } while (taken < 0 && errno == EINTR);
+  }
   filler_ = 0;
   SetSendBuffer(near_.Get(), pair_buffer_);
 }
@@ -144,6 +153,14 @@ void Bridge::PutNearEndBack() {
   }
   MarkDue();
 }
+
+bool Bridge::IsWatched() const {
+  return CanFeed() && reinterpret_cast<uv_pipe_t*>(stream_)->io_watcher.pevents != 0;
+}
+
+// libuv watches the number for nothing. It does not tell epoll so, and takes the number out when epoll tells of it next. That would fail while the
+// number is that of the socket, and epoll would tell again and again that the near end can be written to.
+void Bridge::ForgetInEpoll() { epoll_ctl(uv_backend_fd(environment_.loop()), EPOLL_CTL_DEL, number_, nullptr); }
 
 bool Bridge::StreamChanges() const {
   const uv_io_t& watcher = reinterpret_cast<uv_pipe_t*>(stream_)->io_watcher;

@@ -181,7 +181,7 @@ napi_value Bridge::Insert(napi_env env, napi_callback_info info) {
   Bridge* bridge = Unwrap(env, arguments.self());
   if (bridge == nullptr || !arguments.GetBytes(0, &bytes)) return nullptr;
   int waiting = 0;
-  bool possible = bridge->CanFeed() && bridge->insert_.empty() && !bridge->writing_ended_ && bytes.size <= kMaxInsertSize &&
+  bool possible = bridge->CanFeed() && bridge->insert_.empty() && !bridge->writing_ended_ && bytes.size <= kMaxInsertSize && bridge->filler_ == 0 &&
                   uv_is_writable(bridge->stream_) != 0 &&
                   uv_stream_get_write_queue_size(bridge->stream_) == 0 &&
                   ioctl(bridge->far_.Get(), FIONREAD, &waiting) == 0;
@@ -312,7 +312,8 @@ napi_value Bridge::BytesInPair(napi_env env, napi_callback_info info) {
   if (bridge == nullptr) return nullptr;
   int waiting = 0;
   // It is for a counter. Where the kernel does not tell, what waits counts as sent.
-  if (!bridge->direct_ && bridge->filler_ == 0 && ioctl(bridge->far_.Get(), FIONREAD, &waiting) != 0) waiting = 0;
+  if (bridge->direct_ || ioctl(bridge->far_.Get(), FIONREAD, &waiting) != 0) waiting = 0;
+  else waiting -= static_cast<int>(bridge->filler_);
   const size_t queued = bridge->CanFeed() ? uv_stream_get_write_queue_size(bridge->stream_) : 0;
   napi_value result = nullptr;
   napi_create_double(env, static_cast<double>(bridge->taken_ + static_cast<uint64_t>(waiting) + queued), &result);

@@ -127,6 +127,9 @@ class Bridge final : public LoopHandle {
   bool ForwardsItself() const { return !direct_ && outgoing_ == Outgoing::kNative; }
   // The event loop is going to tell epoll of a change to Node's stream.
   bool StreamChanges() const;
+  // The event loop watches Node's stream for something.
+  bool IsWatched() const;
+  void ForgetInEpoll();
   bool NodeReads() const { return stream_ != nullptr && stream_->read_cb != nullptr; }
   // libuv has bytes of Node's that the kernel has not taken.
   bool WritesWait() const { return CanFeed() && uv_stream_get_write_queue_size(stream_) > 0; }
@@ -167,8 +170,12 @@ class Bridge final : public LoopHandle {
   bool left_for_wait_ = false;
   // SO_SNDBUF of the near end.
   int pair_buffer_ = 0;
-  // Bytes of ours in the pair, which is full for libuv by them. While there are any, blocked_ is set, and the pair has nothing else.
+  // Bytes of ours in the pair, which is full for libuv by them. While there are any, blocked_ is set, and nothing is in the pair before them.
   size_t filler_ = 0;
+  // The pair cannot be filled in this way.
+  bool cannot_hold_ = false;
+  // The kernel has told that it takes more, at a moment at which the filler had to stay.
+  bool release_is_due_ = false;
   // How many times the event loop has to wait until libuv has surely tried again.
   int waits_to_write_ = 0;
   // Node's: freed some time after uv_close. nullptr from Detach on, which JavaScript calls before that.

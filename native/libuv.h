@@ -62,7 +62,8 @@ struct uv_io_t {
   void* callback;
   uv_queue_t pending_queue;
   uv_queue_t watcher_queue;
-  unsigned int wanted_events;
+  // What it is to watch for from the next wait on.
+  unsigned int pevents;
   unsigned int events;
   int fd;
 };

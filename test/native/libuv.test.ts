@@ -17,7 +17,7 @@ const VALUES = [
   ...['data', 'loop', 'type', 'close_cb', 'write_queue_size', 'alloc_cb', 'read_cb'].map(
     (field) => `offsetof(uv_stream_s, ${field})`,
   ),
-  ...['ipc', 'pipe_fname', 'io_watcher.watcher_queue', 'io_watcher.fd'].map(
+  ...['ipc', 'pipe_fname', 'io_watcher.watcher_queue', 'io_watcher.pevents', 'io_watcher.fd'].map(
     (field) => `offsetof(uv_pipe_s, ${field})`,
   ),
   ...['backend_fd', 'watcher_queue'].map((field) => `offsetof(uv_loop_s, ${field})`),
