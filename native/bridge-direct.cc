@@ -52,6 +52,7 @@ void Bridge::EnterDirect() {
   if (!IsWatched()) ForgetInEpoll();
   if (dup3(socket_.Get(), number_, O_CLOEXEC) < 0) return;
   direct_ = true;
+  epoll_tells_of_room_ = WritesWait();
   environment_.AddDirect(number_, this);
   ExpectWrite();
 }
@@ -70,6 +71,7 @@ void Bridge::LeaveDirect() {
 
 void Bridge::BeforeChange() {
   PutNearEndBack();
+  epoll_tells_of_room_ = WritesWait();
   // If libuv has just been told that it can write, it is not held back again. Otherwise a change in each turn would stop it for good.
   if (std::exchange(waits_to_write_, 0) == 0) HoldWrites();
   if (filler_ > 0) return;
@@ -101,9 +103,9 @@ void Bridge::HoldWrites() {
 // In a direct mode with something to write, or while Node does not read.
 void Bridge::LookAtWrites() {
   if (!WritesWait()) {
-    const bool was_written = std::exchange(waits_to_write_, 0) > 0;
+    waits_to_write_ = 0;
     // In the second case, to enter it again: epoll has to forget the number.
-    if (paused_ || (was_written && !IsWatched())) LeaveDirect();
+    if (paused_ || (epoll_tells_of_room_ && !IsWatched())) LeaveDirect();
   } else if (waits_to_write_ > 0) {
     if (--waits_to_write_ > 0) return MarkDue();
     HoldWrites();

@@ -178,7 +178,7 @@ void Bridge::BeforeWait() {
   if (IsOpen()) {
     UpdateWatch();
     if (paused_) turns_paused_++;
-    if (paused_ || read_to_end_) MarkDue();
+    if (paused_ || read_to_end_ || (direct_ && epoll_tells_of_room_)) MarkDue();
   }
   napi_close_handle_scope(env_, scope);
 }

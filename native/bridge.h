@@ -176,6 +176,8 @@ class Bridge final : public LoopHandle {
   bool cannot_hold_ = false;
   // The kernel has told that it takes more, at a moment at which the filler had to stay.
   bool release_is_due_ = false;
+  // As far as the bridge knows, epoll is to tell libuv when the number can be written to.
+  bool epoll_tells_of_room_ = false;
   // How many times the event loop has to wait until libuv has surely tried again.
   int waits_to_write_ = 0;
   // Node's: freed some time after uv_close. nullptr from Detach on, which JavaScript calls before that.
