@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { closeAll, native, unguardAll } from '#src/native/binding.js';
 import { ARRIVED, BRIDGE_EVENT, OUTGOING } from '#src/native/bridge-types.js';
@@ -16,6 +16,7 @@ import { type Bridged, bridged, RawPeer, type SocketOptions, turns } from '../su
 import { runFixture } from '../support/child.js';
 import { defer, openDescriptors, trackDescriptors } from '../support/fd-table.js';
 import { randomFrom } from '../support/random.js';
+import { comesToRest } from '../support/rest.js';
 import { contentOf, fileWith, temporaryDirectory } from '../support/temporary.js';
 import { within } from '../support/until.js';
 
@@ -157,24 +158,6 @@ test('what the kernel does not take waits, and nothing overtakes it, with descri
     }
   }
 });
-
-/** Turns of the event loop within so long. Threads of Node may wake it up for a while. */
-async function turnsWithin(ms: number): Promise<number> {
-  const { loopCount } = performance.nodeTiming.uvMetricsInfo;
-  await delay(ms);
-  return performance.nodeTiming.uvMetricsInfo.loopCount - loopCount;
-}
-
-async function comesToRest(): Promise<void> {
-  for (let tries = 0; ; tries++) {
-    const before = process.cpuUsage();
-    const turned = await turnsWithin(50);
-    // What libuv does not know any more it handles without a turn.
-    const { user, system } = process.cpuUsage(before);
-    if (turned <= 20 && user + system < 25_000) return;
-    assert.ok(tries < 100, 'the event loop turns all the time');
-  }
-}
 
 test('what the kernel does not take stays with Node, and does not go through the pair', async () => {
   const made = ends();
