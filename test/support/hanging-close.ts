@@ -12,18 +12,20 @@ export interface Lingering {
   readonly letGo: () => void;
 }
 
-/** The end of the test ends the wait. `fd` is the caller's. */
+const hangingPeers = new Set<number>();
+
+/** The end of the test ends all waits. `fd` is the caller's. */
 export function lingering(): Lingering {
   const [fd, peer] = native.testing.lingeringSocket();
   native.unguard(fd);
-  let isOpen = true;
+  hangingPeers.add(peer);
   const letGo = () => {
-    if (isOpen) closeSync(peer);
-    isOpen = false;
+    if (hangingPeers.delete(peer)) closeSync(peer);
   };
   native.unguard(peer);
   defer(async () => {
-    letGo();
+    for (const each of hangingPeers) closeSync(each);
+    hangingPeers.clear();
     await allClosed();
   });
   return { fd, letGo };
