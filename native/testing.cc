@@ -190,7 +190,13 @@ napi_value SignalFd(napi_env env, napi_callback_info) {
 }
 
 napi_value Inotify(napi_env env, napi_callback_info) {
-  const int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+  // A user may have 128, and the kernel counts one that was closed some time later.
+  constexpr int kTries = 500;
+  int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+  for (int tries = 0; fd < 0 && errno == EMFILE && tries < kTries; tries++) {
+    usleep(10'000);
+    fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+  }
   return fd < 0 ? ThrowSystemError(env, errno, "inotify_init1") : GiveOne(env, fd);
 }
 
