@@ -12,6 +12,7 @@ import {
   dial,
   freshAddress,
   type Message,
+  ready,
   type Security,
   serve,
   shutDown,
@@ -144,7 +145,8 @@ for (const kind of KINDS) {
         }),
       });
       const client = await dial(address);
-      const ended = failure(callOf(kind, client, { deadline: Date.now() + 100 }));
+      await ready(client);
+      const ended = failure(callOf(kind, client, { deadline: Date.now() + 500 }));
       await reached;
       assert.equal(((await ended) as grpc.ServiceError).code, grpc.status.DEADLINE_EXCEEDED);
       go();

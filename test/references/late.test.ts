@@ -9,7 +9,7 @@ import * as grpcfd from 'grpcfd';
 import type { Connection } from '#src/grpc/connection.js';
 import { defer, trackDescriptors } from '../support/fd-table.js';
 import { HEDGE } from '../support/policies.js';
-import { dial, type Message, serve, type TestClient, withResolvers } from '../support/service.js';
+import { dial, type Message, ready, serve, type TestClient, withResolvers } from '../support/service.js';
 import { contentOf, fileWith } from '../support/temporary.js';
 import { within } from '../support/until.js';
 
@@ -22,12 +22,6 @@ function file(content: string): number {
   const fd = fileWith(content);
   defer(() => closeSync(fd));
   return fd;
-}
-
-function ready(client: TestClient): Promise<void> {
-  return new Promise((resolve, reject) => {
-    client.grpc.waitForReady(Date.now() + SOON_MS, (error) => (error ? reject(error) : resolve()));
-  });
 }
 
 /** A call, which does not outlast a test that fails. */

@@ -183,3 +183,10 @@ export function withResolvers<T>(): {
   });
   return { promise, resolve, reject };
 }
+
+/** Waits until the client has a connection. */
+export function ready(client: TestClient): Promise<void> {
+  return new Promise((resolve, reject) => {
+    client.grpc.waitForReady(Date.now() + 20_000, (error) => (error ? reject(error) : resolve()));
+  });
+}
