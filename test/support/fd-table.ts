@@ -56,14 +56,25 @@ export async function assertSameDescriptors(
   }
 }
 
-/** The table when nothing changes it any more: threads close some of what was open before. */
+let hasSettled = false;
+
+/**
+ * The table when nothing changes it any more: threads close some of what was open before. What the imports of a test file have begun takes
+ * longer.
+ */
 export async function settledTable(): Promise<DescriptorTable> {
+  const calmMs = hasSettled ? 0 : 50;
+  hasSettled = true;
   const deadline = Date.now() + PATIENCE_MS;
   let table = descriptorTable();
+  let changedAt = Date.now();
   for (;;) {
     await delay(1);
     const later = descriptorTable();
-    if (compare(table, later) === '' || Date.now() > deadline) return later;
+    const now = Date.now();
+    if (compare(table, later) !== '') changedAt = now;
+    else if (now - changedAt >= calmMs) return later;
+    if (now > deadline) return later;
     table = later;
   }
 }
