@@ -125,6 +125,19 @@ void Bridge::ReleaseWrites() {
   SetSendBuffer(near_.Get(), pair_buffer_);
 }
 
+// The kernel takes more, or tells why not.
+void Bridge::Unblock() {
+  // libuv is going to tell epoll of a change, and the number has to be that of the near end until then. This is called again in the next turn. If
+  // there is a change again, what waits goes through the pair: Node may stop and start to read in each turn.
+  if (filler_ > 0 && StreamChanges() && !std::exchange(release_is_due_, true)) return;
+  if (filler_ > 0) ReleaseWrites();
+  blocked_ = false;
+  // All is written, and libuv may watch nothing any more: see ForgetInEpoll.
+  if (direct_ && !WritesWait()) PutNearEndBack();
+  Forward();
+  if (IsOpen()) ExpectWrite();
+}
+
 // Whether the number is still that of Node's stream. A worker that is terminated runs no JavaScript any more, but its event loop may turn
 // once more before Node closes the stream.
 bool Bridge::HasNumber() const {

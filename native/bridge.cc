@@ -145,19 +145,6 @@ void Bridge::OnSocket(uv_poll_t* poll, int status, int events) {
   napi_close_handle_scope(self->env_, scope);
 }
 
-// The kernel takes more, or tells why not.
-void Bridge::Unblock() {
-  // libuv is going to tell epoll of a change, and the number has to be that of the near end until then. This is called again in the next turn. If
-  // there is a change again, what waits goes through the pair: Node may stop and start to read in each turn.
-  if (filler_ > 0 && StreamChanges() && !std::exchange(release_is_due_, true)) return;
-  if (filler_ > 0) ReleaseWrites();
-  blocked_ = false;
-  // All is written, and libuv may watch nothing any more: see ForgetInEpoll.
-  if (direct_ && !WritesWait()) PutNearEndBack();
-  Forward();
-  if (IsOpen()) ExpectWrite();
-}
-
 void Bridge::OnWritten() {
   napi_handle_scope scope = nullptr;
   if (napi_open_handle_scope(env_, &scope) != napi_ok) return;

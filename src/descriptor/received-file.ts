@@ -1,3 +1,5 @@
+// Half of this file are doc comments. Its methods are short: what they do is in a file for each kind.
+
 import type { Socket as DatagramSocket } from 'node:dgram';
 import { type BigIntStats, fstat } from 'node:fs';
 import type { Server as NetServer, Socket } from 'node:net';
@@ -59,8 +61,6 @@ import {
 const fstatAsync = promisify(fstat);
 
 const flagsOfOpen = anInteger(0, 2 ** 31 - 1);
-
-// Half of this file are doc comments. Its methods are short: what they do is in a file for each kind.
 
 /**
  * Owns one received descriptor, and closes it once: at {@link close}, at the end of a `using` or `await using` block, or when this
