@@ -44,3 +44,11 @@ test('A URL of what was handed over fails at once, though nobody had asked by UR
   inbox.take(sequence(1, 1));
   assert.throws(() => inbox.take(inode(1)), { reason: 'ERR_GRPCFD_ALREADY_RECEIVED' });
 });
+
+test('A file that came again may still come when it is held no more, though nobody had asked by URL before', () => {
+  const { inbox, table } = held('exact', 1);
+  inbox.take(sequence(1, 1));
+  inbox.arrive([table.arrival('again', 1)]);
+  inbox.closeIdle();
+  assert.equal(inbox.take(inode(1)), undefined);
+});
