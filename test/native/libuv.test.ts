@@ -14,13 +14,13 @@ const withoutHeaders = !existsSync(join(headers, 'uv.h')) && 'the headers of Nod
 const VALUES = [
   ...['UV_ASYNC', 'UV_CHECK', 'UV_NAMED_PIPE', 'UV_POLL', 'UV_PREPARE', 'UV_TIMER', 'UV_EOF', 'UV_ENOBUFS'],
   ...['UV_READABLE', 'UV_WRITABLE', 'UV_DISCONNECT', 'UV_PRIORITIZED'],
-  ...['data', 'loop', 'type', 'close_cb', 'write_queue_size', 'alloc_cb', 'read_cb'].map(
+  ...['data', 'loop', 'type', 'close_cb', 'handle_queue', 'write_queue_size', 'alloc_cb', 'read_cb'].map(
     (field) => `offsetof(uv_stream_s, ${field})`,
   ),
   ...['ipc', 'pipe_fname', 'io_watcher.watcher_queue', 'io_watcher.pevents', 'io_watcher.fd'].map(
     (field) => `offsetof(uv_pipe_s, ${field})`,
   ),
-  ...['backend_fd', 'watcher_queue'].map((field) => `offsetof(uv_loop_s, ${field})`),
+  ...['backend_fd', 'handle_queue', 'watcher_queue'].map((field) => `offsetof(uv_loop_s, ${field})`),
   ...['sizeof(uv_buf_t)', 'offsetof(uv_buf_t, base)', 'offsetof(uv_buf_t, len)', 'sizeof(uv_os_fd_t)'],
 ];
 
