@@ -426,11 +426,11 @@ export class Connection extends CountingTransceiver implements FdConnection {
   #closing(): void {
     this.#closes.end();
     this.#peer.forget();
-    const error = connectionClosed(this.#closedBy);
+    const reason = () => connectionClosed(this.#closedBy);
     for (const user of [...this.#users]) user.connectionClosing(this);
     this.#users.clear();
-    for (const descriptor of this.#handshake?.takeWaiting() ?? []) descriptor.settle(error);
-    this.inbox.close(error);
+    for (const descriptor of this.#handshake?.takeWaiting() ?? []) descriptor.settle(reason());
+    this.inbox.close(reason);
     this.#limits.connectionClosed(this, this.#account);
     totals.connections--;
     if (connectionClose.hasSubscribers)

@@ -66,7 +66,7 @@ export class Inbox {
   readonly #operations: DescriptorOperations;
   readonly #state: ConnectionState;
   readonly #incoming = new SequenceCounter();
-  #closedBy: GrpcFdError | undefined;
+  #closeReason: (() => GrpcFdError) | undefined;
   #interests = 0;
   #lossReason: (() => GrpcFdError) | undefined;
   #account: HeldAccount | undefined;
@@ -116,7 +116,7 @@ export class Inbox {
    * a closed inbox they are closed at once.
    */
   arrive(arrivals: readonly Arrival[]): void {
-    if (this.#closedBy !== undefined) {
+    if (this.#closeReason !== undefined) {
       this.#operations.closeAll(arrivals.map(({ fd }) => fd));
       return;
     }
@@ -143,7 +143,7 @@ export class Inbox {
    * late one. `reason` makes the error for the first loss. Default: the kernel dropped them (MSG_CTRUNC).
    */
   lose(reason: () => GrpcFdError = descriptorsDropped): void {
-    if (this.#closedBy !== undefined) return;
+    if (this.#closeReason !== undefined) return;
     this.#lossReason ??= reason;
     this.#state.lastGoodSequence = Math.min(this.#state.lastGoodSequence, this.#incoming.last);
     failWaits(this.#state.waits.takeAll(), reason());
@@ -166,7 +166,7 @@ export class Inbox {
    *
    * @returns undefined where no descriptor of that inode is here. It may still come.
    * @throws GrpcFdError when it cannot come: `ALREADY_RECEIVED`, `NOT_FOUND`, `TOO_MANY_DESCRIPTORS`, `DESCRIPTORS_LOST`,
-   * `REFERENCE_MISMATCH` for a sequence number; `CALL_ENDED`; `RECEIVE_FAILED` when the duplicate could not be made; the error that {@link close} was given.
+   * `REFERENCE_MISMATCH` for a sequence number; `CALL_ENDED`; `RECEIVE_FAILED` when the duplicate could not be made; the error of {@link close}.
    */
   take(name: SequenceName, scope?: CallScope, keep?: boolean): number;
   take(name: DescriptorName, scope?: CallScope, keep?: boolean): number | undefined;
@@ -231,7 +231,7 @@ export class Inbox {
    * Waits for the next descriptor of an inode, whether one is held or not. The wait ends with the call of `scope`.
    *
    * @returns a function that withdraws the wait. The waiter is not called any more then.
-   * @throws GrpcFdError `TOO_MANY_RECEIVES`; `DESCRIPTORS_LOST` after {@link lose}; `CALL_ENDED`; the error that {@link close} was given
+   * @throws GrpcFdError `TOO_MANY_RECEIVES`; `DESCRIPTORS_LOST` after {@link lose}; `CALL_ENDED`; the error of {@link close}
    */
   wait(name: InodeName, waiter: Waiter, scope?: CallScope): () => void {
     this.#assertOpen(scope);
@@ -255,15 +255,16 @@ export class Inbox {
   }
 
   /**
-   * Closes all held descriptors, and fails all waits with `error`. Later calls of {@link take} and {@link wait} throw it. Idempotent: the
-   * first error stays.
+   * Closes all held descriptors, and fails all waits. Later calls of {@link take} and {@link wait} throw. `reason` makes the error where one is
+   * needed. Idempotent: the first reason stays.
    */
-  close(error: GrpcFdError): void {
-    if (this.#closedBy !== undefined) return;
-    this.#closedBy = error;
+  close(reason: () => GrpcFdError): void {
+    if (this.#closeReason !== undefined) return;
+    this.#closeReason = reason;
     this.#state.held.closeAll();
     this.#account?.removeMember(this.#state.held);
-    failWaits(this.#state.waits.takeAll(), error);
+    const waits = this.#state.waits.takeAll();
+    if (waits.length > 0) failWaits(waits, reason());
   }
 
   stats(): InboxStats {
@@ -280,7 +281,7 @@ export class Inbox {
   }
 
   #assertOpen(scope: CallScope | undefined): void {
-    if (this.#closedBy !== undefined) throw this.#closedBy;
+    if (this.#closeReason !== undefined) throw this.#closeReason();
     scope?.assertRunning();
   }
 

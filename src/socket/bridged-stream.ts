@@ -168,7 +168,8 @@ export class BridgedStream {
   /** The same for several of one owner. */
   queueDescriptors(fds: readonly number[], owner: DescriptorOwner): void {
     for (const fd of fds) this.#sender.descriptors.push(fd, owner);
-    if (this.#sendError) this.#sender.descriptors.rejectAll(this.#sendError);
+    const error = this.#whySendingEnded();
+    if (error !== undefined) this.#sender.descriptors.rejectAll(error);
     else if (this.pendingFds > 0 && this.#retryTimer === undefined) this.#bridge.setOutgoing(OUTGOING.SCRIPT);
   }
 
@@ -454,10 +455,13 @@ export class BridgedStream {
     this.#bridge.close();
     this.#closeNode?.();
     this.#closeNode = undefined;
-    const error = systemError(ECANCELED, 'sendmsg');
-    this.#sendError ??= error;
     this.#sender.abandon();
-    this.#sender.descriptors.rejectAll(error);
+    if (this.pendingFds > 0) this.#sender.descriptors.rejectAll(systemError(ECANCELED, 'sendmsg'));
+  }
+
+  #whySendingEnded(): Error | undefined {
+    if (this.#hasClosed()) this.#sendError ??= systemError(ECANCELED, 'sendmsg');
+    return this.#sendError;
   }
 }
 

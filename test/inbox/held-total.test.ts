@@ -148,7 +148,7 @@ describe('maxHeldFdsTotal', () => {
     clock.advance(150_000);
     assert.equal(total.held, 0);
     a.arrive(3);
-    a.inbox.close(someError());
+    a.inbox.close(someError);
     assert.deepEqual([total.held, heldFds() - before], [0, 0]);
     assert.deepEqual(table.openFiles, []);
   });
@@ -194,7 +194,7 @@ describe('room in the table', () => {
       ],
     );
     assert.equal(makeRoom(10), 0);
-    inbox.close(someError());
+    inbox.close(someError);
   });
 
   test('what a wait has received counts as received by its call', () => {
@@ -209,7 +209,7 @@ describe('room in the table', () => {
     scope.end();
     assert.equal(makeRoom(1), 1);
     assert.deepEqual(table.openFiles, []);
-    inbox.close(someError());
+    inbox.close(someError);
   });
 
   test('a duplicate for a receiver is made of a descriptor that is not closed for it', () => {
@@ -224,7 +224,7 @@ describe('room in the table', () => {
     };
     table.close(inbox.take(inode(0)) ?? assert.fail());
     assert.deepEqual([held(), table.openFiles], [1, ['0']]);
-    inbox.close(someError());
+    inbox.close(someError);
   });
 
   test('the account that has the most of them loses, over all credentials', () => {
@@ -249,7 +249,7 @@ describe('room in the table', () => {
     assert.equal(makeRoom(6), 6);
     const [first = 0, second = 0, ...rest] = counts();
     assert.deepEqual([first + second, ...rest].sort(), [2, 3, 3]);
-    for (const each of [...members, alone, far]) each.inbox.close(someError());
+    for (const each of [...members, alone, far]) each.inbox.close(someError);
     total.remove(account);
     assert.equal(makeRoom(1), 0);
   });
@@ -261,7 +261,7 @@ describe('room in the table', () => {
     table.close(inbox.take(inode(1)) ?? assert.fail());
     arrive(1);
     assert.deepEqual(table.openFiles, ['0', '2', '3']);
-    inbox.close(someError());
+    inbox.close(someError);
   });
 
   test('what an exact peer sent is not among them: nobody sends it again', () => {
@@ -272,6 +272,6 @@ describe('room in the table', () => {
     table.close(inbox.take(inode(0)) ?? assert.fail());
     table.close(inbox.take(sequence(1, 0), undefined, true));
     assert.equal(makeRoom(1), 0);
-    inbox.close(someError());
+    inbox.close(someError);
   });
 });

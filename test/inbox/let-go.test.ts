@@ -88,7 +88,7 @@ describe('interests', () => {
     const one = inbox.addInterest();
     arrive(['a', 1]);
     one.assign(upTo(1));
-    inbox.close(someError());
+    inbox.close(someError);
     one.end();
     assert.deepEqual(table.openFiles, []);
   });
@@ -138,8 +138,8 @@ describe('close', () => {
     scope.claim([sequence(1, 1)]);
     for (const waiter of waiters) inbox.wait(inode(3), waiter, scope);
     const error = someError();
-    inbox.close(error);
-    inbox.close(someError());
+    inbox.close(() => error);
+    inbox.close(someError);
     assert.deepEqual(table.openFiles, []);
     assert.equal(clock.timers, 0);
     assert.deepEqual(

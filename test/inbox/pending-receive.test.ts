@@ -62,7 +62,7 @@ describe('PendingReceive', () => {
     receiving.attach(first);
     receiving.detach(first);
     receiving.detach(first);
-    first.close(someError());
+    first.close(someError);
     assert.equal(receiving.isSettled, false);
     receiving.attach(second);
     second.arrive([table.arrival('b', 1)]);
@@ -76,7 +76,7 @@ describe('PendingReceive', () => {
     const exact = new PendingReceive(sequence(1, 1));
     exact.attach(first);
     await assert.rejects(exact.promise, { reason: 'ERR_GRPCFD_NOT_FOUND' });
-    first.close(error);
+    first.close(() => error);
     await assert.rejects(waiting.promise, (actual) => actual === error);
     assert.throws(
       () => receive(first, inode(1)),

@@ -307,7 +307,7 @@ class Run {
   }
 
   close(): void {
-    this.inbox.close(this.closeError);
+    this.inbox.close(() => this.closeError);
     this.closed = true;
     this.held = [];
     this.fails(() => true, this.closeError.reason);

@@ -148,7 +148,7 @@ describe('take by sequence number hands over', () => {
     arrive(...Array.from({ length: 20 }, (_, index): [string, number] => [`${index}`, 2 + index]));
     clock.advance(5000);
     inbox.closeIdle();
-    inbox.close(someError());
+    inbox.close(someError);
     assert.deepEqual(table.openFiles, ['a']);
   });
 
@@ -220,7 +220,7 @@ describe('check', () => {
     assert.throws(() => inbox.check(sequence(1, 2)), reason('ERR_GRPCFD_REFERENCE_MISMATCH'));
     assert.equal(take(sequence(1, 1)), 'a');
     const error = someError();
-    inbox.close(error);
+    inbox.close(() => error);
     assert.throws(() => inbox.check(sequence(1, 1)), error);
   });
 });

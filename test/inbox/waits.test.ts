@@ -52,7 +52,7 @@ describe('waits', () => {
     assert.equal(inbox.stats().pendingReceives, 0);
     inbox.wait(inode(2), new RecordingWaiter());
     arrive(['a', 1]);
-    inbox.close(someError());
+    inbox.close(someError);
     assert.equal(waiter.settlements, 0);
   });
 
@@ -73,7 +73,7 @@ describe('waits', () => {
     let withdrawSecond = (): void => {};
     inbox.wait(inode(1), new RecordingWaiter(() => withdrawSecond()));
     withdrawSecond = inbox.wait(inode(1), second);
-    inbox.close(someError());
+    inbox.close(someError);
     assert.equal(second.settlements, 0);
   });
 
@@ -88,7 +88,7 @@ describe('waits', () => {
       new RecordingWaiter(() => {
         order.push(take(inode(2)));
         inbox.wait(inode(1), again);
-        inbox.close(error);
+        inbox.close(() => error);
       }),
     );
     inbox.wait(inode(2), later);
