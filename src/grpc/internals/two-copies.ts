@@ -74,13 +74,15 @@ function callingFiles(): string[] {
   }
 }
 
-/** The folder of the copy that this package uses. */
+/** The folder of the copy that this package uses. To find it takes longer than all else here. */
+let folder: string | undefined;
 function ownCopy(): string | undefined {
   try {
-    return dirname(dirname(dirname(require.resolve('@grpc/grpc-js'))));
+    folder ??= dirname(dirname(dirname(require.resolve('@grpc/grpc-js'))));
   } catch {
-    return undefined; // In a bundle.
+    // In a bundle.
   }
+  return folder;
 }
 
 /** The folders of the other copies that the process has loaded. */
