@@ -41,12 +41,28 @@ void SetSendBuffer(int socket, int size) {
 // What Node writes goes to the socket itself from now on, if nothing is to travel with it, and nothing is left in the pair. libuv may write
 // to its descriptor, and never reads from it or waits for it here: in epoll, the number still stands for the near end.
 void Bridge::EnterDirect() {
-  if (direct_ || outgoing_ != Outgoing::kNative || blocked_ || !insert_.empty() || taken_ == 0) return;
-  if (read_to_end_ || reading_ended_ || writing_ended_) return;
-  if (!environment_.CanSeeChanges() || !CanFeed() || uv_is_writable(stream_) == 0) return;
-  // Of a stream that neither reads nor has anything to write, it is to be seen whether it writes.
-  if (WritesWait() ? cannot_hold_ : paused_) return;
+  if (!MayBeDirect()) return;
   if (StreamChanges() || !environment_.LooksLast()) return MarkDue();
+  BecomeDirect();
+}
+
+// Nothing is in the pair, and libuv has not told epoll of the stream yet. When it does, the near end is in its place: see BeforeChange.
+void Bridge::StartDirect() {
+  if (!MayBeDirect()) return;
+  if (!environment_.LooksLast()) return MarkDue();
+  BecomeDirect();
+}
+
+bool Bridge::MayBeDirect() const {
+  if (direct_ || outgoing_ != Outgoing::kNative || blocked_ || !insert_.empty()) return false;
+  if (read_to_end_ || reading_ended_ || writing_ended_) return false;
+  if (!environment_.CanSeeChanges() || !CanFeed() || uv_is_writable(stream_) == 0) return false;
+  if (reinterpret_cast<uv_pipe_t*>(stream_)->io_watcher.fd != number_) return false;
+  // Of a stream that neither reads nor has anything to write, it is to be seen whether it writes.
+  return WritesWait() ? !cannot_hold_ : !paused_;
+}
+
+void Bridge::BecomeDirect() {
   if (!near_.IsOpen()) near_ = OwnFd(fcntl(number_, F_DUPFD_CLOEXEC, 0));
   if (!near_.IsOpen()) return;
   if (!IsWatched()) ForgetInEpoll();

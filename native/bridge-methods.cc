@@ -181,17 +181,14 @@ napi_value Bridge::Insert(napi_env env, napi_callback_info info) {
   Bridge* bridge = Unwrap(env, arguments.self());
   if (bridge == nullptr || !arguments.GetBytes(0, &bytes)) return nullptr;
   int waiting = 0;
-  bool possible = bridge->CanFeed() && bridge->insert_.empty() && !bridge->writing_ended_ && bytes.size <= kMaxInsertSize && bridge->filler_ == 0 &&
-                  uv_is_writable(bridge->stream_) != 0 &&
-                  uv_stream_get_write_queue_size(bridge->stream_) == 0 &&
-                  ioctl(bridge->far_.Get(), FIONREAD, &waiting) == 0;
-  const uint64_t written = bridge->taken_ + static_cast<uint64_t>(waiting);
-  // A server's first write is its SETTINGS, which nothing may come before.
-  if (written == 0) possible = false;
+  const bool possible = bridge->CanFeed() && bridge->insert_.empty() && !bridge->writing_ended_ && bytes.size <= kMaxInsertSize && bridge->filler_ == 0 &&
+                        uv_is_writable(bridge->stream_) != 0 &&
+                        uv_stream_get_write_queue_size(bridge->stream_) == 0 &&
+                        ioctl(bridge->far_.Get(), FIONREAD, &waiting) == 0;
   if (possible) {
     bridge->LeaveDirect();
     bridge->insert_.assign(bytes.data, bytes.data + bytes.size);
-    bridge->insert_at_ = written;
+    bridge->insert_at_ = bridge->taken_ + static_cast<uint64_t>(waiting);
     bridge->MarkDue();
   }
   napi_value result = nullptr;

@@ -74,6 +74,7 @@ int Bridge::Start(int socket, int far, int near) {
   environment_.Unguard(far);
   environment_.Add(this);
   UpdateWatch();
+  StartDirect();
   return 0;
 }
 

@@ -113,7 +113,10 @@ class Bridge final : public LoopHandle {
   // Whether Node's stream may be touched: it is there, and the environment is not being torn down, which closes the handles of
   // Node without a word to JavaScript.
   bool CanFeed() const;
+  void StartDirect();
   void EnterDirect();
+  bool MayBeDirect() const;
+  void BecomeDirect();
   void LeaveDirect();
   void PutNearEndBack();
   void ExpectWrite();

@@ -154,9 +154,10 @@ void Environment::Remove(LoopHandle* handle) {
 }
 
 int Environment::AddFarEnd(int fd, Bridge* bridge) {
-  if (before_wait_ == nullptr) {
+  if (far_ends_watch_ == nullptr) {
     if (const int error = far_ends_.Open(); error != 0) return error;
-    before_wait_ = new BeforeWait(*this);
+    far_ends_watch_ = new FarEndsWatch(*this);
+    if (before_wait_ == nullptr) before_wait_ = new BeforeWait(*this);
   }
   const int error = far_ends_.Add(fd, bridge);
   if (error != 0) CloseIfUnused();
@@ -170,8 +171,8 @@ void Environment::RemoveFarEnd(int fd) {
 
 // A program that has no connection any more keeps no descriptor.
 void Environment::CloseIfUnused() {
-  if (far_ends_.size() > 0 || before_wait_ == nullptr) return;
-  std::exchange(before_wait_, nullptr)->Close();
+  if (far_ends_.size() > 0 || far_ends_watch_ == nullptr) return;
+  std::exchange(far_ends_watch_, nullptr)->Close();
 }
 
 void Environment::AddDue(Bridge* bridge) { due_.push_back(bridge); }
@@ -202,7 +203,7 @@ void Environment::FindStalled() {
     if (running_[i] != nullptr && running_[i]->CheckStalled()) again = true;
   }
   running_.clear();
-  if (again && before_wait_ != nullptr) before_wait_->StartTimer();
+  if (again) WatchForStalls();
 }
 
 void Environment::ForwardWritten() {
@@ -260,6 +261,7 @@ void Environment::OnTeardown(napi_async_cleanup_hook_handle, void* data) {
   auto* environment = static_cast<Environment*>(data);
   environment->tearing_down_ = true;
   environment->CloseGuarded();
+  if (environment->before_wait_ != nullptr) environment->handles_.insert(std::exchange(environment->before_wait_, nullptr));
   // Closing one may close another.
   const std::vector<LoopHandle*> handles(environment->handles_.begin(), environment->handles_.end());
   for (LoopHandle* handle : handles) handle->Close();
@@ -273,15 +275,13 @@ Environment::BeforeWait::BeforeWait(Environment& environment)
       first_(static_cast<uv_prepare_t*>(::operator new(uv_handle_size(UV_PREPARE)))),
       last_(static_cast<uv_prepare_t*>(::operator new(uv_handle_size(UV_PREPARE)))),
       check_(static_cast<uv_check_t*>(::operator new(uv_handle_size(UV_CHECK)))),
-      timer_(static_cast<uv_timer_t*>(::operator new(uv_handle_size(UV_TIMER)))),
-      poll_(static_cast<uv_poll_t*>(::operator new(uv_handle_size(UV_POLL)))) {
+      timer_(static_cast<uv_timer_t*>(::operator new(uv_handle_size(UV_TIMER)))) {
   uv_prepare_init(environment.loop(), first_);
   uv_prepare_init(environment.loop(), last_);
   uv_check_init(environment.loop(), check_);
   uv_timer_init(environment.loop(), timer_);
-  uv_poll_init(environment.loop(), poll_, environment.far_ends_.descriptor());
   for (uv_handle_t* handle : {reinterpret_cast<uv_handle_t*>(first_), reinterpret_cast<uv_handle_t*>(last_),
-                              reinterpret_cast<uv_handle_t*>(check_), reinterpret_cast<uv_handle_t*>(timer_), reinterpret_cast<uv_handle_t*>(poll_)}) {
+                              reinterpret_cast<uv_handle_t*>(check_), reinterpret_cast<uv_handle_t*>(timer_)}) {
     uv_handle_set_data(handle, this);
     uv_unref(handle);
   }
@@ -289,11 +289,6 @@ Environment::BeforeWait::BeforeWait(Environment& environment)
   uv_ref(reinterpret_cast<uv_handle_t*>(timer_));
   uv_prepare_start(last_, OnLast);
   uv_prepare_start(first_, OnFirst);
-  uv_poll_start(poll_, UV_READABLE, [](uv_poll_t* handle, int, int) {
-    auto* self = static_cast<BeforeWait*>(uv_handle_get_data(reinterpret_cast<uv_handle_t*>(handle)));
-    self->environment_.far_ends_.Forward();
-  });
-  environment.Add(this);
 }
 
 Environment::BeforeWait::~BeforeWait() {
@@ -301,13 +296,13 @@ Environment::BeforeWait::~BeforeWait() {
   ::operator delete(last_);
   ::operator delete(check_);
   ::operator delete(timer_);
-  ::operator delete(poll_);
 }
 
 void Environment::BeforeWait::OnFirst(uv_prepare_t* handle) {
   auto* self = static_cast<BeforeWait*>(uv_handle_get_data(reinterpret_cast<uv_handle_t*>(handle)));
   uv_prepare_stop(handle);
   uv_prepare_start(handle, OnFirst);
+  if (!self->is_last()) self->turns_++;
   self->environment_.ForwardWritten();
   if (!self->environment_.due_.empty()) self->environment_.RunDue();
   // JavaScript may run the event loop itself, in here: the last callback is not called there.
@@ -316,8 +311,8 @@ void Environment::BeforeWait::OnFirst(uv_prepare_t* handle) {
 
 void Environment::BeforeWait::OnLast(uv_prepare_t* handle) {
   auto* self = static_cast<BeforeWait*>(uv_handle_get_data(reinterpret_cast<uv_handle_t*>(handle)));
-  self->is_last_ = true;
   self->environment_.TellOfChanges();
+  self->looked_in_ = self->CountOfWaits();
 }
 
 void Environment::BeforeWait::StartTimer() {
@@ -338,13 +333,10 @@ void Environment::BeforeWait::StartCheck() {
 }
 
 void Environment::BeforeWait::Close() {
-  if (uv_is_closing(reinterpret_cast<uv_handle_t*>(first_)) != 0) return;
   uv_close(reinterpret_cast<uv_handle_t*>(first_), OnClosed);
   uv_close(reinterpret_cast<uv_handle_t*>(last_), OnClosed);
   uv_close(reinterpret_cast<uv_handle_t*>(check_), OnClosed);
   uv_close(reinterpret_cast<uv_handle_t*>(timer_), OnClosed);
-  uv_close(reinterpret_cast<uv_handle_t*>(poll_), OnClosed);
-  environment_.far_ends_.Close();
 }
 
 void Environment::BeforeWait::OnClosed(uv_handle_t* handle) {
@@ -352,6 +344,31 @@ void Environment::BeforeWait::OnClosed(uv_handle_t* handle) {
   if (--self->open_handles_ > 0) return;
   self->environment_.Remove(self);
   delete self;
+}
+
+Environment::FarEndsWatch::FarEndsWatch(Environment& environment)
+    : environment_(environment), poll_(static_cast<uv_poll_t*>(::operator new(uv_handle_size(UV_POLL)))) {
+  uv_poll_init(environment.loop(), poll_, environment.far_ends_.descriptor());
+  auto* handle = reinterpret_cast<uv_handle_t*>(poll_);
+  uv_handle_set_data(handle, this);
+  uv_unref(handle);
+  uv_poll_start(poll_, UV_READABLE, [](uv_poll_t* poll, int, int) {
+    auto* self = static_cast<FarEndsWatch*>(uv_handle_get_data(reinterpret_cast<uv_handle_t*>(poll)));
+    self->environment_.far_ends_.Forward();
+  });
+  environment.Add(this);
+}
+
+void Environment::FarEndsWatch::Close() {
+  auto* handle = reinterpret_cast<uv_handle_t*>(poll_);
+  if (uv_is_closing(handle) != 0) return;
+  const auto closed = [](uv_handle_t* closing) {
+    auto* self = static_cast<FarEndsWatch*>(uv_handle_get_data(closing));
+    self->environment_.Remove(self);
+    delete self;
+  };
+  uv_close(handle, closed);
+  environment_.far_ends_.Close();
 }
 
 }  // namespace grpcfd

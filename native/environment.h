@@ -84,8 +84,8 @@ class Environment {
   void RemoveFarEnd(int fd);
   // Whether the changes can be seen that the event loop is going to tell epoll of.
   bool CanSeeChanges() const { return loop_->backend_fd == uv_backend_fd(loop_); }
-  // Whether they are looked for behind all JavaScript that runs before the event loop waits. From the second turn on.
-  bool LooksLast() const { return before_wait_ != nullptr && before_wait_->is_last(); }
+  // Whether they are looked for before the event loop waits, behind all JavaScript of this addon and of its copies.
+  bool LooksLast() const { return before_wait_ != nullptr && before_wait_->is_last() && !before_wait_->has_looked(); }
   // Tells `bridge`, in its direct mode, before the event loop tells epoll of a change to `fd`.
   void AddDirect(int fd, Bridge* bridge) { direct_[fd] = bridge; }
   void RemoveDirect(int fd) { direct_.erase(fd); }
@@ -138,8 +138,8 @@ class Environment {
   napi_value Give(napi_env env, OwnFd descriptor);
 
  private:
-  // Two callbacks before each wait of the event loop, one after some of the waits, and one some time after a bridge has been paused.
-  // Started with the first bridge.
+  // Two callbacks before each wait of the event loop, one after some of the waits, and one some time after a bridge has been paused. Started with
+  // the first bridge, and never stopped, so that later ones can be direct from their start: see LooksLast.
   //
   // The first of the two calls JavaScript, which may do anything to a bridge of another copy of this addon. libuv puts a callback that is
   // started before all others, so the first one starts itself again in each turn. The last ones of all copies come behind these.
@@ -151,10 +151,18 @@ class Environment {
     void Close() override;
     void StartTimer();
     void StartCheck();
-    // The callbacks have the places that they are to have.
-    bool is_last() const { return is_last_; }
+    // The callbacks have the places that they are to have, from the second turn on: in the first one, another copy may come behind them.
+    bool is_last() const { return turns_ > 1; }
+    // The event loop waits next, and nothing is looked for any more before that.
+    bool has_looked() const { return looked_in_ == CountOfWaits(); }
 
    private:
+    // libuv counts up behind the callbacks before a wait.
+    uint64_t CountOfWaits() const {
+      uv_metrics_t metrics = {};
+      uv_metrics_info(environment_.loop(), &metrics);
+      return metrics.loop_count;
+    }
     ~BeforeWait();
     static void OnFirst(uv_prepare_t* handle);
     static void OnLast(uv_prepare_t* handle);
@@ -165,9 +173,24 @@ class Environment {
     // libuv puts it before that of Node's immediates.
     uv_check_t* check_;
     uv_timer_t* timer_;
+    int open_handles_ = 4;
+    int turns_ = 0;
+    // The count of waits when changes were looked for last.
+    uint64_t looked_in_ = UINT64_MAX;
+  };
+
+  // Has the event loop watch the far ends.
+  class FarEndsWatch final : public LoopHandle {
+   public:
+    explicit FarEndsWatch(Environment& environment);
+    FarEndsWatch(const FarEndsWatch&) = delete;
+    FarEndsWatch& operator=(const FarEndsWatch&) = delete;
+    void Close() override;
+
+   private:
+    ~FarEndsWatch() { ::operator delete(poll_); }
+    Environment& environment_;
     uv_poll_t* poll_;
-    int open_handles_ = 5;
-    bool is_last_ = false;
   };
 
   Environment();
@@ -189,7 +212,10 @@ class Environment {
   bool tearing_down_ = false;
   std::unordered_set<LoopHandle*> handles_;
   std::unique_ptr<Closing> closing_;
+  // nullptr before the first bridge, and from the teardown on.
   BeforeWait* before_wait_ = nullptr;
+  // nullptr while there is no bridge.
+  FarEndsWatch* far_ends_watch_ = nullptr;
   ReadySet* ready_set_ = nullptr;
   Threads* threads_ = nullptr;
   // By Node's number of the near end.

@@ -58,8 +58,9 @@ bool DefineEventFdFunctions(napi_env env, napi_value exports);
 
 // Functions that only the tests of this package need, under `exports.testing`.
 bool DefineTestingFunctions(napi_env env, napi_value exports);
-// More of them: lingeringSocket; closesAtOnce.
+// More of them: lingeringSocket; callBeforeWaits; closesAtOnce.
 bool DefineTestingSocketFunction(napi_env env, napi_value testing);
+bool DefineTestingLoopFunction(napi_env env, napi_value testing);
 bool DefineTestingClosingFunctions(napi_env env, napi_value testing);
 
 }  // namespace grpcfd

@@ -109,6 +109,13 @@ struct uv_pipe_s : uv_stream_s {
   const char* pipe_fname;
 };
 
+struct uv_metrics_t {
+  // How often the loop has been about to wait. libuv counts behind the callbacks of uv_prepare_t.
+  uint64_t loop_count;
+  uint64_t events;
+  uint64_t events_waiting;
+  uint64_t* reserved[13];
+};
 size_t uv_handle_size(uv_handle_type type);
 uv_handle_type uv_handle_get_type(const uv_handle_t* handle);
 void* uv_handle_get_data(const uv_handle_t* handle);
@@ -123,6 +130,7 @@ void uv_walk(uv_loop_t* loop, uv_walk_cb visit, void* data);
 uint64_t uv_now(const uv_loop_t* loop);
 
 int uv_backend_fd(const uv_loop_t* loop);
+int uv_metrics_info(uv_loop_t* loop, uv_metrics_t* metrics);
 int uv_async_init(uv_loop_t* loop, uv_async_t* async, uv_async_cb callback);
 int uv_async_send(uv_async_t* async);
 int uv_check_init(uv_loop_t* loop, uv_check_t* check);

@@ -10,6 +10,8 @@ namespace grpcfd {
 // The pipe of libuv, under a net.Socket or a net.Server of Node, whose descriptor is `fd`. nullptr where there is none in this loop. It takes as
 // long as the handles are that were made after the pipe, and mostly there is none: uv_walk would visit those of all connections.
 inline uv_pipe_t* FindPipe(const uv_loop_t* loop, int fd) {
+  // Has it the fields that libuv.h says?
+  if (loop->backend_fd != uv_backend_fd(loop)) return nullptr;
   const uv_queue_t& handles = loop->handle_queue;
   for (uv_queue_t* entry = handles.previous; entry != &handles; entry = entry->previous) {
     auto* handle = reinterpret_cast<uv_handle_t*>(reinterpret_cast<char*>(entry) - offsetof(uv_stream_s, handle_queue));

@@ -307,7 +307,7 @@ bool DefineTestingFunctions(napi_env env, napi_value exports) {
                  {"pidFd", PidFd},
                  {"terminal", Terminal},
                  {"unreadBytes", UnreadBytes}}) &&
-         DefineTestingSocketFunction(env, testing) && DefineTestingClosingFunctions(env, testing) &&
+         DefineTestingSocketFunction(env, testing) && DefineTestingLoopFunction(env, testing) && DefineTestingClosingFunctions(env, testing) &&
          napi_set_named_property(env, exports, "testing", testing) == napi_ok;
 }
 

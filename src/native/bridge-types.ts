@@ -110,7 +110,7 @@ export interface Bridge {
   probe(fd: number): number;
   /**
    * Sends `bytes`, at most 64 KiB, behind all that Node has written. False, and nothing happens, if that does not end with a whole write of
-   * Node, or if Node has written nothing yet.
+   * Node.
    */
   insert(bytes: Uint8Array): boolean;
   /** All that Node wrote has been sent, and no more will come. The event FLUSHED follows at once. */

@@ -202,6 +202,8 @@ export interface NativeBinding
     terminal(): [number, number];
     /** FIONREAD. */
     unreadBytes(fd: number): number;
+    /** Calls `callback` before each wait of the event loop, as another addon may, until it returns true. What is started later comes before. */
+    callBeforeWaits(callback: () => boolean): void;
     /** A TCP socket and its peer, guarded. The last close of the socket waits until the peer is closed, or an hour. */
     lingeringSocket(): [number, number];
     /** Whether the descriptor would be closed before `close` returns. */

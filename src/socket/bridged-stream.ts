@@ -185,10 +185,11 @@ export class BridgedStream {
 
   /**
    * Sends `bytes` behind what Node has written, if that ends with a whole write of Node's: in plaintext, with a frame of HTTP/2.
-   * False: it does not, and nothing is sent.
+   * False: it does not, or Node has written nothing, and nothing is sent.
    */
   insert(bytes: Uint8Array): boolean {
-    return this.#state === 'open' && this.#bridge.insert(bytes);
+    // A server's first write is its SETTINGS, which nothing may come before.
+    return this.#state === 'open' && this.#bytesOfNode() > 0 && this.#bridge.insert(bytes);
   }
 
   /** Everything that Node has written is with the peer, which has read it. */

@@ -77,20 +77,34 @@ function queue(stream: BridgedStream, fd: number): Promise<void> {
   });
 }
 
-/** After a first write, whose bytes go through the pair. */
+/** After a first write. */
 async function direct(made: Bridged & { peer: RawPeer }): Promise<void> {
   made.socket.write('first');
   assert.equal((await receive(made.peer, 5)).bytes.toString(), 'first');
   await within(HANG_MS, 'Node writes to the socket itself', () => isDirect(made.socket));
 }
 
-test('after its first write, Node writes to the socket itself', async () => {
+test('Node writes to the socket itself', async () => {
   const made = ends();
   await direct(made);
   made.socket.write('second');
   // In the same turn: nobody forwards anything.
   assert.equal((made.peer.receive() as { bytes: Buffer }).bytes.toString(), 'second');
   assert.equal(made.stream.bytesWritten, 'firstsecond'.length);
+});
+
+test('what Node writes in the turn in which its socket was made goes to the connection itself', async () => {
+  // Those that are made in the first two turns have to wait.
+  await direct(ends());
+  const made = ends();
+  made.socket.write('first');
+  assert.equal((made.peer.receive() as { bytes: Buffer }).bytes.toString(), 'first');
+  await nextTurn();
+  made.socket.write('second');
+  assert.equal((made.peer.receive() as { bytes: Buffer }).bytes.toString(), 'second');
+  made.peer.send('answer');
+  const [data] = await once(made.socket, 'data');
+  assert.equal(data.toString(), 'answer');
 });
 
 test('with descriptors queued, Node writes to the pair, and to the socket again when they have gone', async () => {
@@ -421,4 +435,9 @@ test('what comes with descriptors while Node writes directly is received with th
 test('a limit of descriptors that falls below the number costs the connection, and not the process', async () => {
   const result = await runFixture('./fixtures/lowered-limit.js', import.meta.url, [], {}, HANG_MS);
   assert.deepEqual(result, { code: 0, signal: null, stdout: 'the connection ended\n', stderr: '' });
+});
+
+test('a connection that another addon makes right before a wait of the event loop works', async () => {
+  const result = await runFixture('./fixtures/made-before-wait.js', import.meta.url, [], {}, HANG_MS);
+  assert.deepEqual(result, { code: 0, signal: null, stdout: 'the descriptors arrived\n', stderr: '' });
 });

@@ -22,6 +22,7 @@ const VALUES = [
   ),
   ...['backend_fd', 'handle_queue', 'watcher_queue'].map((field) => `offsetof(uv_loop_s, ${field})`),
   ...['sizeof(uv_buf_t)', 'offsetof(uv_buf_t, base)', 'offsetof(uv_buf_t, len)', 'sizeof(uv_os_fd_t)'],
+  ...['sizeof(uv_metrics_t)', 'offsetof(uv_metrics_t, loop_count)'],
 ];
 
 /** Prints each value, and fails to compile if a function has another type than `declared` says. */
