@@ -35,12 +35,12 @@ export const laneOfPipe = ({ id }: Pipe) => `pipe ${id}`;
 export const laneOfCredentials = ({ id }: Credentials) => `credentials ${id}`;
 export const laneOfFile = (id: number) => `file ${id}`;
 
-/** Lanes of everything that may be let go of with these credentials, by whatever name somebody receives it. */
+/** Lanes of everything that may be let go of with these credentials, by whatever name somebody receives it, or is about to. */
 export function lanesOfHeldFor(credentials: readonly Credentials[]): string[] {
   const connections = new Set(credentials.flatMap((each) => [...each.connections]));
   return [...connections]
     .flatMap(({ atClient }) => atClient.copies)
-    .filter(({ isHere }) => isHere)
+    .filter(({ isHere, state }) => isHere || state === 'moved')
     .flatMap(({ sending }) => [laneOfSending(sending), laneOfPipe(sending.pipe)]);
 }
 
