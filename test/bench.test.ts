@@ -17,14 +17,14 @@ const skip = existsSync(bench) ? false : 'the benchmarks have not been compiled'
 
 test('npm run bench writes its results as JSON', { skip }, async () => {
   const path = join(temporaryDirectory(), 'results.json');
-  const args = [bench, '--only', 'start', '--rounds', '1', '--json', path];
+  const args = [bench, '--only', 'limit', '--rounds', '1', '--json', path];
   const { stdout, stderr } = await promisify(execFile)(process.execPath, args);
   const { machine, results } = JSON.parse(readFileSync(path, 'utf8'));
   assert.equal(machine.node, process.version);
-  assert.match(stderr, /^start: /m);
+  assert.match(stderr, /^limit: /m);
   assert.ok(results.length > 0);
   for (const result of results) {
-    assert.equal(result.bench, 'start');
+    assert.equal(result.bench, 'limit');
     assert.equal(typeof result.case, 'string');
     assert.equal(typeof result.metric, 'string');
     for (const key of ['ours', 'theirs', 'ratio', 'low', 'high']) {
