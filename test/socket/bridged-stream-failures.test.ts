@@ -98,13 +98,17 @@ for (const kind of KINDS) {
   });
 }
 
-test('after a failed write, what the peer had sent before is delivered', async () => {
-  const [socket, peer] = socketAndPeer('bridged');
+test('after a failed write through the pair, what the peer had sent before is delivered', async () => {
+  const [a, b] = native.socketPair();
+  const { socket, stream } = bridged(a);
+  const peer = new RawPeer(b);
   const log = record(socket);
   const gone = closed(socket);
   peer.send('an answer');
   peer.close();
+  const sent = queue(stream);
   for (let index = 0; index < 5; index++) socket.write('a request that nobody reads');
+  await assert.rejects(sent, /EPIPE/);
   await gone;
   assert.equal(log[0], 'data an answer');
   assert.equal(log.at(-1), 'close');

@@ -74,7 +74,7 @@ test('what Node writes while it is given bytes has been sent when its answer is 
     socket.write('answer');
   });
   assert.equal(peer.send('question'), 8);
-  const answer = await receive(peer);
+  const answer = await receive(peer, 'answer'.length);
   assert.deepEqual([answer.bytes, answer.fds], ['answer', []]);
   const next = await receive(peer);
   assert.deepEqual([next.bytes, next.fds.map(contentOf)], ['next', ['a file']]);
@@ -87,14 +87,15 @@ test('what Node writes while it is given bytes has been sent when its answer is 
   assert.equal(events.length, 3);
 });
 
-test('descriptors that are queued in the turn of a write go with it', async () => {
+test('descriptors that are queued in the turn of a write through the pair go with it', async () => {
   const { socket, stream, peer } = ends();
+  const sent = [queue(stream, 0)];
   socket.write('written first');
-  const sent = queue(stream, 0);
+  sent.push(queue(stream, 0));
   const { bytes, fds } = await receive(peer);
   closeAll(fds);
-  await sent;
-  assert.deepEqual([bytes, fds.length], ['written first', 1]);
+  await Promise.all(sent);
+  assert.deepEqual([bytes, fds.length], ['written first', 2]);
 });
 
 test('n bytes carry at most 64 n descriptors, and what is left rides on the next write', async () => {
