@@ -49,6 +49,8 @@ void Bridge::EnterDirect() {
 // Nothing is in the pair, and libuv has not told epoll of the stream yet. When it does, the near end is in its place: see BeforeChange.
 void Bridge::StartDirect() {
   if (!MayBeDirect()) return;
+  // Now, so that a connection has as many descriptors from its start as later.
+  near_ = OwnFd(fcntl(number_, F_DUPFD_CLOEXEC, 0));
   if (!environment_.LooksLast()) return MarkDue();
   BecomeDirect();
 }
