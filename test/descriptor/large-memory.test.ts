@@ -59,3 +59,17 @@ test('the end of a mapping of 512 MiB, which is the last use of the memory', () 
     assert.equal(memory.bytes.length, 0);
     return turnsUntil(() => native.pendingCloses() === 0);
   }));
+
+test('a mapping of 512 MiB that is collected', () =>
+  takesManyTurns(async () => {
+    const file = largeMemory();
+    const gone = new WeakRef(file.map().bytes.buffer);
+    await file.close();
+    // A thread that is quick may be done before it is seen.
+    const deadline = Date.now() + 2_000;
+    while (Date.now() < deadline && (gone.deref() !== undefined || native.pendingCloses() === 0)) {
+      await new Promise((resolve) => setImmediate(resolve));
+      globalThis.gc?.();
+    }
+    return turnsUntil(() => native.pendingCloses() === 0);
+  }));
