@@ -50,8 +50,7 @@ void Bridge::EnterDirect() {
 void Bridge::StartDirect() {
   if (!MayBeDirect()) return;
   // Now, so that a connection has as many descriptors from its start as later.
-  near_ = OwnFd(fcntl(number_, F_DUPFD_CLOEXEC, 0));
-  if (!environment_.LooksLast()) return MarkDue();
+  if (!KeepNearEnd() || !environment_.LooksLast()) return MarkDue();
   BecomeDirect();
 }
 
@@ -64,9 +63,14 @@ bool Bridge::MayBeDirect() const {
   return WritesWait() ? !cannot_hold_ : !paused_;
 }
 
-void Bridge::BecomeDirect() {
+// Opens the near end under another number. False where the table of descriptors is full.
+bool Bridge::KeepNearEnd() {
   if (!near_.IsOpen()) near_ = OwnFd(fcntl(number_, F_DUPFD_CLOEXEC, 0));
-  if (!near_.IsOpen()) return;
+  return near_.IsOpen();
+}
+
+void Bridge::BecomeDirect() {
+  if (!KeepNearEnd()) return;
   if (!IsWatched()) ForgetInEpoll();
   if (dup3(socket_.Get(), number_, O_CLOEXEC) < 0) return;
   direct_ = true;

@@ -116,6 +116,7 @@ class Bridge final : public LoopHandle {
   void StartDirect();
   void EnterDirect();
   bool MayBeDirect() const;
+  bool KeepNearEnd();
   void BecomeDirect();
   void LeaveDirect();
   void PutNearEndBack();
@@ -163,7 +164,7 @@ class Bridge final : public LoopHandle {
   const uint32_t account_;
   OwnFd socket_;
   OwnFd far_;
-  // The near end, while Node's number of it is that of the socket, and from then on.
+  // The near end under a number of the bridge, from the start. Not open if the table of descriptors was full.
   OwnFd near_;
   // Node's number of the near end.
   int number_ = -1;

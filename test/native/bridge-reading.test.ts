@@ -227,8 +227,6 @@ test('descriptors that the kernel dropped, since the table was full, are told, a
       told.push([fds.length, truncated]);
     },
   });
-  // The bridge opens its last descriptor when it becomes direct.
-  await turns();
   peer.send('x', new Array(10).fill(0));
   leaveFree(3);
   defer(liftLimit);
