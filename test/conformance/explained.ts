@@ -13,10 +13,12 @@ export const EXPLAINED: readonly Explanation[] = [
       'a handler that ends in the same way as with stock may have seen a little less or a little more before.',
     covers: ({ subject, ours, stock }) => {
       if (!/^(call|handler) /.test(subject)) return false;
-      const [progress, endings] = split(subject, ours);
-      return stock.some((record) => {
-        const [otherProgress, otherEndings] = split(subject, record);
-        return sameInAnyOrder(endings, otherEndings) && isPrefixOfOther(progress, otherProgress);
+      return SPLITS.some((split) => {
+        const [progress, endings] = split(subject, ours);
+        return stock.some((record) => {
+          const [otherProgress, otherEndings] = split(subject, record);
+          return sameInAnyOrder(endings, otherEndings) && isPrefixOfOther(progress, otherProgress);
+        });
       });
     },
   },
@@ -79,12 +81,17 @@ const ENDINGS_OF_HANDLER = /^(error|cancelled$|thrown$|server shut down$)/;
 /** The same for one whose client cancels: grpc-js ends the requests then. */
 const ENDINGS_OF_CANCELLED_HANDLER = /^(end$|error|cancelled$|thrown$|server shut down$)/;
 
-function split(subject: string, record: string): [progress: string[], endings: string[]] {
-  const events = record === 'nothing' ? [] : record.split(', ');
-  const endingsOfHandler = events.includes('cancelled') ? ENDINGS_OF_CANCELLED_HANDLER : ENDINGS_OF_HANDLER;
-  const ending = subject.startsWith('call') ? ENDINGS_OF_CALL : endingsOfHandler;
-  return [events.filter((event) => !ending.test(event)), events.filter((event) => ending.test(event))];
-}
+type Split = (subject: string, record: string) => [progress: string[], endings: string[]];
+
+/** The `end` of a handler that was cancelled is the client's, or that of grpc-js. */
+const SPLITS: readonly Split[] = [ENDINGS_OF_CANCELLED_HANDLER, ENDINGS_OF_HANDLER].map(
+  (endingsOfCancelled) => (subject, record) => {
+    const events = record === 'nothing' ? [] : record.split(', ');
+    const endingsOfHandler = events.includes('cancelled') ? endingsOfCancelled : ENDINGS_OF_HANDLER;
+    const ending = subject.startsWith('call') ? ENDINGS_OF_CALL : endingsOfHandler;
+    return [events.filter((event) => !ending.test(event)), events.filter((event) => ending.test(event))];
+  },
+);
 
 /** A handler that shuts its server down at each request is told so each time. */
 function sameInAnyOrder(some: readonly string[], others: readonly string[]): boolean {
