@@ -49,14 +49,32 @@ test('an addon that cannot be loaded is a problem, with what to do', async () =>
   assert.match(found['addon']?.todo ?? '', /\/nowhere\.node/);
 });
 
+/** As far as the doctor looks at it. `modules` are below the temporary directory. */
+function installCopy(directory: string, modules: string, name: string, manifest: string): string {
+  const copy = join(directory, modules, name);
+  mkdirSync(copy, { recursive: true });
+  cpSync(fileURLToPath(new URL(`../../../${manifest}`, import.meta.url)), join(copy, 'package.json'));
+  return copy;
+}
+
+test('two copies of this package in the tree are noted, with the folders of both', async () => {
+  const directory = temporaryDirectory();
+  const install = (modules: string) => installCopy(directory, modules, 'grpcfd', 'package.json');
+  const copies = [install('node_modules')];
+  assert.equal((await examine([], { cwd: directory })).found['copies'], undefined);
+  copies.push(install('node_modules/library/node_modules'));
+  const { code, found } = await examine([], { cwd: directory });
+  assert.equal(code, 0);
+  assert.equal(found['copies']?.state, 'note');
+  for (const copy of copies) assert.ok(found['copies'].text.includes(copy), copy);
+  assert.match(found['copies'].todo ?? '', /npm ls grpcfd/);
+});
+
 test('a second copy of grpc-js in the tree is a problem that names both', async () => {
   const directory = temporaryDirectory();
-  const copy = join(directory, 'node_modules/other/node_modules/@grpc/grpc-js');
-  mkdirSync(copy, { recursive: true });
-  const manifest = fileURLToPath(
-    new URL('../../../node_modules/@grpc/grpc-js/package.json', import.meta.url),
-  );
-  cpSync(manifest, join(copy, 'package.json'));
+  const name = '@grpc/grpc-js';
+  const manifest = `node_modules/${name}/package.json`;
+  const copy = installCopy(directory, 'node_modules/other/node_modules', name, manifest);
   const { code, found } = await examine([], { cwd: directory });
   assert.equal(code, 1);
   assert.ok(found['grpc-js']?.text.includes(copy));

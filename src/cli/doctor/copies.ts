@@ -10,13 +10,18 @@ export interface Copy {
 /** Deeper trees exist only by accident. */
 const DEEPEST = 8;
 
-export function copiesOfGrpc(): Copy[] {
+export const copiesOfGrpc = (): Copy[] => copiesOf('@grpc/grpc-js', [process.cwd(), __dirname]);
+
+/** Those of programs alone: this tool may be of a copy that npx has for itself. */
+export const copiesOfThisPackage = (): Copy[] => copiesOf('grpcfd', [process.cwd()]);
+
+function copiesOf(name: string, folders: readonly string[]): Copy[] {
   const found = new Map<string, Copy>();
-  for (const from of [process.cwd(), __dirname]) {
-    for (const modules of modulesAbove(from)) {
-      collect(modules, '@grpc/grpc-js', found, 0);
+  for (const folder of folders) {
+    for (const modules of modulesAbove(folder)) {
+      collect(modules, name, found, 0);
       // Those above it are never loaded where this one has the package.
-      if (existsSync(join(modules, '@grpc/grpc-js'))) break;
+      if (existsSync(join(modules, name))) break;
     }
   }
   return [...found.values()];
@@ -55,7 +60,8 @@ function collect(modules: string, name: string, found: Map<string, Copy>, depth:
   }
   // The store of pnpm.
   for (const entry of namesIn(join(modules, '.pnpm'))) {
-    if (entry.startsWith('@grpc+grpc-js@')) note(join(modules, '.pnpm', entry, 'node_modules', name), found);
+    if (entry.startsWith(`${name.replace('/', '+')}@`))
+      note(join(modules, '.pnpm', entry, 'node_modules', name), found);
   }
 }
 

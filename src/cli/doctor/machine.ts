@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
-import { copiesOfGrpc, protoLoaderFrom } from './copies.js';
+import { type Copy, copiesOfGrpc, copiesOfThisPackage, protoLoaderFrom } from './copies.js';
 import { type Finding, note, ok, problem } from './finding.js';
 
 /** Below it, one busy server uses up the table of open files. */
@@ -15,6 +15,7 @@ export async function examineMachine(): Promise<Finding[]> {
     ...(process.platform === 'linux' ? [kernel()] : []),
     node(),
     self(),
+    ...ownCopies(),
     await addon(),
     ...grpcCopies(),
     protoLoader(),
@@ -75,6 +76,18 @@ function self(): Finding {
   return note('grpcfd', 'its package.json was not found');
 }
 
+/** Each copy works alone. */
+function ownCopies(): Finding[] {
+  const copies = copiesOfThisPackage();
+  if (copies.length < 2) return [];
+  const text = `${copies.length} copies, of which a call can use one:\n${listOf(copies)}`;
+  const todo = 'npm ls grpcfd tells who brings each. Have one copy for all: "overrides" in package.json';
+  return [note('copies', text, todo)];
+}
+
+const listOf = (copies: readonly Copy[]) =>
+  copies.map(({ version, folder }) => `${version}, ${folder}`).join('\n');
+
 async function addon(): Promise<Finding> {
   try {
     await import('../../socket/index.js');
@@ -103,7 +116,7 @@ function grpcCopies(): Finding[] {
   if (copies.length === 0) {
     return [problem(subject, '@grpc/grpc-js is not installed', 'npm install @grpc/grpc-js')];
   }
-  const text = copies.map(({ version, folder }) => `${version}, ${folder}`).join('\n');
+  const text = listOf(copies);
   const old = copies.some(({ version }) => {
     const [major = 0, minor = 0] = version.split('.').map(Number);
     return major < 1 || (major === 1 && minor < 13);
