@@ -12,13 +12,15 @@ interface CallClass {
   readonly prototype: { readonly stream?: ServerHttp2Stream; getAuthContext?(): object };
 }
 
+/** It is found at the import, like all code: a process may change its root before its first connection. */
+const callClass = callClassOfGrpc();
 let replaced = false;
 
 /** From now on, what `find` gives for the stream of a call is the property `unixPeer` of its auth context, unless it is undefined. */
 export function addPeerToAuthContext(find: (stream: ServerHttp2Stream) => object | undefined): void {
   if (replaced) return;
   replaced = true;
-  const prototype = callClass()?.prototype;
+  const prototype = callClass?.prototype;
   const original = prototype?.getAuthContext;
   if (prototype === undefined || original === undefined) return;
   prototype.getAuthContext = function (this: typeof prototype) {
@@ -28,7 +30,7 @@ export function addPeerToAuthContext(find: (stream: ServerHttp2Stream) => object
   };
 }
 
-function callClass(): CallClass | undefined {
+function callClassOfGrpc(): CallClass | undefined {
   try {
     const file = require('@grpc/grpc-js/build/src/server-interceptors.js') as {
       BaseServerInterceptingCall?: CallClass;

@@ -13,6 +13,8 @@ interface Target {
 
 type MapProxyName = (target: Target, options: object) => { target: Target; extraOptions: object };
 
+/** It is found at the import, like all code: a process may change its root before it has credentials. */
+const proxies = httpProxyModule();
 const schemes = new Set<string>();
 let replaced = false;
 
@@ -21,7 +23,6 @@ export function neverProxy(scheme: string): void {
   schemes.add(scheme);
   if (replaced) return;
   replaced = true;
-  const proxies = httpProxyModule();
   const { mapProxyName } = proxies ?? {};
   if (proxies === undefined || mapProxyName === undefined) return;
   proxies.mapProxyName = (target, options) =>
