@@ -20,6 +20,7 @@ import { withoutDescriptors } from '../../native/without-addon.js';
 import { isAbstract } from '../../socket/address.js';
 import { SocketFile } from '../../socket/socket-file.js';
 import { UnixListener, type UnixListenerEvents, type UnixListenOptions } from '../../socket/unix-listener.js';
+import { nextTick } from '../../timers.js';
 import { Connection, type ConnectionOrigin } from '../connection.js';
 import { OnConnectionError } from '../connection-failures.js';
 import type { FdConnection } from '../fd-transceiver.js';
@@ -273,6 +274,8 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions, admi
     });
     endInTwoSteps(session, connection);
     leaveAfterLoss(session, connection);
+    // Its TLS handshake was under way when the server stopped, which has told all sessions to end. grpc-js would wait for this one for ever.
+    if (admission.refusalOf(server) !== undefined) nextTick(() => session.close());
   });
 
   // It runs before grpc-js, so that calls that grpc-js rejects are registered, too.
