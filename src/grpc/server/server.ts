@@ -182,11 +182,23 @@ export function honourServerCredentials(prototype: grpc.Server): void {
       server.once('session', () => warnOfUnmatched(methods));
     }
     latestServe.set(credentials, carryDescriptors(server, fdCredentials.options, fdCredentials.admission));
+    endLateSessions(server, fdCredentials.admission);
     return server;
   });
 }
 
 honourServerCredentials(Server.prototype);
+
+/**
+ * Ends the session of a connection whose TLS handshake was under way when the server stopped. Its other sessions have been told to end by
+ * then, and grpc-js would wait for this one until the client leaves.
+ */
+function endLateSessions(server: AnyHttp2Server, admission: Admission): void {
+  server.on('session', (session: ServerHttp2Session) => {
+    const isLate = bridgedSocketOf(session) !== undefined && admission.refusalOf(server) !== undefined;
+    if (isLate) nextTick(() => session.close());
+  });
+}
 
 /**
  * Makes an HTTP/2 server of node:http2 carry descriptors, for gRPC without grpc-js: that of Connect, for example. Call it before `listen`.
@@ -274,8 +286,6 @@ function carryDescriptors(server: AnyHttp2Server, options: FdServerOptions, admi
     });
     endInTwoSteps(session, connection);
     leaveAfterLoss(session, connection);
-    // Its TLS handshake was under way when the server stopped, which has told all sessions to end. grpc-js would wait for this one for ever.
-    if (admission.refusalOf(server) !== undefined) nextTick(() => session.close());
   });
 
   // It runs before grpc-js, so that calls that grpc-js rejects are registered, too.
