@@ -24,7 +24,7 @@ async function callAfterRemoval() {
   cpSync(join(fixtures, 'after-removal.cjs'), join(cwd, 'after-removal.cjs'));
   await exchange(process.execPath, ['after-removal.cjs'], { cwd });
   assert.equal(existsSync(join(cwd, 'node_modules')), false);
-  return 'calls need no file of the package after the import';
+  return 'calls need no file after the import';
 }
 
 export const rows = [
